@@ -1,0 +1,1 @@
+//! The command line: arguments become one command, a command ends in an exit code.

@@ -1,0 +1,1 @@
+//! Configuration: one YAML file and the environment become a typed `Config`, once.

@@ -1,0 +1,1 @@
+//! Which files and snippets a model sees.

@@ -1,0 +1,1 @@
+//! What changes the world outside, one file an effect: find or create, by key.

@@ -1,0 +1,1 @@
+//! The only user of octocrab: App authentication, calls and webhook payloads.

@@ -1,0 +1,1 @@
+//! Leased and fenced jobs: the worker loop, heartbeats, retries and schedules.

@@ -1,0 +1,1 @@
+//! A GitHub that runs on this machine, a scripted model server and an inbox.

@@ -1,0 +1,1 @@
+//! The HTTP server: webhook receiver, health.
