@@ -108,10 +108,10 @@ CREATE TABLE model_calls (
 CREATE INDEX model_calls_task ON model_calls (task_id);
 CREATE INDEX model_calls_at ON model_calls (at);
 
--- Workers sleep until there is something to do.
+-- Workers sleep until there is something to do: a new job, or the end of one that others waited for.
 CREATE FUNCTION jobs_notify() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_notify('jobs', '');
     RETURN NULL;
 END $$;
-CREATE TRIGGER jobs_notify AFTER INSERT ON jobs FOR EACH STATEMENT EXECUTE FUNCTION jobs_notify();
+CREATE TRIGGER jobs_notify AFTER INSERT OR UPDATE OF state ON jobs FOR EACH STATEMENT EXECUTE FUNCTION jobs_notify();

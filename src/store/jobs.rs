@@ -284,7 +284,8 @@ impl Store {
         let kinds: Vec<String> = kinds.iter().map(|kind| kind.as_str().to_owned()).collect();
         let seconds = sqlx::query_scalar!(
             r#"SELECT extract(epoch FROM min(greatest(run_at, coalesce(lease_until, run_at))) - now())::float8
-               FROM jobs WHERE state = 'ready' AND kind = ANY($1)"#,
+               FROM jobs j WHERE state = 'ready' AND kind = ANY($1) AND NOT EXISTS (
+                   SELECT 1 FROM jobs e WHERE e.lane = j.lane AND e.id < j.id AND e.state = 'ready')"#,
             &kinds,
         )
         .fetch_one(&self.pool)

@@ -22,7 +22,7 @@ use crate::domain::{Illegal, Rules};
 
 pub use artifacts::{Artifact, ArtifactKind, KeptArtifact};
 pub use deliveries::{Arrival, Delivery, DeliveryEnd};
-pub use jobs::{JobKind, Lease, LeaseLost, ScheduleName, Work};
+pub use jobs::{JobKind, LEASE, Lease, LeaseLost, ScheduleName, Work};
 pub use model_calls::ModelCall;
 pub use reports::{DigestReport, StuckJob};
 pub use tasks::{TransitionRecord, UnreadableTask};
