@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::de::{DeserializeOwned, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Error as YamlError, Location, Options, Spanned};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{DuplicateKeyPolicy, Error as YamlError, Location, Options, Spanned};
 
 use super::environment::Environment;
 use super::error::{ConfigError, nearest};
@@ -30,7 +30,10 @@ impl Document {
     /// Reads the structure of `text`. `${…}` is left alone here.
     pub fn index(name: &Path, text: &str) -> Result<Self, ConfigError> {
         let mut document = Self { name: Some(name.to_owned()), places: Vec::new() };
-        let tree: Option<Spanned<Node>> = serde_saphyr::from_str_with_options(text, options(None))
+        // A key that is there twice is refused by `parse`, which can then say which one it is.
+        let mut options = options(None);
+        options.duplicate_keys = DuplicateKeyPolicy::LastWins;
+        let tree: Option<Spanned<Node>> = serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| document.explain(&error, &[]))?;
         if let Some(tree) = tree {
             document.record("", None, &tree);

@@ -92,10 +92,7 @@ impl fmt::Display for ConfigError {
 }
 
 /// The candidate nearest to what was written, if it is near enough to be what was meant.
-pub(super) fn nearest<'a>(
-    written: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(super) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let normal = |text: &str| text.to_lowercase().replace('-', "_");
     let wanted = normal(written);
     candidates

@@ -29,8 +29,8 @@ pub use keys::{deployment_keys, policy_keys};
 pub use policy::{GateCommand, GateEntry, PathPolicy, PolicyLimits, RepositoryPolicy};
 pub use sections::{
     AppCredentials, DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits, LogConfig, MailConfig,
-    ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig, RoleModels, SandboxBackend, SandboxConfig,
-    SeverityName, UidRange, WebConfig,
+    ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig, RoleModels, SandboxBackend,
+    SandboxConfig, SeverityName, UidRange, WebConfig,
 };
 
 /// The name of the configuration file that is looked for in the working directory.

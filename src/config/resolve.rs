@@ -40,7 +40,12 @@ pub(super) fn resolve(document: Document, file: File, env: &Environment) -> Resu
         label: r.non_empty("label", file.label, "auto")?,
         database: DatabaseConfig {
             url: r.secret("database.url", file.database.url),
-            max_connections: r.number("database.max_connections", file.database.max_connections, 16, 2..=1000)?,
+            max_connections: r.number(
+                "database.max_connections",
+                file.database.max_connections,
+                16,
+                2..=1000,
+            )?,
         },
         github: r.github(file.github)?,
         web: r.web(file.web)?,
@@ -104,7 +109,9 @@ impl Resolver<'_> {
     fn non_empty(&self, key: &str, file: Option<String>, default: &str) -> Result<String, ConfigError> {
         match file {
             Some(text) if text.trim().is_empty() => Err(self.error(key, "must not be empty")),
-            file => Ok(self.text(key, file).map_or_else(|| default.to_owned(), |text| text.trim().to_owned())),
+            file => {
+                Ok(self.text(key, file).map_or_else(|| default.to_owned(), |text| text.trim().to_owned()))
+            }
         }
     }
 
@@ -241,7 +248,12 @@ impl Resolver<'_> {
             review_rounds: self.rounds("limits.review_rounds", file.review_rounds, 2),
             agent_steps: self.number("limits.agent_steps", file.agent_steps, 60, 1..=1000)?,
             stage_wall: Duration::from_secs(wall),
-            task_tokens: self.number("limits.task_tokens", file.task_tokens, 2_000_000, 1000..=10_u64.pow(12))?,
+            task_tokens: self.number(
+                "limits.task_tokens",
+                file.task_tokens,
+                2_000_000,
+                1000..=10_u64.pow(12),
+            )?,
             task_usd,
             concurrent_tasks: concurrent,
             concurrent_tasks_per_repository: self.number(
@@ -284,8 +296,11 @@ impl Resolver<'_> {
         if smtp_url.is_some() && from.is_none() {
             return Err(self.error("mail.from", "must be set (or MAIL_FROM), because mail.smtp_url is"));
         }
-        let digests =
-            [("off", DigestSchedule::Off), ("daily", DigestSchedule::Daily), ("weekly", DigestSchedule::Weekly)];
+        let digests = [
+            ("off", DigestSchedule::Off),
+            ("daily", DigestSchedule::Daily),
+            ("weekly", DigestSchedule::Weekly),
+        ];
         Ok(MailConfig {
             smtp_url,
             from,
@@ -305,7 +320,8 @@ impl Resolver<'_> {
             return Err(self.error("sandbox.setup.allow_hosts", problem));
         }
         let wall = self.number("sandbox.wall_seconds", file.wall_seconds, 900, 1..=86_400)?;
-        let first = self.number("sandbox.uid_range.first", file.uid_range.first, 210_000, 1000..=4_000_000_000)?;
+        let first =
+            self.number("sandbox.uid_range.first", file.uid_range.first, 210_000, 1000..=4_000_000_000)?;
         Ok(SandboxConfig {
             backend: self.choice("sandbox.backend", backend, &backends)?,
             memory_mb: self.number("sandbox.memory_mb", file.memory_mb, 4096, 64..=1_048_576)?,
@@ -358,7 +374,8 @@ impl Resolver<'_> {
             }
             let near = nearest(name, VARIABLES.iter().map(|variable| variable.name));
             let advice = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-            self.notices.push(format!("the environment variable {name} means nothing to Orchestrator{advice}"));
+            self.notices
+                .push(format!("the environment variable {name} means nothing to Orchestrator{advice}"));
         }
     }
 }

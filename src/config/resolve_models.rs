@@ -122,7 +122,12 @@ fn choice(
         provider: provider.to_owned(),
         model: name.to_owned(),
         temperature: model.temperature,
-        max_tokens: r.number(&format!("{key}.max_tokens"), model.max_tokens, DEFAULT_MAX_TOKENS, 1..=1_000_000)?,
+        max_tokens: r.number(
+            &format!("{key}.max_tokens"),
+            model.max_tokens,
+            DEFAULT_MAX_TOKENS,
+            1..=1_000_000,
+        )?,
         prices,
     })
 }
@@ -144,7 +149,9 @@ fn prices(r: &Resolver<'_>, key: &str, model: &file::Model) -> Result<Option<Pri
         [Some(input), Some(output), cached] => {
             Ok(Some(Prices { input, output, cached: cached.unwrap_or(input) }))
         }
-        _ => Err(r.error(key, "prices need both usd_per_million_input_tokens and usd_per_million_output_tokens")),
+        _ => Err(
+            r.error(key, "prices need both usd_per_million_input_tokens and usd_per_million_output_tokens")
+        ),
     }
 }
 
