@@ -1,5 +1,29 @@
 //! Git on the host: mirrors, trees, commits and pushes, in repositories that only the host writes.
+//!
+//! The host never runs git and never opens a repository that a sandbox wrote. Files go out as a [`Snapshot`]
+//! and come back as one; the host builds trees and commits from those bytes in bare repositories of its own.
+//! Nothing here starts a process, reads a user's git configuration, runs a hook or applies a filter.
 
+mod commit;
+mod error;
+mod http;
+mod ignored;
+mod libgit2;
+mod mirror;
+mod mirrors;
+mod push;
+pub mod refs;
+mod remote;
 mod snapshot;
+mod tree;
 
+pub use commit::{Author, CommitRequest, InvalidAuthor};
+pub use error::{PushError, TransportError, WorkspaceError};
+pub use http::TransferLimits;
+pub use ignored::IgnoreRules;
+pub use mirror::{CommitSummary, LeftOut, LeftOutReason, Mirror, SnapshotLimits};
+pub use mirrors::Mirrors;
+pub use push::{Expected, Overwrite, Push, Pushed};
+pub use refs::{BranchName, CommitSha, InvalidBranchName, InvalidCommitSha, auto_branch};
+pub use remote::{InvalidRemoteUrl, Remote, RemoteUrl};
 pub use snapshot::{FileEntry, FileMode, InvalidPath, RepoPath, Snapshot};

@@ -1,0 +1,10 @@
+//! The workspace against real git: a bare repository behind `git http-backend`, and a person's own folder.
+
+#[path = "workspace/git_server.rs"]
+mod git_server;
+#[path = "workspace/http.rs"]
+mod http;
+#[path = "workspace/scene.rs"]
+mod scene;
+#[path = "workspace/trees.rs"]
+mod trees;
