@@ -65,6 +65,63 @@ pub enum FindingStatus {
     Fixed,
 }
 
+/// A finding and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackedFinding {
+    pub finding: Finding,
+    pub status: FindingStatus,
+}
+
+/// What one reviewer said of the change as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewerSummary {
+    pub reviewer: String,
+    pub summary: String,
+}
+
+/// A reviewer that gave no review.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedReviewer {
+    pub reviewer: String,
+    pub why: String,
+}
+
+/// A round of all reviewers over a head, with what earlier rounds had found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReviewRound {
+    pub summaries: Vec<ReviewerSummary>,
+    pub failed: Vec<FailedReviewer>,
+    pub findings: Vec<TrackedFinding>,
+}
+
+impl ReviewRound {
+    pub fn open(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|t| t.status == FindingStatus::Open).map(|t| &t.finding)
+    }
+
+    pub fn fixed(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|t| t.status == FindingStatus::Fixed).map(|t| &t.finding)
+    }
+
+    /// Puts a new round after an earlier one: what the reviewers no longer find was fixed, but what a
+    /// reviewer found that failed this time is not known to be, and stays open.
+    #[must_use]
+    pub fn after(mut self, earlier: &Self) -> Self {
+        let present: Vec<String> = self.findings.iter().map(|t| t.finding.fingerprint()).collect();
+        let mut gone = Vec::new();
+        for tracked in &earlier.findings {
+            if present.contains(&tracked.finding.fingerprint()) {
+                continue;
+            }
+            let silent = self.failed.iter().any(|failed| failed.reviewer == tracked.finding.reviewer);
+            let status = if silent { tracked.status } else { FindingStatus::Fixed };
+            gone.push(TrackedFinding { finding: tracked.finding.clone(), status });
+        }
+        self.findings.extend(gone);
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +143,39 @@ mod tests {
         assert_eq!(finding.fingerprint(), shifted.fingerprint());
         let other = Finding { path: "src/b.rs".into(), ..finding.clone() };
         assert_ne!(finding.fingerprint(), other.fingerprint());
+    }
+
+    fn finding(reviewer: &str, title: &str) -> Finding {
+        Finding {
+            reviewer: reviewer.into(),
+            severity: Severity::Critical,
+            path: "a.rs".into(),
+            start_line: 1,
+            end_line: 1,
+            title: title.into(),
+            why: String::new(),
+            suggestion: None,
+        }
+    }
+
+    #[test]
+    fn a_finding_that_its_reviewer_no_longer_makes_was_fixed() {
+        let round = |findings: &[Finding], failed: &[&str]| ReviewRound {
+            summaries: Vec::new(),
+            failed: failed
+                .iter()
+                .map(|r| FailedReviewer { reviewer: (*r).into(), why: "x".into() })
+                .collect(),
+            findings: findings
+                .iter()
+                .map(|finding| TrackedFinding { finding: finding.clone(), status: FindingStatus::Open })
+                .collect(),
+        };
+        let first = round(&[finding("safety", "A"), finding("safety", "B"), finding("quality", "C")], &[]);
+        let second = round(&[finding("safety", "B")], &["quality"]).after(&first);
+        let open: Vec<_> = second.open().map(|f| f.title.as_str()).collect();
+        let fixed: Vec<_> = second.fixed().map(|f| f.title.as_str()).collect();
+        assert_eq!((open, fixed), (vec!["B", "C"], vec!["A"]));
     }
 
     #[test]

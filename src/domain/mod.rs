@@ -17,7 +17,9 @@ mod usage;
 pub use command::{Command, CommandFault, parse_command};
 pub use effect::{Effect, MailKind, Notice, reply_key};
 pub use event::{Changed, Event, ObservedText, Reading, Thumb};
-pub use finding::{Finding, FindingStatus, Severity};
+pub use finding::{
+    FailedReviewer, Finding, FindingStatus, ReviewRound, ReviewerSummary, Severity, TrackedFinding,
+};
 pub use gate::{GateFinding, GateKind, GateReport, Requirement, Verdict};
 pub use ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId, UserId};
 pub use permission::{APPROVAL_NEEDS, Permission};

@@ -165,7 +165,7 @@ mod tests {
     fn a_commit_id_is_forty_lower_case_hex_digits() {
         assert!(CommitSha::parse("a".repeat(40)).is_ok());
         for sha in ["", "abc", &"A".repeat(40), &"g".repeat(40), &"a".repeat(41)] {
-            assert!(CommitSha::parse(*sha).is_err(), "{sha:?} was taken");
+            assert!(CommitSha::parse(sha).is_err(), "{sha:?} was taken");
         }
     }
 
