@@ -1,1 +1,3 @@
 //! The only SQL. A file an aggregate.
+
+pub mod embedded;
