@@ -6,6 +6,7 @@
 
 mod artifacts;
 mod deliveries;
+pub mod embedded;
 mod jobs;
 mod model_calls;
 mod reports;
