@@ -184,15 +184,17 @@ impl Scenario {
 
     /// The answer to a request with the name of its rule, or what evidence is missing.
     pub(super) fn answer(&self, evidence: &Evidence) -> Result<(&str, &Answer), String> {
-        let mut closest: Option<(usize, String)> = None;
+        let mut closest: Option<(f64, String)> = None;
         for rule in &self.rules {
             let mut missing = rule.when.missing(evidence);
             missing.extend(rule.not_when.present(evidence));
             if missing.is_empty() {
                 return Ok((&rule.name, &rule.answer));
             }
-            if closest.as_ref().is_none_or(|(fewest, _)| missing.len() < *fewest) {
-                closest = Some((missing.len(), format!("{:?} lacks: {}", rule.name, missing.join("; "))));
+            let asked = rule.when.checks(evidence).len() + rule.not_when.checks(evidence).len();
+            let distance = missing.len() as f64 / asked as f64;
+            if closest.as_ref().is_none_or(|(nearest, _)| distance < *nearest) {
+                closest = Some((distance, format!("{:?} lacks: {}", rule.name, missing.join("; "))));
             }
         }
         let closest = closest.map_or_else(|| "it has no rules".to_owned(), |(_, text)| text);
