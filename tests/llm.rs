@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use orchestrator::domain::Usage;
 use orchestrator::llm::{
     Accounting, Answer, Budget, BudgetLimits, CallContext, CallLabel, CallRecord, Client, Endpoint, Ledger,
-    LedgerError, LlmError, Message, ModelName, Price, Provider, Request, RetryPolicy, Role, RoleSettings,
+    LedgerError, LlmError, Message, ModelName, ModelSettings, Price, Protocol, Request, RetryPolicy, Role,
     Settings, StopReason, ToolDefinition, ToolResult,
 };
 use orchestrator::simulator::model::{Answer as Scripted, ModelServer, Scenario};
@@ -75,34 +75,38 @@ struct Bench {
     book: Arc<Book>,
 }
 
-fn model(provider: Provider) -> ModelName {
+fn model(provider: &str) -> ModelName {
     let name = match provider {
-        Provider::Anthropic => "claude-sonnet-4-5",
-        Provider::OpenAi => "gpt-5",
-        Provider::OpenAiCompatible => "local",
+        "anthropic" => "claude-sonnet-4-5",
+        "openai" => "gpt-5",
+        _ => "local",
     };
-    ModelName { provider, model: name.to_owned() }
+    ModelName { provider: provider.to_owned(), model: name.to_owned() }
 }
 
 fn settings(server: &ModelServer, models: &[ModelName]) -> Settings {
-    let endpoint = |base_url| Endpoint { base_url, key: Some(SecretString::from(server.api_key())) };
+    let endpoint =
+        |protocol, base_url| Endpoint { protocol, base_url, key: Some(SecretString::from(server.api_key())) };
     let endpoints = BTreeMap::from([
-        (Provider::Anthropic, endpoint(server.anthropic_url())),
-        (Provider::OpenAi, endpoint(server.openai_url())),
-        (Provider::OpenAiCompatible, endpoint(server.openai_url())),
+        ("anthropic".to_owned(), endpoint(Protocol::Anthropic, server.anthropic_url())),
+        ("openai".to_owned(), endpoint(Protocol::OpenAi, server.openai_url())),
+        ("on-this-machine".to_owned(), endpoint(Protocol::OpenAi, server.openai_url())),
     ]);
-    let role = RoleSettings {
-        models: models.to_vec(),
-        temperature: None,
-        max_output_tokens: 1_000,
-        call_timeout: Duration::from_secs(10),
-    };
     let price =
         Price { input: 3_000_000, cached_input: 300_000, cache_write: Some(3_750_000), output: 15_000_000 };
+    let models: Vec<_> = models
+        .iter()
+        .map(|name| ModelSettings {
+            name: name.clone(),
+            temperature: None,
+            max_output_tokens: 1_000,
+            price: Some(price),
+        })
+        .collect();
     Settings {
         endpoints,
-        roles: Role::ALL.into_iter().map(|name| (name, role.clone())).collect(),
-        prices: models.iter().map(|model| (model.clone(), price)).collect(),
+        roles: Role::ALL.into_iter().map(|name| (name, models.clone())).collect(),
+        call_timeout: Duration::from_secs(10),
         retry: RetryPolicy {
             max_calls: 4,
             max_waiting: Duration::from_secs(5),
@@ -122,7 +126,7 @@ async fn bench_with(models: &[ModelName], change: impl FnOnce(&mut Settings)) ->
     Bench { server, client, book }
 }
 
-async fn bench(provider: Provider) -> Bench {
+async fn bench(provider: &str) -> Bench {
     bench_with(&[model(provider)], |_| {}).await
 }
 
@@ -150,7 +154,7 @@ fn read_file() -> ToolDefinition {
     }
 }
 
-const WIRES: [Provider; 3] = [Provider::Anthropic, Provider::OpenAi, Provider::OpenAiCompatible];
+const WIRES: [&str; 3] = ["anthropic", "openai", "on-this-machine"];
 
 /// What the ledger holds has to be what the server counted, for every answer that arrived.
 fn assert_ledger_equals_server(bench: &Bench) {
@@ -199,8 +203,8 @@ async fn a_tool_call_and_its_result_travel_through_each_wire_format() {
 #[tokio::test]
 async fn structured_output_is_asked_for_in_the_providers_own_field() {
     for (provider, path) in [
-        (Provider::Anthropic, "/output_config/format/schema/properties/verdict/type"),
-        (Provider::OpenAi, "/response_format/json_schema/schema/properties/verdict/type"),
+        ("anthropic", "/output_config/format/schema/properties/verdict/type"),
+        ("openai", "/response_format/json_schema/schema/properties/verdict/type"),
     ] {
         let bench = bench(provider).await;
         let schema = json!({
@@ -216,7 +220,7 @@ async fn structured_output_is_asked_for_in_the_providers_own_field() {
 
 #[tokio::test]
 async fn a_server_that_does_not_know_the_schema_field_is_asked_without_it() {
-    let bench = bench(Provider::OpenAiCompatible).await;
+    let bench = bench("on-this-machine").await;
     bench.server.inject([Scripted::Error {
         status: 400,
         retry_after: None,
@@ -236,7 +240,7 @@ async fn a_server_that_does_not_know_the_schema_field_is_asked_without_it() {
 
 #[tokio::test]
 async fn cached_tokens_are_counted_and_priced_apart() {
-    for provider in [Provider::Anthropic, Provider::OpenAi] {
+    for provider in ["anthropic", "openai"] {
         let bench = bench(provider).await;
         let system = "A long instruction that is the same each time. ".repeat(200);
         let request = |text: &str| Request { system: system.clone(), tools: vec![read_file()], ..ask(text) };
@@ -296,7 +300,7 @@ async fn a_wrong_key_is_not_tried_twice() {
 
 #[tokio::test]
 async fn a_missing_key_is_sent_as_no_key_at_all() {
-    for provider in [Provider::Anthropic, Provider::OpenAiCompatible] {
+    for provider in ["anthropic", "on-this-machine"] {
         let bench = bench_with(&[model(provider)], |settings| {
             for endpoint in settings.endpoints.values_mut() {
                 endpoint.key = None;
@@ -335,7 +339,7 @@ async fn a_storm_passes_and_the_call_succeeds() {
 
 #[tokio::test]
 async fn retry_after_is_waited_for() {
-    let bench = bench(Provider::Anthropic).await;
+    let bench = bench("anthropic").await;
     bench.server.inject([refusal(429, Some("1"))]);
     let started = Instant::now();
     bench.client.call(&context(), ask("hello")).await.expect("answers");
@@ -344,7 +348,7 @@ async fn retry_after_is_waited_for() {
 
 #[tokio::test]
 async fn a_retry_after_beyond_our_patience_ends_the_attempts_at_once() {
-    let bench = bench(Provider::OpenAi).await;
+    let bench = bench("openai").await;
     bench.server.inject([refusal(429, Some("3600"))]);
     let error = fails(&bench, "hello").await;
     assert_eq!(error.retry_after(), Some(Duration::from_secs(3_600)));
@@ -354,7 +358,7 @@ async fn a_retry_after_beyond_our_patience_ends_the_attempts_at_once() {
 
 #[tokio::test]
 async fn a_storm_that_does_not_pass_ends_after_the_last_attempt() {
-    let bench = bench(Provider::Anthropic).await;
+    let bench = bench("anthropic").await;
     bench.server.inject((0..10).map(|_| refusal(529, None)));
     let error = fails(&bench, "hello").await;
     assert!(matches!(error, LlmError::Overloaded { .. }), "{error}");
@@ -364,7 +368,7 @@ async fn a_storm_that_does_not_pass_ends_after_the_last_attempt() {
 
 #[tokio::test]
 async fn an_account_without_credit_is_not_asked_again() {
-    let bench = bench(Provider::OpenAi).await;
+    let bench = bench("openai").await;
     bench.server.inject([Scripted::Error {
         status: 429,
         retry_after: None,
@@ -381,9 +385,7 @@ async fn a_server_that_hangs_is_given_up_and_the_prompt_is_accounted_for() {
     for provider in WIRES {
         let bench = bench_with(&[model(provider)], |settings| {
             settings.retry.max_calls = 2;
-            for role in settings.roles.values_mut() {
-                role.call_timeout = Duration::from_millis(150);
-            }
+            settings.call_timeout = Duration::from_millis(150);
         })
         .await;
         let error = fails(&bench, "hang").await;
@@ -414,7 +416,7 @@ async fn dropped_connections_junk_and_half_calls_are_told_apart_and_recorded() {
 
 #[tokio::test]
 async fn half_a_call_that_the_provider_counted_is_recorded_as_counted() {
-    let bench = bench(Provider::OpenAi).await;
+    let bench = bench("openai").await;
     fails(&bench, "half").await;
     let counted = bench.server.journal()[0].counted;
     let record = &bench.book.records()[0];
@@ -424,7 +426,7 @@ async fn half_a_call_that_the_provider_counted_is_recorded_as_counted() {
 
 #[tokio::test]
 async fn a_call_cut_off_at_the_output_limit_is_an_answer() {
-    let bench = bench(Provider::OpenAi).await;
+    let bench = bench("openai").await;
     bench.server.inject([Scripted::Junk {
         body: json!({
             "id": "x", "object": "chat.completion", "model": "gpt-5",
@@ -444,7 +446,7 @@ async fn a_call_cut_off_at_the_output_limit_is_an_answer() {
 
 #[tokio::test]
 async fn when_a_model_fails_the_next_of_the_role_is_asked() {
-    let models = [model(Provider::Anthropic), model(Provider::OpenAi)];
+    let models = [model("anthropic"), model("openai")];
     for fault in [refusal(529, None), refusal(404, None), Scripted::DropConnection] {
         let bench = bench_with(&models, |_| {}).await;
         bench.server.inject(
@@ -461,11 +463,11 @@ async fn when_a_model_fails_the_next_of_the_role_is_asked() {
 
 #[tokio::test]
 async fn a_conversation_goes_on_with_another_provider() {
-    let bench = bench_with(&[model(Provider::Anthropic), model(Provider::OpenAi)], |_| {}).await;
+    let bench = bench_with(&[model("anthropic"), model("openai")], |_| {}).await;
     let mut request = Request { tools: vec![read_file()], ..ask("What is in the file?") };
     let Answer { tool_calls, .. } = {
         let answer = bench.client.call(&context(), request.clone()).await.expect("answers");
-        assert_eq!(answer.model.provider, Provider::Anthropic);
+        assert_eq!(answer.model.provider, "anthropic");
         request.messages.push(answer.clone().into_message());
         answer
     };
@@ -479,12 +481,12 @@ async fn a_conversation_goes_on_with_another_provider() {
     });
     bench.server.inject([refusal(401, None)]);
     let answer = bench.client.call(&context(), request).await.expect("answers");
-    assert_eq!((answer.model.provider, answer.text.as_str()), (Provider::OpenAi, "It is 42."));
+    assert_eq!((answer.model.provider.as_str(), answer.text.as_str()), ("openai", "It is 42."));
 }
 
 #[tokio::test]
 async fn when_every_model_fails_each_reason_is_named() {
-    let models = [model(Provider::Anthropic), model(Provider::OpenAi)];
+    let models = [model("anthropic"), model("openai")];
     let bench = bench_with(&models, |_| {}).await;
     bench.server.inject([refusal(401, None), refusal(403, None)]);
     let error = fails(&bench, "hello").await;
@@ -495,7 +497,7 @@ async fn when_every_model_fails_each_reason_is_named() {
 
 #[tokio::test]
 async fn a_budget_stops_a_call_before_it_is_made() {
-    let bench = bench(Provider::Anthropic).await;
+    let bench = bench("anthropic").await;
     let limits = BudgetLimits { tokens: None, cost_micro_usd: Some(15_500) };
     let budget = Budget::new("of the task", limits, Usage::default());
     let context = CallContext { budgets: vec![Arc::clone(&budget)], ..context() };
@@ -510,7 +512,7 @@ async fn a_budget_stops_a_call_before_it_is_made() {
 
 #[tokio::test]
 async fn a_failed_call_that_may_have_cost_something_is_taken_from_the_budget() {
-    let bench = bench(Provider::Anthropic).await;
+    let bench = bench("anthropic").await;
     let budget = Budget::new("of the task", BudgetLimits::default(), Usage::default());
     let context = CallContext { budgets: vec![Arc::clone(&budget)], ..context() };
     bench.client.call(&context, ask("drop")).await.expect_err("fails");
@@ -520,8 +522,7 @@ async fn a_failed_call_that_may_have_cost_something_is_taken_from_the_budget() {
 
 #[tokio::test]
 async fn a_request_that_is_too_large_is_not_sent() {
-    let bench =
-        bench_with(&[model(Provider::Anthropic)], |settings| settings.max_request_bytes = 1_000).await;
+    let bench = bench_with(&[model("anthropic")], |settings| settings.max_request_bytes = 1_000).await;
     let error = fails(&bench, &"hello ".repeat(500)).await;
     assert!(matches!(error, LlmError::TooLarge { max_bytes: 1_000, .. }), "{error}");
     assert!(bench.server.journal().is_empty());
@@ -539,7 +540,7 @@ impl Ledger for TornBook {
 #[tokio::test]
 async fn an_answer_whose_cost_cannot_be_recorded_is_an_error() {
     let server = ModelServer::start(Scenario::parse(SCENARIO).expect("parses")).await.expect("starts");
-    let models = [model(Provider::Anthropic), model(Provider::OpenAi)];
+    let models = [model("anthropic"), model("openai")];
     let client = Client::new(settings(&server, &models), Arc::new(TornBook)).expect("settings work");
     let error = client.call(&context(), ask("hello")).await.expect_err("fails");
     assert!(matches!(error, LlmError::NotRecorded(_)), "{error}");
@@ -549,15 +550,15 @@ async fn an_answer_whose_cost_cannot_be_recorded_is_an_error() {
 #[tokio::test]
 async fn a_role_whose_provider_has_no_endpoint_is_refused_at_the_start() {
     let server = ModelServer::start(Scenario::parse(SCENARIO).expect("parses")).await.expect("starts");
-    let mut settings = settings(&server, &[model(Provider::OpenAi)]);
-    settings.endpoints.remove(&Provider::OpenAi);
+    let mut settings = settings(&server, &[model("openai")]);
+    settings.endpoints.remove("openai");
     let error = Client::new(settings, Arc::new(TornBook)).err().expect("refused").to_string();
-    assert!(error.contains("openai:gpt-5") && error.contains("no address and key"), "{error}");
+    assert!(error.contains("openai:gpt-5") && error.contains("no provider openai"), "{error}");
 }
 
 #[tokio::test]
 async fn two_hundred_calls_of_all_kinds_leave_no_difference() {
-    let bench = bench_with(&[model(Provider::Anthropic), model(Provider::OpenAi)], |_| {}).await;
+    let bench = bench_with(&[model("anthropic"), model("openai")], |_| {}).await;
     for number in 0..200 {
         if number % 7 == 0 {
             bench.server.inject([refusal([429, 500, 529][number % 3], None)]);
@@ -653,7 +654,7 @@ async fn the_server_refuses_what_openai_refuses() {
 
 #[tokio::test]
 async fn a_request_that_no_rule_fits_is_refused_and_kept() {
-    let bench = bench(Provider::Anthropic).await;
+    let bench = bench("anthropic").await;
     let error = fails(&bench, "What is in the file?").await.to_string();
     assert!(error.contains("look into the file") && error.contains("the tool read_file"), "{error}");
     let journal = bench.server.journal();
