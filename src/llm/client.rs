@@ -11,7 +11,7 @@ use super::budget::{Budget, Estimate, Reservation};
 use super::error::LlmError;
 use super::ledger::{Accounting, CallLabel, CallRecord, Ledger};
 use super::message::{Answer, Request, StopReason};
-use super::model::{ModelName, Price, Provider, Role, RoleSettings, Settings, TokenCount};
+use super::model::{ModelName, ModelSettings, Price, Role, Settings, TokenCount};
 use super::wire::{CallOptions, FailedCall, Reply, Wire};
 use crate::domain::Usage;
 
@@ -41,29 +41,24 @@ pub struct InvalidSettings(pub String);
 /// The client of all providers.
 pub struct Client {
     settings: Settings,
-    wires: BTreeMap<Provider, Wire>,
+    wires: BTreeMap<String, Wire>,
     ledger: Arc<dyn Ledger>,
 }
 
 impl Client {
-    /// Fails where a role names a model whose provider has no endpoint.
+    /// Fails where a role names a model of a provider that has no endpoint. A role without models fails only
+    /// when it is called.
     pub fn new(settings: Settings, ledger: Arc<dyn Ledger>) -> Result<Self, InvalidSettings> {
         let mut wires = BTreeMap::new();
-        for (&provider, endpoint) in &settings.endpoints {
-            wires.insert(provider, Wire::new(provider, endpoint.clone()).map_err(InvalidSettings)?);
+        for (provider, endpoint) in &settings.endpoints {
+            let wire = Wire::new(provider, endpoint.clone()).map_err(InvalidSettings)?;
+            wires.insert(provider.clone(), wire);
         }
-        for (role, role_settings) in &settings.roles {
-            if role_settings.models.is_empty() {
-                return Err(InvalidSettings(format!("the role {role} has no model")));
-            }
-            for model in &role_settings.models {
-                if !wires.contains_key(&model.provider) {
-                    let reason = format!(
-                        "the role {role} names {model}, but the provider {} has no address and key",
-                        model.provider
-                    );
-                    return Err(InvalidSettings(reason));
-                }
+        for (role, models) in &settings.roles {
+            if let Some(model) = models.iter().find(|model| !wires.contains_key(&model.name.provider)) {
+                let (name, provider) = (&model.name, &model.name.provider);
+                let reason = format!("the role {role} names {name}, but there is no provider {provider}");
+                return Err(InvalidSettings(reason));
             }
         }
         Ok(Self { settings, wires, ledger })
@@ -75,16 +70,17 @@ impl Client {
         if bytes > self.settings.max_request_bytes {
             return Err(LlmError::TooLarge { bytes, max_bytes: self.settings.max_request_bytes });
         }
-        let role = self.settings.roles.get(&context.role).ok_or(LlmError::NoModel(context.role))?;
+        let models = self.settings.roles.get(&context.role).filter(|models| !models.is_empty());
+        let models = models.ok_or(LlmError::NoModel(context.role))?;
         let mut attempt = 0;
         let mut errors: Vec<(ModelName, LlmError)> = Vec::new();
-        for model in &role.models {
-            match self.call_model(Ask { context, request: &request, role, model }, &mut attempt).await {
+        for model in models {
+            match self.call_model(Ask { context, request: &request, model }, &mut attempt).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) if !error.allows_fallback() => return Err(error),
                 Err(error) => {
-                    tracing::warn!(role = %context.role, %model, kind = error.kind(), "a model failed");
-                    errors.push((model.clone(), error));
+                    tracing::warn!(role = %context.role, model = %model.name, kind = error.kind(), "a model failed");
+                    errors.push((model.name.clone(), error));
                 }
             }
         }
@@ -137,15 +133,15 @@ impl Client {
         attempt: usize,
     ) -> Result<Answer, LlmError> {
         let options = CallOptions {
-            temperature: ask.request.temperature.or(ask.role.temperature),
-            max_output_tokens: ask.request.max_output_tokens.unwrap_or(ask.role.max_output_tokens),
-            timeout: ask.role.call_timeout,
+            temperature: ask.request.temperature.or(ask.model.temperature),
+            max_output_tokens: ask.request.max_output_tokens.unwrap_or(ask.model.max_output_tokens),
+            timeout: self.settings.call_timeout,
         };
-        let price = self.settings.prices.get(ask.model).copied().unwrap_or_default();
+        let price = ask.model.price.unwrap_or_default();
         let reservations = reserve(ask, &price, options.max_output_tokens)?;
-        let wire = self.wires.get(&ask.model.provider).ok_or(LlmError::NoModel(ask.context.role))?;
+        let wire = self.wires.get(&ask.model.name.provider).ok_or(LlmError::NoModel(ask.context.role))?;
         let started = Instant::now();
-        let outcome = wire.call(ask.model, ask.request, options, schema).await;
+        let outcome = wire.call(&ask.model.name, ask.request, options, schema).await;
         let spent = Spent::of(&outcome, ask.request);
         let usage = spent.usage(&price);
         for reservation in reservations {
@@ -154,7 +150,7 @@ impl Client {
         self.record(&CallRecord {
             label: ask.context.label.clone(),
             role: ask.context.role,
-            model: ask.model.clone(),
+            model: ask.model.name.clone(),
             attempt,
             tokens: spent.tokens,
             usage,
@@ -168,7 +164,7 @@ impl Client {
         })
         .await?;
         let reply = outcome.map_err(|failed| failed.error)?;
-        Ok(answer(ask.model, reply, usage))
+        Ok(answer(&ask.model.name, reply, usage))
     }
 
     /// A record is tried three times: losing one would hide what was spent.
@@ -199,8 +195,7 @@ impl Model for Client {
 struct Ask<'a> {
     context: &'a CallContext,
     request: &'a Request,
-    role: &'a RoleSettings,
-    model: &'a ModelName,
+    model: &'a ModelSettings,
 }
 
 /// What a call used, or may have used.

@@ -75,9 +75,9 @@ pub struct Request {
     pub system: String,
     pub messages: Vec<Message>,
     pub tools: Vec<ToolDefinition>,
-    /// The role's own where `None`.
+    /// The model's own setting where `None`.
     pub max_output_tokens: Option<u32>,
-    /// The role's own where `None`.
+    /// The model's own setting where `None`.
     pub temperature: Option<f64>,
     /// JSON Schema that the answer's text has to satisfy. A hint: not every provider holds to it, the
     /// caller checks.

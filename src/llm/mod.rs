@@ -20,6 +20,6 @@ pub use error::LlmError;
 pub use ledger::{Accounting, CallLabel, CallRecord, Ledger, LedgerError};
 pub use message::{Answer, Continuation, Message, Request, StopReason, ToolCall, ToolDefinition, ToolResult};
 pub use model::{
-    Endpoint, InvalidModelName, ModelName, Price, Provider, RetryPolicy, Role, RoleSettings, Settings,
+    Endpoint, InvalidModelName, ModelName, ModelSettings, Price, Protocol, RetryPolicy, Role, Settings,
     TokenCount,
 };

@@ -10,57 +10,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::Usage;
 
-/// Whose wire format a model speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Provider {
+/// The wire format that a provider speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
     /// `POST {base}/v1/messages`.
     Anthropic,
-    /// `POST {base}/chat/completions` with OpenAI's own rules.
+    /// `POST {base}/chat/completions`, which most other servers imitate.
     OpenAi,
-    /// The same wire format on any other server, often without a key.
-    OpenAiCompatible,
 }
 
-impl Provider {
-    pub const ALL: [Self; 3] = [Self::Anthropic, Self::OpenAi, Self::OpenAiCompatible];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Anthropic => "anthropic",
-            Self::OpenAi => "openai",
-            Self::OpenAiCompatible => "openai-compatible",
-        }
-    }
-}
-
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A model of a provider, written `provider:model`, as in `anthropic:claude-sonnet-4-5`.
+/// A model of a provider, written `provider:model`, as in `anthropic:claude-sonnet-4-5`. The provider is
+/// a name of the configuration.
 ///
-/// An ending `-low`, `-medium` or `-high` is sent as the reasoning effort and not as part of the
-/// name: that is how the client crate reads names.
+/// An ending `-low`, `-medium` or `-high` of the model is sent as the reasoning effort and not as part of
+/// the name: that is how the client crate reads names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelName {
-    pub provider: Provider,
+    pub provider: String,
     pub model: String,
 }
 
 /// Why a string is not the name of a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{value:?} is not a model: {reason}; write provider:model, as in anthropic:claude-sonnet-4-5 ({providers})", providers = known_providers())]
+#[error("{value:?} is not a model: {reason}; write provider:model, as in anthropic:claude-sonnet-4-5")]
 pub struct InvalidModelName {
     pub value: String,
     pub reason: &'static str,
-}
-
-fn known_providers() -> String {
-    let names: Vec<_> = Provider::ALL.iter().map(|provider| provider.as_str()).collect();
-    format!("providers: {}", names.join(", "))
 }
 
 impl FromStr for ModelName {
@@ -69,10 +45,10 @@ impl FromStr for ModelName {
     fn from_str(value: &str) -> Result<Self, Self::Err> {
         let refuse = |reason| InvalidModelName { value: value.to_owned(), reason };
         let (provider, model) = value.split_once(':').ok_or_else(|| refuse("it has no colon"))?;
-        let provider = Provider::ALL
-            .into_iter()
-            .find(|known| known.as_str() == provider)
-            .ok_or_else(|| refuse("the provider is unknown"))?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if provider.is_empty() || !provider.chars().all(plain) {
+            return Err(refuse("the provider's name has to be letters, digits, - and _"));
+        }
         if model.is_empty() {
             return Err(refuse("no model follows the colon"));
         }
@@ -80,7 +56,7 @@ impl FromStr for ModelName {
         if model.contains("::") || model.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(refuse("the model has `::`, a space or a control character"));
         }
-        Ok(Self { provider, model: model.to_owned() })
+        Ok(Self { provider: provider.to_owned(), model: model.to_owned() })
     }
 }
 
@@ -105,6 +81,7 @@ impl<'de> Deserialize<'de> for ModelName {
 /// Where a provider is reached, and with which key. A local server may need none.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
+    pub protocol: Protocol,
     /// As in the variables that people already set: `ANTHROPIC_BASE_URL` without `/v1`,
     /// `OPENAI_BASE_URL` with it.
     pub base_url: String,
@@ -191,16 +168,15 @@ impl fmt::Display for Role {
     }
 }
 
-/// How one role is played.
+/// A model and how it is asked.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RoleSettings {
-    /// The first is asked first; the others when it fails.
-    pub models: Vec<ModelName>,
+pub struct ModelSettings {
+    pub name: ModelName,
     /// Left to the provider where `None`: some models refuse the parameter.
     pub temperature: Option<f64>,
     pub max_output_tokens: u32,
-    /// For one call, from connecting to the last byte.
-    pub call_timeout: Duration,
+    /// `None`: not known; its calls count tokens but no money.
+    pub price: Option<Price>,
 }
 
 /// How often and how long a failing call is repeated before the next model is asked.
@@ -230,10 +206,12 @@ impl Default for RetryPolicy {
 /// Everything that a client is told once.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    pub endpoints: BTreeMap<Provider, Endpoint>,
-    pub roles: BTreeMap<Role, RoleSettings>,
-    /// A model without a price costs nothing.
-    pub prices: BTreeMap<ModelName, Price>,
+    /// By the provider's name.
+    pub endpoints: BTreeMap<String, Endpoint>,
+    /// For each role the models to try: the first is asked first, the others when it fails.
+    pub roles: BTreeMap<Role, Vec<ModelSettings>>,
+    /// For one call, from connecting to the last byte.
+    pub call_timeout: Duration,
     pub retry: RetryPolicy,
     /// The largest request that is sent, in bytes of text.
     pub max_request_bytes: usize,
@@ -254,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_no_model_is_refused_with_a_hint() {
-        for name in ["claude", "antropic:claude", "openai:", "openai:a b", "openai:x::y"] {
+        for name in ["claude", ":claude", "an thropic:claude", "openai:", "openai:a b", "openai:x::y"] {
             let error = name.parse::<ModelName>().expect_err(name).to_string();
             assert!(error.contains("anthropic:claude-sonnet-4-5") && error.contains(name), "{error}");
         }

@@ -9,7 +9,7 @@ use super::boundary;
 use super::client::{CallContext, Model};
 use super::error::LlmError;
 use super::message::{Answer, Message, Request, StopReason, ToolCall};
-use super::model::{ModelName, Provider, Role, TokenCount};
+use super::model::{ModelName, Role, TokenCount};
 use crate::domain::Usage;
 
 /// Stands at the beginning of each text that no model wrote.
@@ -93,7 +93,7 @@ fn text_answer(value: &Value) -> Answer {
         stop: StopReason::Completed,
         tokens: TokenCount::default(),
         usage: Usage::default(),
-        model: ModelName { provider: Provider::OpenAiCompatible, model: "simulated".to_owned() },
+        model: ModelName { provider: "simulated".to_owned(), model: "dry-run".to_owned() },
         continuation: None,
     }
 }

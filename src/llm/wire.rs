@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::error::LlmError;
 use super::message::{Continuation, Message, Request, StopReason, ToolCall};
-use super::model::{Endpoint, ModelName, Provider, TokenCount};
+use super::model::{Endpoint, ModelName, Protocol, TokenCount};
 use super::wire_error;
 
 /// What one call brought, before prices.
@@ -59,8 +59,8 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub fn new(provider: Provider, endpoint: Endpoint) -> Result<Self, String> {
-        let base_url = normalised_base(provider, &endpoint.base_url)?;
+    pub fn new(provider: &str, endpoint: Endpoint) -> Result<Self, String> {
+        let base_url = normalised_base(provider, endpoint.protocol, &endpoint.base_url)?;
         let mut builder = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(20))
             // A redirect would carry the key to another host.
@@ -76,8 +76,8 @@ impl Wire {
         Ok(Self { client, endpoint, base_url })
     }
 
-    /// One call, without retries. `with_schema` says whether the schema travels in the provider's own
-    /// field; the caller drops it for a server that does not know the field.
+    /// One call, without retries. `schema` travels in the provider's own field; the caller leaves it out
+    /// for a server that does not know the field.
     pub async fn call(
         &self,
         model: &ModelName,
@@ -87,22 +87,22 @@ impl Wire {
     ) -> Result<Reply, FailedCall> {
         let wire_options = chat_options(options, schema);
         let exec =
-            self.client.exec_chat(self.target(model), chat_request(model, request), Some(&wire_options));
+            self.client.exec_chat(self.target(model), self.chat_request(model, request), Some(&wire_options));
         match tokio::time::timeout(options.timeout, exec).await {
             Err(_) => Err(LlmError::TimedOut { after: options.timeout }.into()),
-            Ok(Err(error)) => wire_error::failed(model, error),
+            Ok(Err(error)) => wire_error::failed(self.endpoint.protocol, error),
             Ok(Ok(response)) => Ok(reply(model, response)),
         }
     }
 
     fn target(&self, model: &ModelName) -> ServiceTarget {
-        let kind = match model.provider {
-            Provider::Anthropic => AdapterKind::Anthropic,
-            Provider::OpenAi | Provider::OpenAiCompatible => AdapterKind::OpenAI,
+        let kind = match self.endpoint.protocol {
+            Protocol::Anthropic => AdapterKind::Anthropic,
+            Protocol::OpenAi => AdapterKind::OpenAI,
         };
         let auth = match &self.endpoint.key {
             Some(key) => AuthData::from_single(key.expose_secret()),
-            None => self.without_key(model.provider),
+            None => self.without_key(),
         };
         ServiceTarget {
             endpoint: WireEndpoint::from_owned(self.base_url.as_str()),
@@ -112,19 +112,45 @@ impl Wire {
     }
 
     /// The crate insists on a key; this replaces its address and headers by ones without.
-    fn without_key(&self, provider: Provider) -> AuthData {
-        let (path, headers) = match provider {
-            Provider::Anthropic => {
+    fn without_key(&self) -> AuthData {
+        let (path, headers) = match self.endpoint.protocol {
+            Protocol::Anthropic => {
                 ("messages", Headers::from(vec![("anthropic-version".to_owned(), "2023-06-01".to_owned())]))
             }
-            Provider::OpenAi | Provider::OpenAiCompatible => ("chat/completions", Headers::default()),
+            Protocol::OpenAi => ("chat/completions", Headers::default()),
         };
         AuthData::RequestOverride { url: format!("{}{path}", self.base_url), headers }
+    }
+
+    fn chat_request(&self, model: &ModelName, request: &Request) -> ChatRequest {
+        // Anthropic caches what it is told to; a loop sends the same beginning many times. Elsewhere caching
+        // is automatic.
+        let cached = self.endpoint.protocol == Protocol::Anthropic && !request.tools.is_empty();
+        let mut messages = Vec::with_capacity(request.messages.len() + 1);
+        let mark = |message: ChatMessage, marked: bool| {
+            if marked { message.with_options(CacheControl::Ephemeral) } else { message }
+        };
+        if !request.system.is_empty() {
+            messages.push(mark(ChatMessage::system(request.system.as_str()), cached));
+        }
+        let last = request.messages.len().saturating_sub(1);
+        for (index, message) in request.messages.iter().enumerate() {
+            messages.push(mark(chat_message(model, message), cached && index == last));
+        }
+        let mut wire = ChatRequest::from_messages(messages);
+        if !request.tools.is_empty() {
+            wire = wire.with_tools(request.tools.iter().map(|tool| {
+                Tool::new(tool.name.as_str())
+                    .with_description(tool.description.as_str())
+                    .with_schema(tool.schema.clone())
+            }));
+        }
+        wire
     }
 }
 
 /// The form that the crate expects: with the version part, ending in a slash.
-fn normalised_base(provider: Provider, base_url: &str) -> Result<String, String> {
+fn normalised_base(provider: &str, protocol: Protocol, base_url: &str) -> Result<String, String> {
     let url = reqwest::Url::parse(base_url)
         .map_err(|error| format!("the base URL of {provider}, {base_url:?}, is not a URL: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || url.query().is_some() {
@@ -138,8 +164,8 @@ fn normalised_base(provider: Provider, base_url: &str) -> Result<String, String>
         ));
     }
     let base = base_url.trim_end_matches('/');
-    Ok(match provider {
-        Provider::Anthropic if !base.ends_with("/v1") => format!("{base}/v1/"),
+    Ok(match protocol {
+        Protocol::Anthropic if !base.ends_with("/v1") => format!("{base}/v1/"),
         _ => format!("{base}/"),
     })
 }
@@ -159,32 +185,6 @@ fn chat_options(options: CallOptions, schema: Option<&Value>) -> ChatOptions {
     }
     if let Some(schema) = schema {
         wire = wire.with_response_format(JsonSpec::new("answer", schema.clone()));
-    }
-    wire
-}
-
-fn chat_request(model: &ModelName, request: &Request) -> ChatRequest {
-    // Anthropic caches what it is told to; a loop sends the same beginning many times. Elsewhere caching
-    // is automatic.
-    let cached = model.provider == Provider::Anthropic && !request.tools.is_empty();
-    let mut messages = Vec::with_capacity(request.messages.len() + 1);
-    let mark = |message: ChatMessage, marked: bool| {
-        if marked { message.with_options(CacheControl::Ephemeral) } else { message }
-    };
-    if !request.system.is_empty() {
-        messages.push(mark(ChatMessage::system(request.system.as_str()), cached));
-    }
-    let last = request.messages.len().saturating_sub(1);
-    for (index, message) in request.messages.iter().enumerate() {
-        messages.push(mark(chat_message(model, message), cached && index == last));
-    }
-    let mut wire = ChatRequest::from_messages(messages);
-    if !request.tools.is_empty() {
-        wire = wire.with_tools(request.tools.iter().map(|tool| {
-            Tool::new(tool.name.as_str())
-                .with_description(tool.description.as_str())
-                .with_schema(tool.schema.clone())
-        }));
     }
     wire
 }
@@ -281,21 +281,21 @@ mod tests {
     #[test]
     fn base_urls_are_taken_as_people_set_them() {
         let cases = [
-            (Provider::Anthropic, "https://api.anthropic.com", "https://api.anthropic.com/v1/"),
-            (Provider::Anthropic, "https://api.anthropic.com/v1/", "https://api.anthropic.com/v1/"),
-            (Provider::Anthropic, "http://127.0.0.1:8080/proxy", "http://127.0.0.1:8080/proxy/v1/"),
-            (Provider::OpenAi, "https://api.openai.com/v1", "https://api.openai.com/v1/"),
-            (Provider::OpenAiCompatible, "http://localhost:11434/v1/", "http://localhost:11434/v1/"),
+            (Protocol::Anthropic, "https://api.anthropic.com", "https://api.anthropic.com/v1/"),
+            (Protocol::Anthropic, "https://api.anthropic.com/v1/", "https://api.anthropic.com/v1/"),
+            (Protocol::Anthropic, "http://127.0.0.1:8080/proxy", "http://127.0.0.1:8080/proxy/v1/"),
+            (Protocol::OpenAi, "https://api.openai.com/v1", "https://api.openai.com/v1/"),
+            (Protocol::OpenAi, "http://localhost:11434/v1/", "http://localhost:11434/v1/"),
         ];
-        for (provider, given, expected) in cases {
-            assert_eq!(normalised_base(provider, given).expect(given), expected);
+        for (protocol, given, expected) in cases {
+            assert_eq!(normalised_base("it", protocol, given).expect(given), expected);
         }
     }
 
     #[test]
     fn a_base_url_that_cannot_work_is_refused() {
         for url in ["api.openai.com/v1", "ftp://host/v1", "https://user:secret@host/v1", "https://h/v1?x=1"] {
-            let error = normalised_base(Provider::OpenAi, url).expect_err(url);
+            let error = normalised_base("it", Protocol::OpenAi, url).expect_err(url);
             assert!(!error.contains("secret"), "{error}");
         }
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::error::LlmError;
 use super::message::StopReason;
-use super::model::{ModelName, Provider, TokenCount};
+use super::model::{Protocol, TokenCount};
 use super::wire::{FailedCall, Reply};
 
 /// Longest part of a provider's answer that is kept in an error, in characters.
@@ -17,7 +17,7 @@ const MESSAGE_CHARS: usize = 600;
 
 /// Sorts an error of the client crate. An answer that was only cut off at the output limit in the
 /// middle of a tool call is an answer, not an error.
-pub(super) fn failed(model: &ModelName, error: genai::Error) -> Result<Reply, FailedCall> {
+pub(super) fn failed(protocol: Protocol, error: genai::Error) -> Result<Reply, FailedCall> {
     match error {
         genai::Error::WebModelCall { webc_error, .. } | genai::Error::WebAdapterCall { webc_error, .. } => {
             Err(web(webc_error).into())
@@ -26,7 +26,7 @@ pub(super) fn failed(model: &ModelName, error: genai::Error) -> Result<Reply, Fa
             Err(by_status(status.as_u16(), &body, &headers).into())
         }
         genai::Error::ChatResponseGeneration { response_body, cause, .. } => {
-            unreadable(model, &response_body, &cause)
+            unreadable(protocol, &response_body, &cause)
         }
         other => Err(LlmError::InvalidRequest(short(&other.to_string())).into()),
     }
@@ -97,8 +97,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some((until - now).to_std().unwrap_or(Duration::ZERO))
 }
 
-fn unreadable(model: &ModelName, body: &Value, cause: &str) -> Result<Reply, FailedCall> {
-    let tokens = reported_tokens(model.provider, body);
+fn unreadable(protocol: Protocol, body: &Value, cause: &str) -> Result<Reply, FailedCall> {
+    let tokens = reported_tokens(protocol, body);
     let cut_off = body.pointer("/choices/0/finish_reason").and_then(Value::as_str) == Some("length");
     if cut_off && let Some(tokens) = tokens {
         let text = body.pointer("/choices/0/message/content").and_then(Value::as_str).unwrap_or_default();
@@ -115,17 +115,17 @@ fn unreadable(model: &ModelName, body: &Value, cause: &str) -> Result<Reply, Fai
 }
 
 /// The usage of a body that could not be read as an answer.
-fn reported_tokens(provider: Provider, body: &Value) -> Option<TokenCount> {
+fn reported_tokens(protocol: Protocol, body: &Value) -> Option<TokenCount> {
     let usage = body.get("usage")?;
     let number = |path: &str| usage.pointer(path).and_then(Value::as_u64).unwrap_or(0);
-    Some(match provider {
-        Provider::Anthropic => TokenCount {
+    Some(match protocol {
+        Protocol::Anthropic => TokenCount {
             input: number("/input_tokens") + number("/cache_creation_input_tokens"),
             cached: number("/cache_read_input_tokens"),
             cache_written: number("/cache_creation_input_tokens"),
             output: number("/output_tokens"),
         },
-        Provider::OpenAi | Provider::OpenAiCompatible => {
+        Protocol::OpenAi => {
             let cached = number("/prompt_tokens_details/cached_tokens");
             TokenCount {
                 input: number("/prompt_tokens").saturating_sub(cached),
