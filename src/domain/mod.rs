@@ -23,7 +23,7 @@ pub use finding::{
 pub use gate::{GateFinding, GateKind, GateReport, Requirement, Verdict};
 pub use ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId, UserId};
 pub use permission::{APPROVAL_NEEDS, Permission};
-pub use refs::{BranchName, CommitSha, InvalidRef};
+pub use refs::{BranchName, CommitSha, InvalidBranchName, InvalidCommitSha};
 pub use source_text::{SourceComment, SourceText, TextDigest, body_digest, plan_digest};
 pub use specification::{
     PLAN_MAX_TASKS, Priority, Risk, Size, SpecificationFaults, TaskSpecification, Workflow,

@@ -337,7 +337,7 @@ proptest! {
             let runs = then.iter().filter(|c| matches!(c, Consequence::Run(_))).count();
             prop_assert!(runs <= 1);
             if then.iter().any(|c| matches!(c, Consequence::Perform(Effect::PushBranch))) {
-                prop_assert!(task.branch.as_ref().is_some_and(|branch| branch.is_ours()));
+                prop_assert!(task.branch.as_ref().is_some_and(|branch| branch.is_auto()));
             }
             if task.state.stage().is_some() && task.state.stage() != now.state.stage() {
                 prop_assert_eq!(runs, 1, "a stage that nobody runs: {:?}", task.state);
