@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Once;
 
-use git2::{Oid, Repository};
+use git2::{Oid, Repository, RepositoryOpenFlags};
 
 use super::refs::CommitSha;
 
@@ -29,10 +29,11 @@ pub(super) fn isolate() {
     });
 }
 
-/// Opens a repository of ours.
+/// Opens a repository of ours. (`Repository::open_bare` would not read where a shallow history ends.)
 pub(super) fn open_bare(path: &Path) -> Result<Repository, git2::Error> {
     isolate();
-    Repository::open_bare(path)
+    let flags = RepositoryOpenFlags::BARE | RepositoryOpenFlags::NO_SEARCH;
+    Repository::open_ext(path, flags, std::iter::empty::<&Path>())
 }
 
 /// The id of a commit as libgit2 has it.

@@ -82,10 +82,6 @@ impl Mirror {
         Ok(libgit2::open_bare(&self.path)?)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Where a branch was at the last fetch.
     pub fn resolve(&self, branch: &BranchName) -> Result<CommitSha, WorkspaceError> {
         match self.open()?.refname_to_id(&branch.to_ref()) {

@@ -68,7 +68,7 @@ impl Mirrors {
         let key = MirrorKey::Repository(remote.repository_id);
         let (repository, _lock) = self.open_for_writing(&key)?;
         self.http.session(&remote.url, remote.token.as_ref(), self.http.limits.total, || {
-            let heads = download(&repository, remote.url.as_url().as_str(), "refs/heads/*")?;
+            let heads = download(&repository, remote.url.as_url().as_str(), &["refs/heads/*"])?;
             set_refs(&repository, "refs/heads/", &heads)
         })?;
         Ok(self.mirror(self.path(&key)))
@@ -83,7 +83,7 @@ impl Mirrors {
         let (repository, _lock) = self.open_for_writing(&key)?;
         let name = format!("refs/pull/{number}/head");
         let head = self.http.session(&remote.url, remote.token.as_ref(), self.http.limits.total, || {
-            let heads = download(&repository, remote.url.as_url().as_str(), &name)?;
+            let heads = download(&repository, remote.url.as_url().as_str(), &[&name])?;
             let head = heads.iter().find(|head| head.name == name);
             let head = head.ok_or(WorkspaceError::NoSuchPullRequest(number))?;
             repository.reference(&name, head.id, true, "fetch")?;
@@ -162,31 +162,28 @@ impl MirrorKey {
 pub(super) struct AdvertisedRef {
     pub(super) name: String,
     pub(super) id: Oid,
-    pub(super) symbolic_target: Option<String>,
 }
 
-/// Downloads what `refs` (a ref or a pattern with `*`) reach and the repository lacks, and tells all refs of
+/// Downloads what `refs` (names, or patterns with `*`) reach and the repository lacks, and tells all refs of
 /// the other side. No ref of the repository is changed.
 pub(super) fn download(
     repository: &Repository,
     url: &str,
-    refs: &str,
+    refs: &[&str],
 ) -> Result<Vec<AdvertisedRef>, WorkspaceError> {
     let mut remote = repository.remote_anonymous(url)?;
     let mut connection = remote.connect_auth(Direction::Fetch, None, None)?;
     let heads = advertised(connection.list()?);
     let mut options = FetchOptions::new();
     options.download_tags(AutotagOption::None).update_fetchhead(false);
-    connection.remote().download(&[format!("+{refs}:{refs}")], Some(&mut options))?;
+    let refspecs: Vec<String> = refs.iter().map(|name| format!("+{name}:{name}")).collect();
+    connection.remote().download(&refspecs, Some(&mut options))?;
     Ok(heads)
 }
 
 pub(super) fn advertised(heads: &[git2::RemoteHead<'_>]) -> Vec<AdvertisedRef> {
-    let advertised = |head: &git2::RemoteHead<'_>| AdvertisedRef {
-        name: head.name().to_owned(),
-        id: head.oid(),
-        symbolic_target: head.symref_target().map(str::to_owned),
-    };
+    let advertised =
+        |head: &git2::RemoteHead<'_>| AdvertisedRef { name: head.name().to_owned(), id: head.oid() };
     heads.iter().map(advertised).collect()
 }
 
