@@ -1,1 +1,3 @@
 //! A GitHub that runs on this machine, a scripted model server and an inbox.
+
+pub mod inbox;
