@@ -47,6 +47,7 @@ CREATE TABLE transitions (
     event           text NOT NULL,
     detail          jsonb NOT NULL,
     state           text NOT NULL,                  -- after it
+    state_detail    jsonb NOT NULL,
     at              timestamptz NOT NULL,
     PRIMARY KEY (task_id, version)
 );

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
-use super::Config;
 use super::sections::{ModelChoice, ProviderConfig};
+use super::{Config, percent_decoded};
 
 const REDACTED: &str = "[redacted]";
 
@@ -127,27 +127,7 @@ fn mask(secret: Option<&SecretString>) -> Option<&'static str> {
 fn password(url: &SecretString) -> Option<SecretString> {
     let url = reqwest::Url::parse(url.expose_secret()).ok()?;
     let pairs = url.query_pairs().find(|(name, _)| name == "password").map(|(_, value)| value.into_owned());
-    url.password().map(percent_decoded).or(pairs).map(SecretString::from)
-}
-
-/// What the server sees of a percent-encoded password. A `%` that encodes nothing stays.
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let encoded = (first == b'%' && after.len() >= 2).then(|| hex::decode(&after[..2]).ok()).flatten();
-        match encoded {
-            Some(byte) => {
-                bytes.extend(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    url.password().and_then(percent_decoded).or(pairs).map(SecretString::from)
 }
 
 /// Scheme, host, port and path only: user names and parameters may be secrets too.

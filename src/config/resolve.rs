@@ -385,6 +385,27 @@ pub(super) fn is_loopback(url: &reqwest::Url) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
+/// The text that a part of a URL stands for, or `None` where that is no UTF-8. A `%` that encodes
+/// nothing stays.
+pub fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let encoded = (first == b'%' && after.len() >= 2).then(|| hex::decode(&after[..2]).ok()).flatten();
+        match encoded {
+            Some(byte) => {
+                bytes.extend(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
 pub(super) fn check_address(text: &str) -> Result<(), String> {
     let parsed = text.parse::<lettre::message::Mailbox>();
     parsed.map(|_| ()).map_err(|_| "expected `Name <address@host>` or `address@host`".to_owned())

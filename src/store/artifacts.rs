@@ -18,6 +18,8 @@ pub enum ArtifactKind {
     Gates,
     /// The review round (JSON).
     Review,
+    /// What the implementer and the fixers say that they did.
+    Summary,
     /// What a model was told and answered (JSON).
     Transcript,
     /// What a person reads when the work is done locally (Markdown).
@@ -31,6 +33,7 @@ impl ArtifactKind {
             Self::Patch => "patch",
             Self::Gates => "gates",
             Self::Review => "review",
+            Self::Summary => "summary",
             Self::Transcript => "transcript",
             Self::Report => "report",
         }

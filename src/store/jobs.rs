@@ -80,9 +80,10 @@ pub enum Work {
         place: GitHubPlace,
         notice: Notice,
     },
-    /// A digest mail that covers the day that ended at `until` (seconds since the epoch).
+    /// A digest mail that covers the days before `until` (seconds since the epoch).
     DigestMail {
         until: i64,
+        days: u32,
         to: String,
     },
     Wait {
@@ -214,6 +215,22 @@ impl Store {
             lease.owner,
             wait.as_secs_f64(),
             error,
+        )
+        .execute(&self.pool)
+        .await?;
+        held(lease, done.rows_affected())
+    }
+
+    /// Puts a schedule's job off until its next turn.
+    pub async fn reschedule(&self, lease: &Lease, wait: Duration) -> Result<(), StoreError> {
+        let done = sqlx::query!(
+            r#"UPDATE jobs SET run_at = now() + make_interval(secs => $4), last_error = NULL, attempts = 0,
+                               lease_owner = NULL, lease_until = NULL
+               WHERE id = $1 AND fence = $2 AND lease_owner = $3 AND state = 'ready'"#,
+            lease.job,
+            lease.fence,
+            lease.owner,
+            wait.as_secs_f64(),
         )
         .execute(&self.pool)
         .await?;

@@ -110,6 +110,23 @@ impl Store {
             .collect())
     }
 
+    /// The task with the state that it had after a transition: what was decided then is told as it was,
+    /// whatever happened since.
+    pub async fn task_as_of(&self, id: TaskId, version: u64) -> Result<Task, StoreError> {
+        let now = self.task(id).await?;
+        let detail = sqlx::query_scalar!(
+            "SELECT state_detail FROM transitions WHERE task_id = $1 AND version = $2",
+            id.0,
+            signed(version),
+        )
+        .fetch_optional(&self.pool)
+        .await?
+        .ok_or_else(|| StoreError::Missing { what: "version of task", id: format!("{id} {version}") })?;
+        let state = serde_json::from_value(detail)
+            .map_err(|error| UnreadableTask { id: id.0, fault: error.to_string() })?;
+        Ok(Task { state, ..now })
+    }
+
     /// A person may rename a repository at any time; what tasks show and where they push follows.
     pub async fn rename_repository(&self, place: &GitHubPlace) -> Result<(), StoreError> {
         sqlx::query!(

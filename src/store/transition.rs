@@ -240,13 +240,16 @@ async fn record(
     detail: &serde_json::Value,
     at: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    let state_detail = serde_json::to_value(&task.state).unwrap_or_default();
     sqlx::query!(
-        "INSERT INTO transitions (task_id, version, event, detail, state, at) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO transitions (task_id, version, event, detail, state, state_detail, at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         task.id.0,
         signed(task.version),
         event,
         detail,
         task.state.name(),
+        state_detail,
         at,
     )
     .execute(tx)
