@@ -130,7 +130,9 @@ mod tests {
 
     #[test]
     fn tests_are_known_by_their_names() {
-        for path in ["tests/a.rs", "src/x/__tests__/a.js", "test_a.py", "pkg/a_test.go", "a.spec.ts", "src/tests.rs"] {
+        for path in
+            ["tests/a.rs", "src/x/__tests__/a.js", "test_a.py", "pkg/a_test.go", "a.spec.ts", "src/tests.rs"]
+        {
             assert!(looks_like_test(path), "{path}");
         }
         for path in ["src/lib.rs", "contest.py", "latest/a.rs", "attest_b.go", "src/testimony.rs"] {

@@ -45,7 +45,11 @@ impl Gathered {
             failed_reviewers,
             usage: store.usage_of(task.id).await?,
             patch: store.latest_artifact(task.id, ArtifactKind::Patch).await?.map(text),
-            summary: store.latest_artifact(task.id, ArtifactKind::Summary).await?.map(text).unwrap_or_default(),
+            summary: store
+                .latest_artifact(task.id, ArtifactKind::Summary)
+                .await?
+                .map(text)
+                .unwrap_or_default(),
         })
     }
 
@@ -65,8 +69,9 @@ fn read<T: serde::de::DeserializeOwned + Default>(
     what: &str,
 ) -> Result<T, EffectError> {
     match bytes {
-        Some(bytes) => serde_json::from_slice(&bytes)
-            .map_err(|error| EffectError::Impossible(format!("the kept {what} results are unreadable: {error}"))),
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+            EffectError::Impossible(format!("the kept {what} results are unreadable: {error}"))
+        }),
         None => Ok(T::default()),
     }
 }

@@ -191,6 +191,15 @@ impl RepositoryClient {
         limited(async { Ok(self.octocrab.post(path, Some(body)).await?) }).await
     }
 
+    pub(super) async fn patch<B: Serialize + ?Sized, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, GitHubError> {
+        self.pacer.turn(self.place.installation).await;
+        limited(async { Ok(self.octocrab.patch(path, Some(body)).await?) }).await
+    }
+
     pub(super) async fn delete(&self, path: &str) -> Result<(), GitHubError> {
         self.pacer.turn(self.place.installation).await;
         limited(async {

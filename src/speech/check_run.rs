@@ -205,7 +205,8 @@ mod tests {
 
     #[test]
     fn only_what_was_seen_to_pass_is_a_success() {
-        let gate = |verdict: Verdict, requirement| GateReport { verdict, requirement, ..samples::passed("test") };
+        let gate =
+            |verdict: Verdict, requirement| GateReport { verdict, requirement, ..samples::passed("test") };
         let missing = || Verdict::CouldNotRun { reason: "cargo is missing".into() };
         let (required, advisory) = (Requirement::Required, Requirement::Advisory);
         let critical = vec![(samples::finding(Severity::Critical), FindingStatus::Open)];
@@ -218,7 +219,11 @@ mod tests {
             (vec![gate(Verdict::TimedOut, required)], vec![], Conclusion::Failure),
             (vec![gate(missing(), required)], vec![], Conclusion::Neutral),
             (vec![gate(Verdict::Passed, required), gate(missing(), required)], vec![], Conclusion::Neutral),
-            (vec![gate(Verdict::Passed, required), gate(Verdict::Failed, advisory)], vec![], Conclusion::Success),
+            (
+                vec![gate(Verdict::Passed, required), gate(Verdict::Failed, advisory)],
+                vec![],
+                Conclusion::Success,
+            ),
             (vec![gate(Verdict::Passed, advisory)], vec![], Conclusion::Neutral),
             (vec![], vec![], Conclusion::Neutral),
         ];
@@ -237,7 +242,8 @@ mod tests {
         gate.findings = vec![finding; 120];
         gate.findings.push(GateFinding { path: "a.rs".into(), line: None, message: "no line".into() });
         let gates = vec![gate];
-        let text = check_run(&gateway(), &CheckView { evidence: Evidence { gates: &gates, ..Evidence::default() } });
+        let text =
+            check_run(&gateway(), &CheckView { evidence: Evidence { gates: &gates, ..Evidence::default() } });
         let sizes: Vec<usize> = text.annotations.iter().map(Vec::len).collect();
         assert_eq!(sizes, [50, 50, 20]);
         assert!(text.annotations.iter().flatten().all(|one| one.message.len() < 64 * 1024));

@@ -183,7 +183,8 @@ fn what_is_approved(view: &PlanView) -> Page {
             ", and this comment",
         ],
     };
-    let mut covers = line_of!["Revision ", view.revision, ", digest ", code(view.plan.digest.to_string()), ": "];
+    let mut covers =
+        line_of!["Revision ", view.revision, ", digest ", code(view.plan.digest.to_string()), ": "];
     covers.extend(text);
     covers.push(".");
     page.bullets(vec![

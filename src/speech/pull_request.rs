@@ -75,15 +75,9 @@ fn issue(task: &Task) -> Page {
     let mut page = Page::default();
     let tasks = task.plan.as_ref().map_or(1, |plan| plan.tasks_in_plan);
     match task.origin.github() {
-        Some(place) if tasks > 1 => page.paragraph(line_of![
-            "Part of ",
-            place.issue,
-            ": task ",
-            task.ordinal,
-            " of ",
-            tasks,
-            ".",
-        ]),
+        Some(place) if tasks > 1 => {
+            page.paragraph(line_of!["Part of ", place.issue, ": task ", task.ordinal, " of ", tasks, ".",])
+        }
         Some(place) => page.paragraph(line_of!["Closes ", place.issue]),
         None => {}
     }
@@ -146,8 +140,14 @@ pub(super) fn facts(task: &Task, size: &ChangeSize, evidence: &Evidence) -> Vec<
         " removed",
     ]);
     if let Some(plan) = &task.plan {
-        let mut line =
-            line_of![strong("Plan"), ": revision ", task.revision, ", digest ", code(plan.digest.to_string()), ", "];
+        let mut line = line_of![
+            strong("Plan"),
+            ": revision ",
+            task.revision,
+            ", digest ",
+            code(plan.digest.to_string()),
+            ", "
+        ];
         match &task.approval {
             Some(approval) => {
                 line.extend(approved(&approval.by, &approval.means));
@@ -193,7 +193,10 @@ fn how_to_steer() -> Page {
 fn approved_task(task: &Task, room: Room) -> Page {
     let mut page = Page::default();
     if let Some(plan) = &task.plan {
-        page.details(Summary::from("The task as it was approved"), super::plan::task(&plan.specification, &[], room));
+        page.details(
+            Summary::from("The task as it was approved"),
+            super::plan::task(&plan.specification, &[], room),
+        );
     }
     page
 }

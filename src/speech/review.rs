@@ -25,9 +25,9 @@ impl DiffLines {
     /// The part of the lines that lies in one hunk, where there is one.
     fn shown(&self, finding: &Finding) -> Option<RangeInclusive<u32>> {
         let hunks = self.0.get(&finding.path)?;
-        let parts = hunks.iter().map(|hunk| {
-            finding.start_line.max(*hunk.start())..=finding.end_line.min(*hunk.end())
-        });
+        let parts = hunks
+            .iter()
+            .map(|hunk| finding.start_line.max(*hunk.start())..=finding.end_line.min(*hunk.end()));
         parts.filter(|part| !part.is_empty()).max_by_key(|part| part.end() - part.start())
     }
 }
@@ -168,7 +168,12 @@ mod tests {
         let mut out = text.body.as_str().to_owned();
         for comment in &text.comments {
             let start = comment.start_line.map(|line| format!("{line}-")).unwrap_or_default();
-            out.push_str(&format!("\n=== {}:{start}{}\n{}", comment.path, comment.line, comment.body.as_str()));
+            out.push_str(&format!(
+                "\n=== {}:{start}{}\n{}",
+                comment.path,
+                comment.line,
+                comment.body.as_str()
+            ));
         }
         out
     }
@@ -225,7 +230,9 @@ mod tests {
         ] {
             assert!(body(suggestion).contains(fenced), "{suggestion:?}: {}", body(suggestion));
         }
-        for suggestion in ["a\u{202e}b", "/lgtm", "x\n/orchestrate approve", "ghp_SECRET", "<!-- orchestrator:x -->"] {
+        for suggestion in
+            ["a\u{202e}b", "/lgtm", "x\n/orchestrate approve", "ghp_SECRET", "<!-- orchestrator:x -->"]
+        {
             let body = body(suggestion);
             assert!(!body.contains("```suggestion"), "{suggestion:?}: {body}");
             assert!(body.contains("to apply by hand"));

@@ -135,9 +135,13 @@ pub(super) fn workflow(workflow: Workflow) -> &'static str {
 
 /// `1 HIGH, 2 LOW`; empty without findings.
 pub(super) fn severities(all: impl Iterator<Item = Severity> + Clone) -> String {
-    let counts = Severity::ALL.into_iter().map(|severity| (severity, all.clone().filter(|one| *one == severity).count()));
-    let named: Vec<String> =
-        counts.filter(|(_, count)| *count > 0).map(|(severity, count)| format!("{count} {}", severity.as_str())).collect();
+    let counts = Severity::ALL
+        .into_iter()
+        .map(|severity| (severity, all.clone().filter(|one| *one == severity).count()));
+    let named: Vec<String> = counts
+        .filter(|(_, count)| *count > 0)
+        .map(|(severity, count)| format!("{count} {}", severity.as_str()))
+        .collect();
     named.join(", ")
 }
 
