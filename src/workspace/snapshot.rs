@@ -107,8 +107,23 @@ mod tests {
     #[test]
     fn paths_that_leave_the_tree_or_name_a_git_directory_are_refused() {
         for path in [
-            "", "/etc/passwd", "a//b", "a/", "./a", "a/../b", "..", ".git", "a/.GIT/config", ".git.", ".git ",
-            "GIT~1/x", ".g\u{200c}it/hooks", ".git:stream", "a\\b", "a\0b", "a\nb",
+            "",
+            "/etc/passwd",
+            "a//b",
+            "a/",
+            "./a",
+            "a/../b",
+            "..",
+            ".git",
+            "a/.GIT/config",
+            ".git.",
+            ".git ",
+            "GIT~1/x",
+            ".g\u{200c}it/hooks",
+            ".git:stream",
+            "a\\b",
+            "a\0b",
+            "a\nb",
         ] {
             assert!(RepoPath::parse(path).is_err(), "{path:?} was taken");
         }
