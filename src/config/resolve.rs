@@ -333,6 +333,8 @@ impl Resolver<'_> {
                 first,
                 count: self.number("sandbox.uid_range.count", file.uid_range.count, 64, 1..=65_536)?,
             },
+            search_path: self.env.get("PATH").unwrap_or_default().to_owned(),
+            ca_bundle: self.env.get("SSL_CERT_FILE").map(PathBuf::from),
         })
     }
 

@@ -130,7 +130,7 @@ pub(super) enum Conditional<T> {
 impl RepositoryClient {
     /// A path below the repository. By name and not by id: the documented routes are by name, and a
     /// renamed repository's old name is redirected.
-    pub(super) fn path(&self, rest: std::fmt::Arguments<'_>) -> String {
+    pub(super) fn path(&self, rest: &str) -> String {
         format!("/repos/{}{rest}", self.place.full_name)
     }
 

@@ -23,7 +23,7 @@ pub struct Collaborator {
 
 impl RepositoryClient {
     pub async fn repository(&self) -> Result<Repository, GitHubError> {
-        self.get(&self.path(format_args!(""))).await
+        self.get(&self.path("")).await
     }
 
     /// What somebody may do here, now. GitHub can only be asked by login, and logins change hands: the

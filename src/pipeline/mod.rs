@@ -82,9 +82,16 @@ impl StageEnd {
 #[derive(Debug)]
 enum StageError {
     /// The same may work in a while.
-    Again { what: &'static str, error: String, wait: Option<Duration> },
+    Again {
+        what: &'static str,
+        error: String,
+        wait: Option<Duration>,
+    },
     /// A person has to look at it. What was made so far is kept.
-    Stop { reason: Reason, kept: Vec<Artifact> },
+    Stop {
+        reason: Reason,
+        kept: Vec<Artifact>,
+    },
     Store(StoreError),
 }
 
@@ -184,10 +191,13 @@ impl Pipeline {
         }
         let version = task.version;
         if lease.attempts > MOST_ATTEMPTS {
-            let detail = format!("the `{}` stage was begun {MOST_ATTEMPTS} times and never ended", stage.as_str());
+            let detail =
+                format!("the `{}` stage was begun {MOST_ATTEMPTS} times and never ended", stage.as_str());
             return self.end(lease, id, stage, Some(failed(stage, Reason::Internal { detail }))).await;
         }
-        if let Applied::Moved(moved) = self.store.apply(id, &Event::StageStarted { stage }, clock::now()).await? {
+        if let Applied::Moved(moved) =
+            self.store.apply(id, &Event::StageStarted { stage }, clock::now()).await?
+        {
             tracing::info!(state = moved.state.name(), "stage begun");
         }
         let task = self.store.task(id).await?;
