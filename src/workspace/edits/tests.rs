@@ -301,6 +301,13 @@ fn count(text: &str, part: &str) -> usize {
     text.char_indices().filter(|(at, _)| text[*at..].starts_with(part)).count()
 }
 
+/// Whether no two lines are the same but for white space, so that a block of them has one place only.
+fn all_different(text: &str) -> bool {
+    let mut lines: Vec<&str> = text.lines().map(str::trim).collect();
+    lines.sort_unstable();
+    lines.windows(2).all(|pair| pair[0] != pair[1])
+}
+
 /// The smallest block of whole lines whose replacement makes `after` and which stands once in `before`.
 fn unique_block<'t>(before: &'t str, after: &'t str) -> (&'t str, &'t str) {
     let common = |one: Vec<&str>, other: Vec<&str>| {
@@ -329,30 +336,37 @@ fn unique_block<'t>(before: &'t str, after: &'t str) -> (&'t str, &'t str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn a_diff_of_two_texts_makes_the_second_of_the_first((before, after) in two_texts()) {
-        prop_assume!(before != after);
+        if before == after {
+            return Ok(());
+        }
         prop_assert_eq!(edited(&before, patch(&diff(&before, &after))), Ok(after));
     }
 
     #[test]
     fn a_diff_with_wrong_numbers_makes_the_second_text_or_is_refused((before, after) in two_texts(), wrong in 50usize..90) {
-        prop_assume!(before != after);
+        if before == after {
+            return Ok(());
+        }
         let exact = diff(&before, &after);
         let damaged: String = exact.split_inclusive('\n').map(|line| {
             if line.starts_with("@@") { format!("@@ -{wrong},{wrong} +{wrong},{wrong} @@\n") } else { line.to_owned() }
         }).collect();
-        if let Ok(made) = edited(&before, patch(&damaged)) {
-            prop_assert_eq!(made, after);
+        match edited(&before, patch(&damaged)) {
+            Ok(made) => prop_assert_eq!(made, after),
+            Err(refusal) => prop_assert!(!all_different(&before), "{}", refusal),
         }
     }
 
     #[test]
     fn a_replacement_of_a_block_makes_the_second_text((before, after) in two_texts()) {
         let (old, new) = unique_block(&before, &after);
-        prop_assume!(!old.is_empty() && old != new);
+        if old.is_empty() || old == new {
+            return Ok(());
+        }
         prop_assert_eq!(edited(&before, replace("f", old, new)), Ok(after));
     }
 
@@ -361,7 +375,9 @@ proptest! {
         (before, after) in two_texts(), spaces in "[ \t]{1,3}", windows in any::<bool>(),
     ) {
         let (old, new) = unique_block(&before, &after);
-        prop_assume!(!old.is_empty() && old != new);
+        if old.is_empty() || old == new {
+            return Ok(());
+        }
         // A single open line does not tell how lines end.
         let windows = windows && before.contains('\n');
         let damaged: String = old.split_inclusive('\n').map(|line| {
@@ -369,10 +385,10 @@ proptest! {
         }).collect();
         prop_assume!(!before.contains(&damaged) && damaged != new);
         let ended = |text: &str| if windows { text.replace('\n', "\r\n") } else { text.to_owned() };
-        if let Ok(made) = edited(&ended(&before), replace("f", &damaged, new)) {
+        match edited(&ended(&before), replace("f", &damaged, new)) {
             // Lines that both texts have stay as the file has them; how the last one ends may differ.
-            let expected = ended(&after);
-            prop_assert_eq!(made.trim_end(), expected.trim_end());
+            Ok(made) => prop_assert_eq!(made.trim_end(), ended(&after).trim_end().to_owned()),
+            Err(refusal) => prop_assert!(!all_different(&before), "{}", refusal),
         }
     }
 
