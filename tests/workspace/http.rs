@@ -287,16 +287,15 @@ async fn a_redirect_to_another_server_is_not_followed_and_the_token_stays_here()
     }
     assert!(stranger.take_seen().is_empty());
 
-    // The attack works on a client that follows: git with the token in a header of its own.
-    scene.server.behave();
-    let elsewhere = format!("{}/octo/hello.git/info/refs?service=git-upload-pack", stranger.url);
-    let moved = Fault::Answer(StatusCode::MOVED_PERMANENTLY, Some(elsewhere));
-    scene.server.misbehave(Method::GET, "/info/refs", moved);
-    let credentials = base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{TOKEN}"));
-    let header = format!("http.extraHeader=Authorization: Basic {credentials}");
-    let (folder, url) = (scene.clone.clone(), format!("{}/octo/hello.git", scene.server.url));
-    let weak = move || git(&folder, &["-c", &header, "-c", "http.followRedirects=true", "ls-remote", &url]);
-    tokio::task::spawn_blocking(weak).await.expect("git");
+    // The attack works on a client that follows wherever it is told to, as some clients of git did.
+    let client =
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+    let ask = |url: String| client.get(url).basic_auth("x-access-token", Some(TOKEN)).send();
+    let moved = ask(format!("{}/octo/hello.git/info/refs", scene.server.url)).await.expect("an answer");
+    assert_eq!(moved.status(), StatusCode::MOVED_PERMANENTLY);
+    ask(format!("{}/octo/hello.git/info/refs?service=git-upload-pack", stranger.url))
+        .await
+        .expect("an answer");
     assert!(stranger.take_seen().iter().any(|request| request.authorization.is_some()));
 
     // The pack itself is not asked for elsewhere either.
