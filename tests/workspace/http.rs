@@ -288,14 +288,16 @@ async fn a_redirect_to_another_server_is_not_followed_and_the_token_stays_here()
     assert!(stranger.take_seen().is_empty());
 
     // The attack works on a client that follows wherever it is told to, as some clients of git did.
+    scene.server.behave();
+    let elsewhere = format!("{}/octo/hello.git/info/refs?service=git-upload-pack", stranger.url);
+    let moved = Fault::Answer(StatusCode::MOVED_PERMANENTLY, Some(elsewhere));
+    scene.server.misbehave(Method::GET, "/info/refs", moved);
     let client =
         reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
     let ask = |url: String| client.get(url).basic_auth("x-access-token", Some(TOKEN)).send();
     let moved = ask(format!("{}/octo/hello.git/info/refs", scene.server.url)).await.expect("an answer");
-    assert_eq!(moved.status(), StatusCode::MOVED_PERMANENTLY);
-    ask(format!("{}/octo/hello.git/info/refs?service=git-upload-pack", stranger.url))
-        .await
-        .expect("an answer");
+    let location = moved.headers()["location"].to_str().expect("an address").to_owned();
+    ask(location).await.expect("an answer");
     assert!(stranger.take_seen().iter().any(|request| request.authorization.is_some()));
 
     // The pack itself is not asked for elsewhere either.
