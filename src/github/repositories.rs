@@ -38,7 +38,7 @@ impl RepositoryClient {
         if !actor.is_person() {
             return Ok(Permission::None);
         }
-        let path = self.path(format_args!("/collaborators/{}/permission", actor.login));
+        let path = self.path(&format!("/collaborators/{}/permission", actor.login));
         let answer: Answer = match self.get(&path).await {
             Ok(answer) => answer,
             Err(GitHubError::NotFound { .. }) => return Ok(Permission::None),
