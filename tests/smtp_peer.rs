@@ -136,7 +136,8 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
 async fn a_certificate_for_another_host_is_refused() {
     let peer = Peer::start("starttls");
     // The certificate names `localhost` and 127.0.0.1 only.
-    let url = peer.url("smtp", &format!("{USER}:{PASSWORD}"), "&tls=required").replace("localhost", "127.0.0.2");
+    let url =
+        peer.url("smtp", &format!("{USER}:{PASSWORD}"), "&tls=required").replace("localhost", "127.0.0.2");
     let error = mailer(&url).send(&message()).await.unwrap_err();
     assert!(matches!(&error, MailError::Transient(text) if text.contains("certificate")), "{error:?}");
 }

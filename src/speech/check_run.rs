@@ -1,10 +1,9 @@
 //! The check run on the pushed commit, with annotations.
 
 use super::evidence::{
-    Evidence, could_not_run, finding_counts, gate_counts, gate_logs, gate_table, is_blocking, reviewers,
+    Evidence, could_not_run, finding_counts, gate_counts, gate_logs, gate_table, reviewed,
 };
 use super::gateway::{Body, Gateway};
-use super::page::Page;
 use super::text::line_of;
 use super::{plain, words};
 use crate::domain::{GateReport, Requirement, Severity, Verdict};
@@ -20,6 +19,8 @@ const ANNOTATION_MESSAGE_MAX: usize = 4_000;
 #[derive(Debug, Clone, Copy)]
 pub struct CheckView<'a> {
     pub evidence: Evidence<'a>,
+    /// Severities whose open findings make the check red.
+    pub blocking: &'a [Severity],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,16 +92,19 @@ pub fn check_run(gateway: &Gateway, view: &CheckView) -> CheckText {
             page.append(gate_logs(&view.evidence, room));
             page
         }),
-        conclusion: conclusion(&view.evidence),
+        conclusion: conclusion(view),
         annotations: annotations.chunks(ANNOTATIONS_PER_REQUEST).map(<[_]>::to_vec).collect(),
     }
 }
 
 /// A gate that could not run or was not there makes a change neither good nor bad.
-fn conclusion(evidence: &Evidence) -> Conclusion {
+fn conclusion(view: &CheckView) -> Conclusion {
+    let evidence = &view.evidence;
     let required = || evidence.gates.iter().filter(|gate| gate.requirement == Requirement::Required);
     let unknown = |gate: &GateReport| matches!(gate.verdict, Verdict::CouldNotRun { .. });
-    if evidence.gates.iter().any(GateReport::blocks) || evidence.open().any(is_blocking) {
+    if evidence.gates.iter().any(GateReport::blocks)
+        || evidence.open().any(|finding| view.blocking.contains(&finding.severity))
+    {
         Conclusion::Failure
     } else if required().next().is_none() || required().any(unknown) {
         Conclusion::Neutral
@@ -115,17 +119,6 @@ fn title(gateway: &Gateway, evidence: &Evidence) -> String {
     line.push(" · Findings: ");
     line.extend(finding_counts(evidence));
     gateway.plain(&line)
-}
-
-fn reviewed(evidence: &Evidence) -> Page {
-    let mut page = Page::default();
-    let mut line = line_of!["Reviewed by "];
-    line.extend(reviewers(evidence));
-    line.push(". Findings: ");
-    line.extend(finding_counts(evidence));
-    line.push(".");
-    page.paragraph(line);
-    page
 }
 
 fn annotations(gateway: &Gateway, evidence: &Evidence) -> Vec<Annotation> {
@@ -165,7 +158,7 @@ fn annotations(gateway: &Gateway, evidence: &Evidence) -> Vec<Annotation> {
 mod tests {
     use super::super::samples::{self, Proof, gateway};
     use super::*;
-    use crate::domain::{FindingStatus, GateFinding};
+    use crate::domain::GateFinding;
 
     fn whole(text: &CheckText) -> String {
         let annotations: Vec<String> =
@@ -180,8 +173,12 @@ mod tests {
         )
     }
 
+    fn view(evidence: Evidence) -> CheckView {
+        CheckView { evidence, blocking: &[Severity::Critical] }
+    }
+
     fn checked(proof: &Proof) -> CheckText {
-        check_run(&gateway(), &CheckView { evidence: proof.evidence() })
+        check_run(&gateway(), &view(proof.evidence()))
     }
 
     #[test]
@@ -205,26 +202,32 @@ mod tests {
 
     #[test]
     fn only_what_was_seen_to_pass_is_a_success() {
-        let gate = |verdict: Verdict, requirement| GateReport { verdict, requirement, ..samples::passed("test") };
+        let gate =
+            |verdict: Verdict, requirement| GateReport { verdict, requirement, ..samples::passed("test") };
         let missing = || Verdict::CouldNotRun { reason: "cargo is missing".into() };
         let (required, advisory) = (Requirement::Required, Requirement::Advisory);
-        let critical = vec![(samples::finding(Severity::Critical), FindingStatus::Open)];
-        let mended = vec![(samples::finding(Severity::Critical), FindingStatus::Fixed)];
+        let critical = || samples::round(vec![samples::finding(Severity::Critical)]);
+        let mended = || samples::round(vec![]).after(&critical());
+        let clean = || samples::round(vec![samples::finding(Severity::High)]);
         let cases = [
-            (vec![gate(Verdict::Passed, required)], vec![], Conclusion::Success),
-            (vec![gate(Verdict::Passed, required)], mended, Conclusion::Success),
-            (vec![gate(Verdict::Passed, required)], critical, Conclusion::Failure),
-            (vec![gate(Verdict::Failed, required)], vec![], Conclusion::Failure),
-            (vec![gate(Verdict::TimedOut, required)], vec![], Conclusion::Failure),
-            (vec![gate(missing(), required)], vec![], Conclusion::Neutral),
-            (vec![gate(Verdict::Passed, required), gate(missing(), required)], vec![], Conclusion::Neutral),
-            (vec![gate(Verdict::Passed, required), gate(Verdict::Failed, advisory)], vec![], Conclusion::Success),
-            (vec![gate(Verdict::Passed, advisory)], vec![], Conclusion::Neutral),
-            (vec![], vec![], Conclusion::Neutral),
+            (vec![gate(Verdict::Passed, required)], clean(), Conclusion::Success),
+            (vec![gate(Verdict::Passed, required)], mended(), Conclusion::Success),
+            (vec![gate(Verdict::Passed, required)], critical(), Conclusion::Failure),
+            (vec![gate(Verdict::Failed, required)], clean(), Conclusion::Failure),
+            (vec![gate(Verdict::TimedOut, required)], clean(), Conclusion::Failure),
+            (vec![gate(missing(), required)], clean(), Conclusion::Neutral),
+            (vec![gate(Verdict::Passed, required), gate(missing(), required)], clean(), Conclusion::Neutral),
+            (
+                vec![gate(Verdict::Passed, required), gate(Verdict::Failed, advisory)],
+                clean(),
+                Conclusion::Success,
+            ),
+            (vec![gate(Verdict::Passed, advisory)], clean(), Conclusion::Neutral),
+            (vec![], clean(), Conclusion::Neutral),
         ];
-        for (gates, findings, expected) in cases {
-            let evidence = Evidence { gates: &gates, findings: &findings, ..Evidence::default() };
-            assert_eq!(conclusion(&evidence), expected, "{gates:?}");
+        for (gates, review, expected) in cases {
+            let evidence = Evidence { gates: &gates, review: Some(&review), ..Evidence::default() };
+            assert_eq!(conclusion(&view(evidence)), expected, "{gates:?} {review:?}");
         }
     }
 
@@ -237,7 +240,7 @@ mod tests {
         gate.findings = vec![finding; 120];
         gate.findings.push(GateFinding { path: "a.rs".into(), line: None, message: "no line".into() });
         let gates = vec![gate];
-        let text = check_run(&gateway(), &CheckView { evidence: Evidence { gates: &gates, ..Evidence::default() } });
+        let text = check_run(&gateway(), &view(Evidence { gates: &gates, ..Evidence::default() }));
         let sizes: Vec<usize> = text.annotations.iter().map(Vec::len).collect();
         assert_eq!(sizes, [50, 50, 20]);
         assert!(text.annotations.iter().flatten().all(|one| one.message.len() < 64 * 1024));

@@ -44,7 +44,8 @@ pub fn commit_message(gateway: &Gateway, view: &CommitView) -> String {
 
 fn proposed(gateway: &Gateway, subject: &str) -> Option<String> {
     let subject = harmless(gateway, subject.trim());
-    let is_fit = subject.chars().count() <= SUBJECT_MAX_CHARS && !subject.contains('\n') && is_conventional(&subject);
+    let is_fit =
+        subject.chars().count() <= SUBJECT_MAX_CHARS && !subject.contains('\n') && is_conventional(&subject);
     is_fit.then_some(subject)
 }
 
@@ -103,7 +104,11 @@ fn shortened(subject: &str) -> String {
     let head: String = subject.chars().take(SUBJECT_MAX_CHARS - 1).collect();
     let head = head.rsplit_once(' ').map_or(head.as_str(), |(words, _)| words);
     // A title that is one long word leaves nothing but the type.
-    let head = if head.ends_with(':') { subject.chars().take(SUBJECT_MAX_CHARS - 1).collect() } else { head.to_owned() };
+    let head = if head.ends_with(':') {
+        subject.chars().take(SUBJECT_MAX_CHARS - 1).collect()
+    } else {
+        head.to_owned()
+    };
     format!("{head}…")
 }
 
@@ -209,7 +214,11 @@ mod tests {
     fn a_subject_is_conventional_short_and_one_line() {
         let long = "word ".repeat(30);
         for (title, subject, expected) in [
-            ("Round half to even", Some("fix(money)!: round half to even"), "fix(money)!: round half to even"),
+            (
+                "Round half to even",
+                Some("fix(money)!: round half to even"),
+                "fix(money)!: round half to even",
+            ),
             ("Round half to even", Some("feat: round\nhalf"), "feat: round half to even"),
             ("Round half to even", Some("Rounded it"), "feat: round half to even"),
             ("Round half to even", Some("done: rounded"), "feat: round half to even"),

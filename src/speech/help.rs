@@ -24,8 +24,12 @@ pub(super) fn usage(command: &Command) -> (&'static str, &'static str) {
         Command::Status => {
             ("/orchestrate status", "Shows the state of the task, what it cost, and what it waits for.")
         }
-        Command::Approve => ("/orchestrate approve", "Approves the plan as it stands, like 👍 on its comment."),
-        Command::Reject => ("/orchestrate reject", "Rejects the plan, like 👎 on its comment; the task ends."),
+        Command::Approve => {
+            ("/orchestrate approve", "Approves the plan as it stands, like 👍 on its comment.")
+        }
+        Command::Reject => {
+            ("/orchestrate reject", "Rejects the plan, like 👎 on its comment; the task ends.")
+        }
         Command::Retry => {
             ("/orchestrate retry", "Goes on where the task stopped; a cancelled task reads the issue anew.")
         }
@@ -33,9 +37,7 @@ pub(super) fn usage(command: &Command) -> (&'static str, &'static str) {
             "/orchestrate fix <text>",
             "Works one more round by this instruction, and pushes on top of what is there.",
         ),
-        Command::Cancel => {
-            ("/orchestrate cancel", "Stops the work. An open pull request stays as it is.")
-        }
+        Command::Cancel => ("/orchestrate cancel", "Stops the work. An open pull request stays as it is."),
     }
 }
 

@@ -114,7 +114,8 @@ fn section(title: &'static str, entries: &[DigestEntry], none: &'static str) -> 
         section.lines.push(none.into());
     }
     for entry in entries {
-        let mut line = line_of![quote_up_to(120, entry.title), " (", code(entry.repository), " ", entry.number, "): "];
+        let mut line =
+            line_of![quote_up_to(120, entry.title), " (", code(entry.repository), " ", entry.number, "): "];
         line.push(words::state(entry.state));
         if entry.usage.cost_micro_usd > 0 {
             line.extend(line_of![", ", figure(words::usd(entry.usage.cost_micro_usd))]);
@@ -218,7 +219,11 @@ fn needs_person(view: &MailView) -> Letter {
     let task = view.task;
     let mut letter = letter_of(task, "A task needs a person");
     let State::NeedsPerson { reason, resume } = &task.state else {
-        letter.paragraphs.push(line_of!["It has gone on in the meantime; it is now: ", words::state(&task.state), "."]);
+        letter.paragraphs.push(line_of![
+            "It has gone on in the meantime; it is now: ",
+            words::state(&task.state),
+            "."
+        ]);
         letter.action("Open the issue", view.issue_url);
         return letter;
     };
@@ -249,7 +254,8 @@ fn proof(evidence: &Evidence) -> [(&'static str, Line); 3] {
 }
 
 fn failed_gates(evidence: &Evidence) -> Option<Section> {
-    let failed = evidence.gates.iter().filter(|gate| matches!(gate.verdict, Verdict::Failed | Verdict::TimedOut));
+    let failed =
+        evidence.gates.iter().filter(|gate| matches!(gate.verdict, Verdict::Failed | Verdict::TimedOut));
     let lines: Vec<Line> = failed
         .map(|gate| {
             let mut line = line_of![code(&gate.name), ": ", words::verdict(&gate.verdict)];
@@ -264,9 +270,15 @@ fn failed_gates(evidence: &Evidence) -> Option<Section> {
 }
 
 fn not_checked(evidence: &Evidence) -> Option<Section> {
-    let lines: Vec<Line> =
-        evidence.could_not_run().map(|(gate, reason)| line_of![code(&gate.name), ": ", quote(reason)]).collect();
-    (!lines.is_empty()).then(|| Section { title: "Not checked, a gate could not run", lines, ..Section::default() })
+    let lines: Vec<Line> = evidence
+        .could_not_run()
+        .map(|(gate, reason)| line_of![code(&gate.name), ": ", quote(reason)])
+        .collect();
+    (!lines.is_empty()).then(|| Section {
+        title: "Not checked, a gate could not run",
+        lines,
+        ..Section::default()
+    })
 }
 
 fn findings(evidence: &Evidence) -> Option<Section> {
@@ -397,7 +409,11 @@ mod tests {
 
     #[test]
     fn a_mail_when_a_pull_request_is_ready() {
-        insta::assert_snapshot!(whole(&written(&samples::published(), MailKind::PullRequestReady, &Proof::good())));
+        insta::assert_snapshot!(whole(&written(
+            &samples::published(),
+            MailKind::PullRequestReady,
+            &Proof::good()
+        )));
     }
 
     #[test]
@@ -426,7 +442,10 @@ mod tests {
     #[test]
     fn a_digest() {
         let states = samples::in_every_state();
-        let done = [entry("Round half to even", &State::PullRequestOpen), entry("Say which file is missing", &State::Done)];
+        let done = [
+            entry("Round half to even", &State::PullRequestOpen),
+            entry("Say which file is missing", &State::Done),
+        ];
         let waiting = [entry("Keep the order of rows", &State::AwaitingApproval)];
         let at_work = [entry("Read dates with a zone", &states[5].state)];
         let view = DigestView {
@@ -465,10 +484,12 @@ mod tests {
             let mail = written(&task, kind, &Proof::hostile());
             assert!(!mail.subject.contains(['\n', '\r']), "{}", mail.subject);
             let lower = mail.html.to_lowercase();
-            for forbidden in ["<img", "<script", "src=", "url(", "@import", "<link", "<iframe", "javascript:"] {
+            for forbidden in ["<img", "<script", "src=", "url(", "@import", "<link", "<iframe", "javascript:"]
+            {
                 assert!(!lower.contains(forbidden), "{forbidden} in {}", mail.html);
             }
-            let links: Vec<&str> = lower.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+            let links: Vec<&str> =
+                lower.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
             assert!(links.iter().all(|link| link.starts_with("https://github.com/acme/")), "{links:?}");
             for part in [&mail.text, &mail.html] {
                 assert!(!part.contains("SECRET") && !part.contains("https://evil"), "{part}");
@@ -480,7 +501,10 @@ mod tests {
     fn an_address_that_is_not_of_the_web_becomes_no_button() {
         let task = samples::task();
         let proof = Proof::none();
-        let view = MailView { issue_url: "javascript:alert(1)", ..samples::mail_view(&task, MailKind::PlanWaits, &proof) };
+        let view = MailView {
+            issue_url: "javascript:alert(1)",
+            ..samples::mail_view(&task, MailKind::PlanWaits, &proof)
+        };
         assert!(!mail(&gateway(), &view).expect("written").html.contains("javascript"));
     }
 }

@@ -70,7 +70,8 @@ fn table(gateway: &Gateway, head: &[&'static str], rows: &[Vec<Line>]) -> String
 fn suggestion(gateway: &Gateway, text: &str) -> String {
     let text = text.strip_suffix('\n').unwrap_or(text);
     let safe = quoted::without_markers(&gateway.taken_in(text, Hidden::Show));
-    let commands = |line: &str| line.strip_prefix('/').is_some_and(|rest| rest.starts_with(char::is_alphabetic));
+    let commands =
+        |line: &str| line.strip_prefix('/').is_some_and(|rest| rest.starts_with(char::is_alphabetic));
     if safe != text || text.lines().any(commands) {
         return format!("A replacement to apply by hand:\n\n{}", fence("text", &safe));
     }

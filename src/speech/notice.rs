@@ -9,7 +9,7 @@ use super::reason::advice;
 use super::text::{Line, code, commit, line_of, quote_up_to, strong};
 use super::words::{self, Mode};
 use super::{help, status};
-use crate::domain::{ApprovalMeans, CommandFault, Notice, Reason, State, Task};
+use crate::domain::{ApprovalMeans, CommandFault, Notice, Reason, Resume, State, Task};
 
 /// What a notice may have to tell beside itself.
 #[derive(Debug, Clone, Copy)]
@@ -140,12 +140,17 @@ fn questions(task: &Task, room: Room) -> Page {
 /// The task went on between the decision to say something and its saying.
 fn overtaken(task: &Task) -> Page {
     let mut page = Page::default();
-    page.paragraph(line_of!["The task has gone on in the meantime; it is now: ", words::state(&task.state), "."]);
+    page.paragraph(line_of![
+        "The task has gone on in the meantime; it is now: ",
+        words::state(&task.state),
+        "."
+    ]);
     page
 }
 
 fn not_now(verb: &str, task: &Task) -> Page {
-    let mut line = line_of![code(verb), " has nothing to do now: the task is ", words::state(&task.state), ". "];
+    let mut line =
+        line_of![code(verb), " has nothing to do now: the task is ", words::state(&task.state), ". "];
     let possible = possible(task);
     if possible.is_empty() {
         line.push("No command changes it in this state.");
@@ -167,11 +172,21 @@ fn possible(task: &Task) -> Vec<&'static str> {
     match &task.state {
         State::AwaitingApproval => vec!["/orchestrate approve", "/orchestrate reject", CANCEL],
         State::WaitingForAnswer { .. } => vec!["/orchestrate reject", CANCEL],
-        State::NeedsPerson { .. } if task.head.is_some() => vec![RETRY, FIX, CANCEL],
-        State::NeedsPerson { .. } => vec![RETRY, CANCEL],
+        State::NeedsPerson { reason, resume } => {
+            let mut possible = Vec::new();
+            // The first task of a plan reads the issue for all of them.
+            if *resume != Resume::Discuss || task.ordinal == 1 {
+                possible.push(RETRY);
+            }
+            if task.head.is_some() && *reason != Reason::TextChanged {
+                possible.push(FIX);
+            }
+            possible.push(CANCEL);
+            possible
+        }
         State::PullRequestOpen => vec![FIX],
-        State::Cancelled { .. } => vec![RETRY],
-        State::PullRequestClosed | State::Done => vec![],
+        State::Cancelled { .. } if task.ordinal == 1 => vec![RETRY],
+        State::Cancelled { .. } | State::PullRequestClosed | State::Done => vec![],
         State::Discussing
         | State::Queued
         | State::Implementing
@@ -249,7 +264,10 @@ fn needs_person(task: &Task, view: &NoticeView, room: Room) -> Page {
 }
 
 fn reason_is_about_the_change(reason: &Reason) -> bool {
-    matches!(reason, Reason::GatesFail { .. } | Reason::BlockingFindings { .. } | Reason::ReviewersFailed { .. })
+    matches!(
+        reason,
+        Reason::GatesFail { .. } | Reason::BlockingFindings { .. } | Reason::ReviewersFailed { .. }
+    )
 }
 
 fn retrying(task: &Task) -> Page {
@@ -382,14 +400,22 @@ mod tests {
     fn the_status_in_every_state() {
         let proof = Proof::mixed();
         let states = samples::in_every_state();
-        insta::assert_snapshot!(together(states.iter().map(|task| said(&Notice::Status, Some(task), &proof))));
+        insta::assert_snapshot!(together(states.iter().map(|task| said(
+            &Notice::Status,
+            Some(task),
+            &proof
+        ))));
     }
 
     #[test]
     fn a_stop_for_every_reason() {
         let proof = Proof::mixed();
         let tasks = samples::for_every_reason();
-        insta::assert_snapshot!(together(tasks.iter().map(|task| said(&Notice::NeedsPerson, Some(task), &proof))));
+        insta::assert_snapshot!(together(tasks.iter().map(|task| said(
+            &Notice::NeedsPerson,
+            Some(task),
+            &proof
+        ))));
     }
 
     #[test]
@@ -415,7 +441,9 @@ mod tests {
         let tasks = samples::for_every_reason();
         let mut places: Vec<usize> = tasks
             .iter()
-            .filter_map(|task| if let State::NeedsPerson { reason, .. } = &task.state { Some(place(reason)) } else { None })
+            .filter_map(|task| {
+                if let State::NeedsPerson { reason, .. } = &task.state { Some(place(reason)) } else { None }
+            })
             .collect();
         places.sort_unstable();
         places.dedup();
@@ -427,28 +455,40 @@ mod tests {
         let questions = vec!["Which currency?".to_owned(), "Since when? @octocat says `1999`.".to_owned()];
         let approved = Notice::Approved { login: "ada".into() };
         let instruction = Some("Use a table.\n\nFixes #99 @octocat".to_owned());
-        let cancel = samples::cancel_reasons().map(|reason| (Notice::Cancelled, with(State::Cancelled { reason })));
+        let cancel =
+            samples::cancel_reasons().map(|reason| (Notice::Cancelled, with(State::Cancelled { reason })));
         let mut turns = vec![
             (Notice::Questions, with(State::WaitingForAnswer { questions })),
             (approved, with(State::Queued)),
             (Notice::Retrying, Task { attempt: 2, ..with(State::Gating) }),
             (Notice::FixStarted, Task { instruction, round: 1, ..with(State::PullRequestOpen) }),
             (Notice::FixChangedNothing { said: "It is done already.".into() }, with(State::PullRequestOpen)),
-            (Notice::SameTextAgain, with(State::Cancelled { reason: crate::domain::CancelReason::LabelRemoved })),
+            (
+                Notice::SameTextAgain,
+                with(State::Cancelled { reason: crate::domain::CancelReason::LabelRemoved }),
+            ),
             (Notice::SameTextAgain, with(State::Done)),
             (Notice::Pushed, Task { round: 1, ..with(State::PullRequestOpen) }),
             (Notice::Cancelled, with(State::PullRequestOpen)),
         ];
         turns.extend(cancel);
         let proof = Proof::mixed();
-        insta::assert_snapshot!(together(turns.iter().map(|(notice, task)| said(notice, Some(task), &proof))));
+        insta::assert_snapshot!(together(turns.iter().map(|(notice, task)| said(
+            notice,
+            Some(task),
+            &proof
+        ))));
     }
 
     #[test]
     fn a_command_that_has_nothing_to_do_in_any_state() {
         let notice = Notice::NotNow { verb: "retry".into() };
         let states = samples::in_every_state();
-        insta::assert_snapshot!(together(states.iter().map(|task| said(&notice, Some(task), &Proof::none()))));
+        insta::assert_snapshot!(together(states.iter().map(|task| said(
+            &notice,
+            Some(task),
+            &Proof::none()
+        ))));
     }
 
     #[test]
@@ -491,9 +531,8 @@ mod tests {
                 Reason::LimitReached { limit: text() },
                 Reason::WaitExpired { what: text(), days: 1 },
             ];
-            let mut said_of: Vec<(Notice, Task)> = reasons
-                .map(|reason| (Notice::NeedsPerson, samples::stopped(reason, crate::domain::Resume::Gate)))
-                .into();
+            let mut said_of: Vec<(Notice, Task)> =
+                reasons.map(|reason| (Notice::NeedsPerson, samples::stopped(reason, Resume::Gate))).into();
             said_of.extend([
                 (Notice::Questions, with(State::WaitingForAnswer { questions: vec![text()] })),
                 (Notice::NotACommand { fault: CommandFault::UnknownVerb(text()) }, samples::task()),

@@ -77,7 +77,7 @@ fn how_to_decide(view: &PlanView) -> Page {
             view.ordinal,
             " of ",
             view.plan.tasks_in_plan,
-            ". Each has a comment of its own, so each can be decided on its own.",
+            ". Each has a comment of its own: a reaction decides the task of its comment, a command all that wait.",
         ]);
     }
     page
@@ -183,7 +183,8 @@ fn what_is_approved(view: &PlanView) -> Page {
             ", and this comment",
         ],
     };
-    let mut covers = line_of!["Revision ", view.revision, ", digest ", code(view.plan.digest.to_string()), ": "];
+    let mut covers =
+        line_of!["Revision ", view.revision, ", digest ", code(view.plan.digest.to_string()), ": "];
     covers.extend(text);
     covers.push(".");
     page.bullets(vec![

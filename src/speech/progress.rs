@@ -25,15 +25,12 @@ fn more(task: &Task) -> Option<Line> {
             Some(line_of![figure(plural(questions.len() as u64, "question", "questions"))])
         }
         State::AwaitingApproval => Some(line_of!["plan ", quote_up_to(80, task.title())]),
-        State::Gating if task.gate_rounds + task.review_rounds > 0 => Some(line_of![
-            "after fix round ",
-            task.gate_rounds + task.review_rounds,
-        ]),
+        State::Gating if task.gate_rounds + task.review_rounds > 0 => {
+            Some(line_of!["after fix round ", task.gate_rounds + task.review_rounds,])
+        }
         State::Fixing { cause: FixCause::Gates } => Some(line_of!["round ", task.gate_rounds]),
         State::Fixing { cause: FixCause::Findings } => Some(line_of!["round ", task.review_rounds]),
-        State::PullRequestOpen | State::PullRequestClosed => {
-            task.pull_request.map(|number| line_of![number])
-        }
+        State::PullRequestOpen | State::PullRequestClosed => task.pull_request.map(|number| line_of![number]),
         State::Done => task.branch.as_ref().map(|branch| line_of![code(branch.as_str())]),
         State::NeedsPerson { reason, .. } => Some(short(reason)),
         State::Publishing => task.head.as_ref().map(|head| line_of!["commit ", commit(head)]),
@@ -59,7 +56,7 @@ fn short(reason: &Reason) -> Line {
             line.extend(Line::listed(gates.iter().map(|gate| code(gate))));
             line
         }
-        Reason::BlockingFindings { count, .. } => line_of!["CRITICAL findings still open: ", *count],
+        Reason::BlockingFindings { count, .. } => line_of!["blocking findings still open: ", *count],
         Reason::ReviewersFailed { .. } => "no reviewer gave a usable answer".into(),
         Reason::BranchMoved { .. } => "somebody else moved the branch".into(),
         Reason::ChangeRefused { detail } => line_of!["change refused: ", quote(detail)],
@@ -79,7 +76,8 @@ mod tests {
     #[test]
     fn a_line_for_each_state_and_reason() {
         let mut lines = Vec::new();
-        for (index, task) in samples::in_every_state().iter().chain(&samples::for_every_reason()).enumerate() {
+        for (index, task) in samples::in_every_state().iter().chain(&samples::for_every_reason()).enumerate()
+        {
             lines.push(progress(&gateway(), task, Duration::from_millis(index as u64 * 2_345)));
         }
         insta::assert_snapshot!(lines.join("\n"));

@@ -1,7 +1,7 @@
 //! The pull request's title and text.
 
 use super::evidence::{
-    Evidence, could_not_run, finding_counts, gate_logs, gate_table, open_findings, reviewers, spend,
+    Evidence, could_not_run, gate_logs, gate_table, open_findings, reviewed, spend, summaries,
 };
 use super::gateway::{Body, Gateway};
 use super::notice::dry_run;
@@ -75,15 +75,9 @@ fn issue(task: &Task) -> Page {
     let mut page = Page::default();
     let tasks = task.plan.as_ref().map_or(1, |plan| plan.tasks_in_plan);
     match task.origin.github() {
-        Some(place) if tasks > 1 => page.paragraph(line_of![
-            "Part of ",
-            place.issue,
-            ": task ",
-            task.ordinal,
-            " of ",
-            tasks,
-            ".",
-        ]),
+        Some(place) if tasks > 1 => {
+            page.paragraph(line_of!["Part of ", place.issue, ": task ", task.ordinal, " of ", tasks, ".",])
+        }
         Some(place) => page.paragraph(line_of!["Closes ", place.issue]),
         None => {}
     }
@@ -112,13 +106,12 @@ pub(super) fn checks(evidence: &Evidence, room: Room) -> Page {
         page.paragraph("Each verdict comes from the exit code of the command, run in a sandbox.");
     }
     page.heading("Reviews");
-    let mut reviewed_by = line_of!["Reviewed by "];
-    reviewed_by.extend(reviewers(evidence));
-    reviewed_by.push(". Findings: ");
-    reviewed_by.extend(finding_counts(evidence));
-    reviewed_by.push(".");
-    page.paragraph(reviewed_by);
-    page.append(open_findings(evidence, room));
+    page.append(reviewed(evidence));
+    page.append(summaries(evidence, room));
+    if evidence.open().next().is_some() {
+        page.paragraph(line_of![strong("Open findings")]);
+        page.append(open_findings(evidence, room));
+    }
     page
 }
 
@@ -146,8 +139,14 @@ pub(super) fn facts(task: &Task, size: &ChangeSize, evidence: &Evidence) -> Vec<
         " removed",
     ]);
     if let Some(plan) = &task.plan {
-        let mut line =
-            line_of![strong("Plan"), ": revision ", task.revision, ", digest ", code(plan.digest.to_string()), ", "];
+        let mut line = line_of![
+            strong("Plan"),
+            ": revision ",
+            task.revision,
+            ", digest ",
+            code(plan.digest.to_string()),
+            ", "
+        ];
         match &task.approval {
             Some(approval) => {
                 line.extend(approved(&approval.by, &approval.means));
@@ -193,7 +192,10 @@ fn how_to_steer() -> Page {
 fn approved_task(task: &Task, room: Room) -> Page {
     let mut page = Page::default();
     if let Some(plan) = &task.plan {
-        page.details(Summary::from("The task as it was approved"), super::plan::task(&plan.specification, &[], room));
+        page.details(
+            Summary::from("The task as it was approved"),
+            super::plan::task(&plan.specification, &[], room),
+        );
     }
     page
 }

@@ -251,7 +251,8 @@ impl Writer<'_> {
             if index > 0 {
                 self.inline.push('\n');
             }
-            let part = if self.inline.is_empty() || self.inline.ends_with('\n') { part.trim_start() } else { part };
+            let part =
+                if self.inline.is_empty() || self.inline.ends_with('\n') { part.trim_start() } else { part };
             literal_at(&mut self.inline, part, self.links);
         }
     }
@@ -346,7 +347,8 @@ pub(super) fn next_url(text: &str) -> Option<(&str, &str, &str)> {
         }
         let stops = |c: char| c.is_whitespace() || c.is_control() || "<>\"`|\\^{}".contains(c);
         let end = text[colon + 3..].find(stops).map_or(text.len(), |at| at + colon + 3);
-        let address = text[scheme..end].trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '\'', '*', '_']);
+        let address =
+            text[scheme..end].trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '\'', '*', '_']);
         let end = scheme + address.len().max(colon + 3 - scheme);
         return Some((&text[..scheme], &text[scheme..end], &text[end..]));
     }
@@ -367,7 +369,8 @@ pub(super) fn may_link(address: &str, links: &[String]) -> bool {
     let Ok(uri) = address.parse::<http::Uri>() else { return false };
     let Some(authority) = uri.authority() else { return false };
     let plain = address.is_ascii() && !address.contains(['<', '>', '"', '\'', '`', '\\', '*', '|']);
-    let refers = ["/issues/", "/pull/", "/discussions/", "/commit/"].iter().any(|part| uri.path().contains(part));
+    let refers =
+        ["/issues/", "/pull/", "/discussions/", "/commit/"].iter().any(|part| uri.path().contains(part));
     plain
         && !refers
         && uri.scheme_str() == Some("https")
@@ -432,7 +435,10 @@ mod tests {
         for (text, expected) in [
             ("plain words", "plain words"),
             ("use `a | b` and ``x`y``", "use `a | b` and `` x`y ``"),
-            ("**strong** and *soft* and __init__ and snake_case", "**strong** and *soft* and \\_\\_init\\_\\_ and snake_case"),
+            (
+                "**strong** and *soft* and __init__ and snake_case",
+                "**strong** and *soft* and \\_\\_init\\_\\_ and snake_case",
+            ),
             ("one\ntwo\n\nthree", "one\ntwo\n\nthree"),
             ("- a\n- b\n  - c\n- d", "- a\n- b\n  - c\n- d"),
             ("1. a\n2. b", "1. a\n2. b"),

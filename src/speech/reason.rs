@@ -74,7 +74,7 @@ fn happened(task: &Task, reason: &Reason) -> (Line, Option<String>) {
                 "After ",
                 figure(plural(u64::from(*rounds), "round", "rounds")),
                 " of fixes, ",
-                figure(plural(u64::from(*count), "CRITICAL finding is", "CRITICAL findings are")),
+                figure(plural(u64::from(*count), "blocking finding is", "blocking findings are")),
                 " still open.",
                 unpublished,
             ];
@@ -91,9 +91,10 @@ fn happened(task: &Task, reason: &Reason) -> (Line, Option<String>) {
             line_of!["The change touches what it may not touch, so it was refused.", unpublished],
             Some(detail.clone()),
         ),
-        Reason::Refused { what, detail } => {
-            (line_of!["GitHub refused to ", act(what), ", and trying again does not help."], Some(detail.clone()))
-        }
+        Reason::Refused { what, detail } => (
+            line_of!["GitHub refused to ", act(what), ", and trying again does not help."],
+            Some(detail.clone()),
+        ),
         Reason::SandboxUnavailable { detail } => (
             line_of!["The sandbox could not be started, and nothing is run outside of it.", unpublished],
             Some(detail.clone()),
@@ -113,7 +114,11 @@ fn happened(task: &Task, reason: &Reason) -> (Line, Option<String>) {
             None,
         ),
         Reason::Internal { detail } => (
-            line_of!["Something failed in Orchestrator itself. The log has more under the task ", code(task.id.to_string()), "."],
+            line_of![
+                "Something failed in Orchestrator itself. The log has more under the task ",
+                code(task.id.to_string()),
+                "."
+            ],
             Some(detail.clone()),
         ),
     }
@@ -173,13 +178,21 @@ fn retry(task: &Task, resume: Resume, label: &str) -> Line {
         ];
     }
     let goes_on = match resume {
-        Resume::Discuss => " reads the issue as it stands now and makes a new plan, which needs a new approval.",
+        Resume::Discuss => {
+            " reads the issue as it stands now and makes a new plan, which needs a new approval."
+        }
         Resume::Implement => " writes the change again from the approved plan.",
         Resume::Gate => " runs the gates again on the kept work.",
         Resume::Review => " has the kept work reviewed again.",
-        Resume::Fix(FixCause::Gates) => " goes on from the kept work with a fresh set of rounds for the gates.",
-        Resume::Fix(FixCause::Findings) => " goes on from the kept work with a fresh set of rounds for the findings.",
-        Resume::Fix(FixCause::Instruction) => " works on the instruction again, from the branch as it is now.",
+        Resume::Fix(FixCause::Gates) => {
+            " goes on from the kept work with a fresh set of rounds for the gates."
+        }
+        Resume::Fix(FixCause::Findings) => {
+            " goes on from the kept work with a fresh set of rounds for the findings."
+        }
+        Resume::Fix(FixCause::Instruction) => {
+            " works on the instruction again, from the branch as it is now."
+        }
         Resume::Publish => " publishes the kept work again.",
     };
     line_of![code("/orchestrate retry"), goes_on]
@@ -203,7 +216,13 @@ fn fix(task: &Task, reason: &Reason) -> Option<Line> {
 /// What has to be mended first, where retrying alone would only fail again.
 fn before_retrying(reason: &Reason) -> Option<Line> {
     let doctor = |what: &'static str| {
-        Some(line_of!["Whoever runs Orchestrator: ", code("orchestrator doctor"), " checks ", what, " and says how to mend it."])
+        Some(line_of![
+            "Whoever runs Orchestrator: ",
+            code("orchestrator doctor"),
+            " checks ",
+            what,
+            " and says how to mend it."
+        ])
     };
     match reason {
         Reason::ModelJunk { .. } => Some(line_of![

@@ -49,7 +49,10 @@ fn page(view: &LocalReportView, room: Room) -> Page {
     page.bullets(facts(task, &view.size, &view.evidence));
     page.append(gate_logs(&view.evidence, room));
     if let Some(plan) = &task.plan {
-        page.details(Summary::from("The task as it was understood"), plan::task(&plan.specification, &[], room));
+        page.details(
+            Summary::from("The task as it was understood"),
+            plan::task(&plan.specification, &[], room),
+        );
     }
     if let Some(patch) = view.patch.filter(|patch| !patch.trim().is_empty() && room.log > 0) {
         let mut inner = Page::default();
@@ -64,7 +67,12 @@ fn outcome(task: &Task) -> Page {
     let mut page = Page::default();
     match (&task.state, &task.branch) {
         (State::Done, Some(branch)) => {
-            page.paragraph(line_of![strong("Done."), " The change is on the branch ", code(branch.as_str()), "."]);
+            page.paragraph(line_of![
+                strong("Done."),
+                " The change is on the branch ",
+                code(branch.as_str()),
+                "."
+            ]);
             page.paragraph(line_of![
                 "Your checkout was not touched. ",
                 code(format!("git diff {}...{branch}", base(task))),
@@ -85,7 +93,10 @@ fn outcome(task: &Task) -> Page {
             page.bullets(advice.to_do);
         }
         (State::WaitingForAnswer { questions }, _) => {
-            page.paragraph(line_of![strong("Not done."), " The issue leaves open what has to be known first:"]);
+            page.paragraph(line_of![
+                strong("Not done."),
+                " The issue leaves open what has to be known first:"
+            ]);
             page.bullets(questions.iter().map(|question| quote(question).into()).collect());
             page.paragraph("Put the answers into the issue file and run it again.");
         }
@@ -127,7 +138,8 @@ mod tests {
         let mut task = samples::local(State::NeedsPerson { reason, resume: Resume::Fix(FixCause::Gates) });
         task.branch = None;
         let proof = Proof::mixed();
-        let view = LocalReportView { patch: Some("--- a/x\n+++ b/x\n"), ..samples::report_view(&task, &proof) };
+        let view =
+            LocalReportView { patch: Some("--- a/x\n+++ b/x\n"), ..samples::report_view(&task, &proof) };
         insta::assert_snapshot!(local_report(&gateway(), &view));
     }
 
@@ -138,12 +150,17 @@ mod tests {
         (task.plan, task.branch, task.head, task.base, task.approval) = (None, None, None, None, None);
         let (proof, view) = (Proof::none(), LocalReportView::clone);
         let whole = samples::report_view(&task, &proof);
-        insta::assert_snapshot!(local_report(&gateway(), &LocalReportView { done: "", mode: Mode::DryRun, ..view(&whole) }));
+        insta::assert_snapshot!(local_report(
+            &gateway(),
+            &LocalReportView { done: "", mode: Mode::DryRun, ..view(&whole) }
+        ));
     }
 
     #[test]
     fn a_report_of_cancelled_work() {
-        let task = samples::local(State::Cancelled { reason: crate::domain::CancelReason::Command { by: "ada".into() } });
+        let task = samples::local(State::Cancelled {
+            reason: crate::domain::CancelReason::Command { by: "ada".into() },
+        });
         let proof = Proof::none();
         insta::assert_snapshot!(local_report(&gateway(), &samples::report_view(&task, &proof)));
     }

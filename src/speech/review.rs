@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::evidence::{Evidence, finding_counts, open_findings, place, reviewers};
+use super::evidence::{Evidence, open_findings, place, reviewed};
 use super::gateway::{Body, Gateway};
 use super::page::{Block, Page, Room};
 use super::text::{Line, code, line_of, quote, strong};
-use crate::domain::{Finding, FindingStatus};
+use crate::domain::{Finding, FindingStatus, ReviewRound, TrackedFinding};
 
 /// The lines of the new side that a diff shows, and so those that may carry a comment: GitHub answers
 /// 422 for any other.
@@ -25,9 +25,9 @@ impl DiffLines {
     /// The part of the lines that lies in one hunk, where there is one.
     fn shown(&self, finding: &Finding) -> Option<RangeInclusive<u32>> {
         let hunks = self.0.get(&finding.path)?;
-        let parts = hunks.iter().map(|hunk| {
-            finding.start_line.max(*hunk.start())..=finding.end_line.min(*hunk.end())
-        });
+        let parts = hunks
+            .iter()
+            .map(|hunk| finding.start_line.max(*hunk.start())..=finding.end_line.min(*hunk.end()));
         parts.filter(|part| !part.is_empty()).max_by_key(|part| part.end() - part.start())
     }
 }
@@ -61,25 +61,22 @@ pub struct InlineComment {
 
 pub fn review(gateway: &Gateway, view: &ReviewView) -> ReviewText {
     let mut comments = Vec::new();
-    let mut outside = Vec::new();
+    let mut outside = ReviewRound::default();
     for finding in view.evidence.open_by_severity() {
         match view.lines.shown(finding) {
             Some(lines) => comments.push(comment(gateway, finding, lines)),
-            None => outside.push((finding.clone(), FindingStatus::Open)),
+            None => outside
+                .findings
+                .push(TrackedFinding { finding: finding.clone(), status: FindingStatus::Open }),
         }
     }
     let inline = comments.len();
     ReviewText { body: gateway.fit(view.key, |room| body(view, inline, &outside, room)), comments }
 }
 
-fn body(view: &ReviewView, inline: usize, outside: &[(Finding, FindingStatus)], room: Room) -> Page {
+fn body(view: &ReviewView, inline: usize, outside: &ReviewRound, room: Room) -> Page {
     let mut page = Page::default();
-    let mut summary = line_of!["Reviewed by "];
-    summary.extend(reviewers(&view.evidence));
-    summary.push(". Findings: ");
-    summary.extend(finding_counts(&view.evidence));
-    summary.push(".");
-    page.paragraph(summary);
+    page.append(reviewed(&view.evidence));
     if inline > 0 {
         page.paragraph(line_of![
             "Each open finding is a comment at its lines. ",
@@ -87,9 +84,9 @@ fn body(view: &ReviewView, inline: usize, outside: &[(Finding, FindingStatus)], 
             " works on what you name.",
         ]);
     }
-    if !outside.is_empty() {
+    if !outside.findings.is_empty() {
         page.paragraph(line_of![strong("On lines that the diff does not show:")]);
-        page.append(open_findings(&Evidence { findings: outside, ..view.evidence }, room));
+        page.append(open_findings(&Evidence { review: Some(outside), ..view.evidence }, room));
     }
     page
 }
@@ -157,10 +154,9 @@ mod tests {
         }
     }
 
-    fn reviewed(findings: Vec<Finding>) -> ReviewText {
-        let findings: Vec<_> = findings.into_iter().map(|finding| (finding, FindingStatus::Open)).collect();
-        let reviewers = ["safety", "quality"].map(str::to_owned);
-        let evidence = Evidence { findings: &findings, reviewers: &reviewers, ..Evidence::default() };
+    fn reviewing(findings: Vec<Finding>) -> ReviewText {
+        let round = samples::round(findings);
+        let evidence = Evidence { review: Some(&round), ..Evidence::default() };
         review(&gateway(), &ReviewView { key: "key", evidence, lines: &lines() })
     }
 
@@ -168,7 +164,12 @@ mod tests {
         let mut out = text.body.as_str().to_owned();
         for comment in &text.comments {
             let start = comment.start_line.map(|line| format!("{line}-")).unwrap_or_default();
-            out.push_str(&format!("\n=== {}:{start}{}\n{}", comment.path, comment.line, comment.body.as_str()));
+            out.push_str(&format!(
+                "\n=== {}:{start}{}\n{}",
+                comment.path,
+                comment.line,
+                comment.body.as_str()
+            ));
         }
         out
     }
@@ -178,7 +179,7 @@ mod tests {
         let elsewhere = Finding { path: "src/other.rs".into(), ..finding(3, 3, None) };
         let mut critical = finding(12, 12, None);
         critical.severity = Severity::Critical;
-        let text = reviewed(vec![
+        let text = reviewing(vec![
             finding(3, 4, Some("    let ratio = 1;\n    ratio\n")),
             critical,
             finding(19, 25, Some("cut")),
@@ -190,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_review_without_findings() {
-        insta::assert_snapshot!(whole(&reviewed(vec![])));
+        insta::assert_snapshot!(whole(&reviewing(vec![])));
     }
 
     #[test]
@@ -204,7 +205,7 @@ mod tests {
             ((500, 501), None),
         ];
         for ((start, end), expected) in cases {
-            let text = reviewed(vec![finding(start, end, None)]);
+            let text = reviewing(vec![finding(start, end, None)]);
             let found = text.comments.first().map(|comment| (comment.start_line, comment.line));
             assert_eq!(found, expected, "{start}-{end}");
         }
@@ -213,7 +214,7 @@ mod tests {
     #[test]
     fn a_suggestion_is_exactly_the_text_or_none() {
         let body = |suggestion: &str| {
-            let text = reviewed(vec![finding(3, 3, Some(suggestion))]);
+            let text = reviewing(vec![finding(3, 3, Some(suggestion))]);
             text.comments[0].body.as_str().to_owned()
         };
         for (suggestion, fenced) in [
@@ -225,7 +226,9 @@ mod tests {
         ] {
             assert!(body(suggestion).contains(fenced), "{suggestion:?}: {}", body(suggestion));
         }
-        for suggestion in ["a\u{202e}b", "/lgtm", "x\n/orchestrate approve", "ghp_SECRET", "<!-- orchestrator:x -->"] {
+        for suggestion in
+            ["a\u{202e}b", "/lgtm", "x\n/orchestrate approve", "ghp_SECRET", "<!-- orchestrator:x -->"]
+        {
             let body = body(suggestion);
             assert!(!body.contains("```suggestion"), "{suggestion:?}: {body}");
             assert!(body.contains("to apply by hand"));
@@ -236,7 +239,7 @@ mod tests {
     #[test]
     fn a_hostile_review_acts_nowhere() {
         let hostile = samples::hostile_findings();
-        let text = reviewed(hostile.into_iter().map(|(finding, _)| finding).collect());
+        let text = reviewing(hostile);
         samples::assert_harmless(text.body.as_str());
         for comment in &text.comments {
             samples::assert_harmless(comment.body.as_str());

@@ -22,7 +22,8 @@ pub(super) fn no_links() -> &'static [String] {
 }
 
 pub(super) fn gateway() -> Gateway<'static> {
-    static LINKS: std::sync::LazyLock<Vec<String>> = std::sync::LazyLock::new(|| vec!["docs.example".to_owned()]);
+    static LINKS: std::sync::LazyLock<Vec<String>> =
+        std::sync::LazyLock::new(|| vec!["docs.example".to_owned()]);
     Gateway::new(&redact, &LINKS)
 }
 
@@ -125,7 +126,14 @@ pub(super) fn local(state: State) -> Task {
 pub(super) fn in_every_state() -> Vec<Task> {
     let with = |state: State| Task { state, ..published() };
     let unpublished = |state: State| Task { pull_request: None, branch: None, ..with(state) };
-    let unread = Task { plan: None, approval: None, source: None, head: None, base: None, ..unpublished(State::Discussing) };
+    let unread = Task {
+        plan: None,
+        approval: None,
+        source: None,
+        head: None,
+        base: None,
+        ..unpublished(State::Discussing)
+    };
     let questions = vec!["Which currency?".to_owned(), "Since when?".to_owned()];
     let mut states = vec![
         unread.clone(),
@@ -168,14 +176,20 @@ pub(super) fn for_every_reason() -> Vec<Task> {
         ),
         (Reason::ModelUnavailable { detail: text("529 overloaded, 5 tries in 4 min") }, Resume::Review),
         (Reason::LimitReached { limit: text("80 steps of the implementer") }, Resume::Implement),
-        (Reason::NothingChanged { said: text("The code is right already.\nI see no fault.") }, Resume::Implement),
+        (
+            Reason::NothingChanged { said: text("The code is right already.\nI see no fault.") },
+            Resume::Implement,
+        ),
         (Reason::GatesFail { gates: vec![text("test")], rounds: 1 }, Resume::Fix(FixCause::Gates)),
         (Reason::BlockingFindings { count: 1, rounds: 2 }, Resume::Fix(FixCause::Findings)),
         (Reason::ReviewersFailed { reviewers: vec![text("safety"), text("quality")] }, Resume::Review),
         (Reason::BranchMoved { actual: "c".repeat(40) }, Resume::Publish),
         (Reason::ChangeRefused { detail: text(".github/workflows/ci.yml is protected") }, Resume::Implement),
         (
-            Reason::Refused { what: text("open_pull_request"), detail: text("422: no commits between main and it") },
+            Reason::Refused {
+                what: text("open_pull_request"),
+                detail: text("422: no commits between main and it"),
+            },
             Resume::Publish,
         ),
         (Reason::SandboxUnavailable { detail: text("bwrap: no such file") }, Resume::Gate),
@@ -238,22 +252,37 @@ pub(super) fn spend() -> Spend {
 /// Owned evidence.
 pub(super) struct Proof {
     pub gates: Vec<GateReport>,
-    findings: Vec<(Finding, FindingStatus)>,
-    reviewers: Vec<String>,
-    failed_reviewers: Vec<String>,
+    review: Option<ReviewRound>,
     spend: Spend,
+}
+
+/// A round of two reviewers with these findings, all open.
+pub(super) fn round(findings: Vec<Finding>) -> ReviewRound {
+    let summary = |reviewer: &str, summary: &str| ReviewerSummary {
+        reviewer: reviewer.into(),
+        summary: summary.into(),
+    };
+    let open = |finding| TrackedFinding { finding, status: FindingStatus::Open };
+    ReviewRound {
+        summaries: vec![
+            summary("safety", "Nothing here touches memory."),
+            summary("quality", "`round` reads well."),
+        ],
+        failed: vec![],
+        findings: findings.into_iter().map(open).collect(),
+    }
 }
 
 impl Proof {
     pub(super) fn none() -> Self {
-        Self { gates: vec![], findings: vec![], reviewers: vec![], failed_reviewers: vec![], spend: spend() }
+        Self { gates: vec![], review: None, spend: spend() }
     }
 
     pub(super) fn good() -> Self {
-        let reviewers = ["safety", "architecture", "quality"].map(str::to_owned).to_vec();
-        let findings =
-            vec![(finding(Severity::Critical), FindingStatus::Fixed), (finding(Severity::Low), FindingStatus::Open)];
-        Self { gates: vec![passed("fmt"), passed("test")], findings, reviewers, ..Self::none() }
+        let mended =
+            Finding { title: "Overflows at the greatest value".into(), ..finding(Severity::Critical) };
+        let review = round(vec![finding(Severity::Low)]).after(&round(vec![mended]));
+        Self { gates: vec![passed("fmt"), passed("test")], review: Some(review), ..Self::none() }
     }
 
     pub(super) fn mixed() -> Self {
@@ -284,10 +313,10 @@ impl Proof {
             requirement: Requirement::Advisory,
             ..passed("bench")
         };
-        let findings =
-            vec![(finding(Severity::High), FindingStatus::Open), (finding(Severity::Low), FindingStatus::Open)];
-        let failed_reviewers = vec!["safety".to_owned()];
-        Self { gates: vec![passed("fmt"), failed, audit, slow], findings, failed_reviewers, ..Self::good() }
+        let mut review = round(vec![finding(Severity::High), finding(Severity::Low)]);
+        let silent = review.summaries.remove(0).reviewer;
+        review.failed = vec![FailedReviewer { reviewer: silent, why: "no JSON in three answers".into() }];
+        Self { gates: vec![passed("fmt"), failed, audit, slow], review: Some(review), ..Self::none() }
     }
 
     pub(super) fn hostile() -> Self {
@@ -300,17 +329,16 @@ impl Proof {
             ..passed("x")
         };
         let gates = vec![gate(Verdict::Failed), gate(Verdict::CouldNotRun { reason: text.clone() })];
-        Self { gates, findings: hostile_findings(), failed_reviewers: vec![HOSTILE[1].into()], ..Self::good() }
+        let mut review = round(hostile_findings());
+        for said in HOSTILE {
+            review.summaries.push(ReviewerSummary { reviewer: said.into(), summary: said.into() });
+            review.failed.push(FailedReviewer { reviewer: said.into(), why: said.into() });
+        }
+        Self { gates, review: Some(review), ..Self::none() }
     }
 
     pub(super) fn evidence(&self) -> Evidence<'_> {
-        Evidence {
-            gates: &self.gates,
-            findings: &self.findings,
-            reviewers: &self.reviewers,
-            failed_reviewers: &self.failed_reviewers,
-            spend: self.spend,
-        }
+        Evidence { gates: &self.gates, review: self.review.as_ref(), spend: self.spend }
     }
 }
 
@@ -342,10 +370,10 @@ pub(super) const HOSTILE: [&str; 24] = [
     "[a](javascript:alert(1)) [b](data:text/html,x) [https://docs.example](https://evil.example) <ftp://evil.example>",
 ];
 
-pub(super) fn hostile_findings() -> Vec<(Finding, FindingStatus)> {
+pub(super) fn hostile_findings() -> Vec<Finding> {
     let all = HOSTILE.iter().enumerate().map(|(index, text)| {
         let line = index as u32 + 1;
-        let hostile = Finding {
+        Finding {
             reviewer: (*text).into(),
             title: (*text).into(),
             why: (*text).into(),
@@ -354,8 +382,7 @@ pub(super) fn hostile_findings() -> Vec<(Finding, FindingStatus)> {
             start_line: line,
             end_line: line,
             ..finding(Severity::High)
-        };
-        (hostile, FindingStatus::Open)
+        }
     });
     all.collect()
 }
@@ -434,18 +461,24 @@ pub(super) fn mail_view<'a>(task: &'a Task, kind: MailKind, proof: &'a Proof) ->
 /// The rules for every body that quotes: whatever GitHub's Markdown would link, load, run or hide is
 /// neither in the text outside of code nor in the document's structure.
 pub(super) fn assert_harmless(body: &str) {
-    let sign = |text: &str| text.char_indices().filter(|(_, c)| "@#".contains(*c)).map(|(at, _)| at).collect::<Vec<_>>();
+    let sign = |text: &str| {
+        text.char_indices().filter(|(_, c)| "@#".contains(*c)).map(|(at, _)| at).collect::<Vec<_>>()
+    };
     let text = text_outside_of_code(body);
     for at in sign(&text) {
         let (c, rest) = (&text[at..=at], &text[at + 1..]);
         // `#12` and `#13` are the issue and the pull request that we name ourselves.
         let own = c == "#" && (rest.starts_with("12") || rest.starts_with("13"));
-        let links = rest.starts_with(|next: char| if c == "@" { next.is_alphanumeric() } else { next.is_ascii_digit() });
+        let links = rest
+            .starts_with(|next: char| if c == "@" { next.is_alphanumeric() } else { next.is_ascii_digit() });
         assert!(!links || own, "{:?} links in {body}", &text[at..].chars().take(20).collect::<String>());
     }
     let lower = text.to_lowercase();
     for acts in ["gh-4", "www.evil", "http://", "https://", "ftp://", "secret", "<!-- hidden"] {
-        assert!(!lower.contains(acts) || acts == "secret" && !lower.contains("ghp_secret"), "{acts} in {body}");
+        assert!(
+            !lower.contains(acts) || acts == "secret" && !lower.contains("ghp_secret"),
+            "{acts} in {body}"
+        );
     }
     assert!(!body.contains("ghp_SECRET"), "a secret in {body}");
     for c in ['\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}', '\u{e0041}', '\u{1b}', '\0'] {

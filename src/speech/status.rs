@@ -109,16 +109,28 @@ fn next(task: &Task, view: &NoticeView) -> Line {
         State::Queued => "the change is written as soon as a worker is free.".into(),
         State::Implementing => "the gates run on the change.".into(),
         State::Gating => "if the gates pass, reviewers read the change; if not, it is fixed.".into(),
-        State::Reviewing => "if no CRITICAL finding is open, the change is published.".into(),
+        State::Reviewing => "if no blocking finding is open, the change is published.".into(),
         State::Fixing { .. } => "the gates run again.".into(),
-        State::Publishing if task.pull_request.is_some() => "the branch of the pull request is updated.".into(),
+        State::Publishing if task.pull_request.is_some() => {
+            "the branch of the pull request is updated.".into()
+        }
         State::Publishing => "the branch is pushed and the pull request opened.".into(),
-        State::PullRequestOpen => line_of!["a person merges or closes it; ", code("/orchestrate fix <text>"), " works on it once more."],
+        State::PullRequestOpen => line_of![
+            "a person merges or closes it; ",
+            code("/orchestrate fix <text>"),
+            " works on it once more."
+        ],
         State::PullRequestClosed => {
-            line_of!["nothing; reopening the pull request goes on, and a changed issue with the label ", code(view.label), " starts anew."]
+            line_of![
+                "nothing; reopening the pull request goes on, and a changed issue with the label ",
+                code(view.label),
+                " starts anew."
+            ]
         }
         State::Done => "nothing, the task is finished.".into(),
-        State::NeedsPerson { .. } => line_of![code("/orchestrate retry"), " goes on; the comment that told of the stop says more."],
+        State::NeedsPerson { .. } => {
+            line_of![code("/orchestrate retry"), " goes on; the comment that told of the stop says more."]
+        }
         State::Cancelled { reason } => cancelled(reason),
     }
 }
@@ -135,8 +147,15 @@ pub(super) fn cancelled(reason: &CancelReason) -> Line {
         CancelReason::AccessRemoved => "Orchestrator's access to the repository was removed.".into(),
     };
     match reason {
-        CancelReason::Command { .. } | CancelReason::Rejected { .. } | CancelReason::LabelRemoved | CancelReason::IssueClosed => {
-            line.extend(line_of![" ", code("/orchestrate retry"), " reads the issue anew and makes a new plan."]);
+        CancelReason::Command { .. }
+        | CancelReason::Rejected { .. }
+        | CancelReason::LabelRemoved
+        | CancelReason::IssueClosed => {
+            line.extend(line_of![
+                " ",
+                code("/orchestrate retry"),
+                " reads the issue anew and makes a new plan."
+            ]);
         }
         CancelReason::IssueDeleted | CancelReason::Superseded | CancelReason::AccessRemoved => {}
     }
