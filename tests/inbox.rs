@@ -217,3 +217,61 @@ async fn numbering_goes_on_after_a_restart() {
     assert_eq!(path.file_name(), Path::new("0002-two.eml").file_name());
     assert!(folder.path().join("0001-one.eml").exists());
 }
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Sends a mail with everything logged and returns the log.
+async fn log_of_a_mail(subscriber: impl tracing::Subscriber + Send + Sync, log: &Log) -> String {
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let (_folder, inbox) = inbox().await;
+    tracing::trace!("everything is logged");
+    let url = inbox.smtp_url().replace("orchestrator:inbox", "canary-user:canary-password");
+    let mut message = message("hello");
+    message.text = "canary-body".to_owned();
+    mailer(&url).send(&message).await.unwrap();
+    String::from_utf8(log.0.lock().unwrap().clone()).unwrap()
+}
+
+#[tokio::test]
+async fn no_log_level_shows_a_password_or_a_mail() {
+    use base64::Engine;
+    use orchestrator::telemetry::{LogFormat, subscriber};
+    use tracing_subscriber::layer::SubscriberExt;
+
+    let credentials = base64::engine::general_purpose::STANDARD.encode("\0canary-user\0canary-password");
+    let shows = |log: &str| log.contains("canary") || log.contains(&credentials);
+
+    // The attack: what lettre logs when nothing holds it back.
+    let log = Log::default();
+    let writer = log.clone();
+    let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+    let weak = tracing_subscriber::registry().with(layer);
+    assert!(
+        shows(&log_of_a_mail(weak, &log).await),
+        "the weak variant shows nothing, so this proves nothing"
+    );
+
+    for filter in ["trace", "lettre=trace,trace", "trace,lettre::transport::smtp=trace"] {
+        for format in [LogFormat::Pretty, LogFormat::Json] {
+            let log = Log::default();
+            let writer = log.clone();
+            let ours = subscriber(format, filter, move || writer.clone()).unwrap();
+            let text = log_of_a_mail(ours, &log).await;
+            assert!(text.contains("everything is logged"));
+            assert!(!shows(&text), "{filter} {format:?}: {text}");
+        }
+    }
+}

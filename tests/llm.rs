@@ -521,6 +521,20 @@ async fn a_failed_call_that_may_have_cost_something_is_taken_from_the_budget() {
 }
 
 #[tokio::test]
+async fn a_call_whose_caller_went_away_is_recorded_all_the_same() {
+    let bench = bench_with(&[model("anthropic")], |settings| settings.retry.max_calls = 1).await;
+    bench.server.inject([Scripted::Hang { seconds: 0.3 }]);
+    let budget = Budget::new("of the task", BudgetLimits::default(), Usage::default());
+    let context = CallContext { budgets: vec![Arc::clone(&budget)], ..context() };
+    let call = bench.client.call(&context, ask("hello"));
+    tokio::time::timeout(Duration::from_millis(100), call).await.expect_err("given up");
+    assert!(bench.book.records().is_empty());
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert_eq!(bench.book.records().len(), 1);
+    assert_eq!(budget.spent().calls, 1);
+}
+
+#[tokio::test]
 async fn a_request_that_is_too_large_is_not_sent() {
     let bench = bench_with(&[model("anthropic")], |settings| settings.max_request_bytes = 1_000).await;
     let error = fails(&bench, &"hello ".repeat(500)).await;

@@ -32,6 +32,19 @@ pub struct NewCheckRun<'a> {
     pub conclusion: CheckConclusion,
     pub title: &'a str,
     pub summary: &'a str,
+    /// At most 50 in one request (docs.github.com, "Update a check run").
+    pub annotations: &'a [CheckAnnotation],
+}
+
+/// A line of the change that a gate points to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckAnnotation {
+    pub path: String,
+    pub start_line: u32,
+    pub end_line: u32,
+    pub annotation_level: &'static str,
+    pub title: String,
+    pub message: String,
 }
 
 impl RepositoryClient {
@@ -49,8 +62,22 @@ impl RepositoryClient {
     pub async fn create_check_run(&self, new: &NewCheckRun<'_>) -> Result<CheckRun, GitHubError> {
         let body = json!({
             "name": new.name, "head_sha": new.head, "external_id": new.external_id, "status": "completed",
-            "conclusion": new.conclusion, "output": { "title": new.title, "summary": new.summary },
+            "conclusion": new.conclusion, "output": { "title": new.title, "summary": new.summary, "annotations": new.annotations },
         });
         self.post(&self.path(format_args!("/check-runs")), &body).await
+    }
+
+    /// Adds annotations to a run; GitHub wants title and summary again.
+    pub async fn annotate_check_run(
+        &self,
+        id: u64,
+        run: &NewCheckRun<'_>,
+        annotations: &[CheckAnnotation],
+    ) -> Result<(), GitHubError> {
+        let body = json!({
+            "output": { "title": run.title, "summary": run.summary, "annotations": annotations },
+        });
+        self.patch::<_, CheckRun>(&self.path(format_args!("/check-runs/{id}")), &body).await?;
+        Ok(())
     }
 }

@@ -191,6 +191,25 @@ impl RepositoryClient {
         limited(async { Ok(self.octocrab.post(path, Some(body)).await?) }).await
     }
 
+    pub(super) async fn patch<B: Serialize + ?Sized, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<T, GitHubError> {
+        self.pacer.turn(self.place.installation).await;
+        limited(async { Ok(self.octocrab.patch(path, Some(body)).await?) }).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<(), GitHubError> {
+        self.pacer.turn(self.place.installation).await;
+        limited(async {
+            let response = self.octocrab._delete(path, None::<&()>).await?;
+            octocrab::map_github_error(response).await?;
+            Ok(())
+        })
+        .await
+    }
+
     /// The installation token, for git over HTTP. Limited to this repository.
     pub async fn token(&self) -> Result<SecretString, GitHubError> {
         let margin = chrono::Duration::seconds(60);

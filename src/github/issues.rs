@@ -110,6 +110,10 @@ impl RepositoryClient {
         self.post(&path, &json!({ "body": body })).await
     }
 
+    pub async fn delete_comment(&self, id: CommentId) -> Result<(), GitHubError> {
+        self.delete(&self.path(format_args!("/issues/comments/{id}"))).await
+    }
+
     pub async fn add_labels(&self, number: IssueNumber, labels: &[&str]) -> Result<(), GitHubError> {
         let path = self.path(format_args!("/issues/{number}/labels"));
         self.post::<_, serde_json::Value>(&path, &json!({ "labels": labels })).await?;

@@ -13,7 +13,7 @@ pub mod payload;
 mod pulls;
 mod repositories;
 
-pub use checks::{CheckConclusion, CheckRun, NewCheckRun};
+pub use checks::{CheckAnnotation, CheckConclusion, CheckRun, NewCheckRun};
 pub use client::{AppIdentity, GitHub, GitHubOptions, RepositoryClient};
 pub use error::GitHubError;
 pub use issues::{Comment, Issue, Reaction, ReactionContent, ReactionsSeen};

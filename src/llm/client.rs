@@ -38,8 +38,13 @@ pub trait Model: Send + Sync {
 #[error("{0}")]
 pub struct InvalidSettings(pub String);
 
-/// The client of all providers.
+/// The client of all providers. Cheap to clone.
+#[derive(Clone)]
 pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     settings: Settings,
     wires: BTreeMap<String, Wire>,
     ledger: Arc<dyn Ledger>,
@@ -61,21 +66,27 @@ impl Client {
                 return Err(InvalidSettings(reason));
             }
         }
-        Ok(Self { settings, wires, ledger })
+        Ok(Self { inner: Arc::new(Inner { settings, wires, ledger }) })
     }
 
     /// Asks the models of the role, one after the other, until one answers.
+    ///
+    /// A call that has begun is finished and recorded even when this future is dropped: the provider
+    /// charges for it either way.
     pub async fn call(&self, context: &CallContext, request: Request) -> Result<Answer, LlmError> {
+        let settings = &self.inner.settings;
         let bytes = request.bytes();
-        if bytes > self.settings.max_request_bytes {
-            return Err(LlmError::TooLarge { bytes, max_bytes: self.settings.max_request_bytes });
+        if bytes > settings.max_request_bytes {
+            return Err(LlmError::TooLarge { bytes, max_bytes: settings.max_request_bytes });
         }
-        let models = self.settings.roles.get(&context.role).filter(|models| !models.is_empty());
+        let models = settings.roles.get(&context.role).filter(|models| !models.is_empty());
         let models = models.ok_or(LlmError::NoModel(context.role))?;
+        let request = Arc::new(request);
         let mut attempt = 0;
         let mut errors: Vec<(ModelName, LlmError)> = Vec::new();
         for model in models {
-            match self.call_model(Ask { context, request: &request, model }, &mut attempt).await {
+            let ask = Ask { context: context.clone(), request: Arc::clone(&request), model: model.clone() };
+            match self.call_model(ask, &mut attempt).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) if !error.allows_fallback() => return Err(error),
                 Err(error) => {
@@ -91,8 +102,8 @@ impl Client {
     }
 
     /// One model, with retries.
-    async fn call_model(&self, ask: Ask<'_>, attempt: &mut usize) -> Result<Answer, LlmError> {
-        let policy = self.settings.retry;
+    async fn call_model(&self, ask: Ask, attempt: &mut usize) -> Result<Answer, LlmError> {
+        let policy = self.inner.settings.retry;
         let mut waits = backon::ExponentialBuilder::default()
             .with_min_delay(policy.first_wait)
             .with_max_delay(policy.longest_wait)
@@ -100,16 +111,16 @@ impl Client {
             .with_jitter()
             .build();
         let mut waited = Duration::ZERO;
-        let mut schema = ask.request.response_schema.as_ref();
+        let mut schema = if ask.request.response_schema.is_some() { Schema::Sent } else { Schema::None };
         loop {
             *attempt += 1;
-            let error = match self.call_once(ask, schema, *attempt).await {
+            let error = match self.call_once(ask.clone(), schema, *attempt).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            if schema.is_some() && refuses_schema(&error) {
+            if schema == Schema::Sent && refuses_schema(&error) {
                 // An older model or a local server: the prompt asks for the same JSON in words.
-                schema = None;
+                schema = Schema::None;
                 continue;
             }
             if !error.is_transient() || !error.allows_fallback() {
@@ -125,32 +136,38 @@ impl Client {
         }
     }
 
-    /// One call: budget, network, record.
-    async fn call_once(
-        &self,
-        ask: Ask<'_>,
-        schema: Option<&serde_json::Value>,
-        attempt: usize,
-    ) -> Result<Answer, LlmError> {
+    /// One call, in a task of its own so that it is recorded whatever becomes of the caller.
+    async fn call_once(&self, ask: Ask, schema: Schema, attempt: usize) -> Result<Answer, LlmError> {
+        let inner = Arc::clone(&self.inner);
+        let task = tokio::spawn(async move { inner.perform(&ask, schema, attempt).await });
+        task.await.unwrap_or_else(|error| Err(LlmError::Transport(format!("the call broke off: {error}"))))
+    }
+}
+
+impl Inner {
+    /// Budget, network, record.
+    async fn perform(&self, ask: &Ask, schema: Schema, attempt: usize) -> Result<Answer, LlmError> {
+        let model = &ask.model;
         let options = CallOptions {
-            temperature: ask.request.temperature.or(ask.model.temperature),
-            max_output_tokens: ask.request.max_output_tokens.unwrap_or(ask.model.max_output_tokens),
+            temperature: ask.request.temperature.or(model.temperature),
+            max_output_tokens: ask.request.max_output_tokens.unwrap_or(model.max_output_tokens),
             timeout: self.settings.call_timeout,
         };
-        let price = ask.model.price.unwrap_or_default();
+        let price = model.price.unwrap_or_default();
         let reservations = reserve(ask, &price, options.max_output_tokens)?;
-        let wire = self.wires.get(&ask.model.name.provider).ok_or(LlmError::NoModel(ask.context.role))?;
+        let wire = self.wires.get(&model.name.provider).ok_or(LlmError::NoModel(ask.context.role))?;
+        let schema = ask.request.response_schema.as_ref().filter(|_| schema == Schema::Sent);
         let started = Instant::now();
-        let outcome = wire.call(&ask.model.name, ask.request, options, schema).await;
-        let spent = Spent::of(&outcome, ask.request);
-        let usage = spent.usage(&price);
+        let outcome = wire.call(&model.name, &ask.request, options, schema).await;
+        let spent = Spent::of(&outcome, &ask.request);
+        let usage = spent.tokens.usage(&price);
         for reservation in reservations {
             reservation.settle(usage);
         }
         self.record(&CallRecord {
             label: ask.context.label.clone(),
             role: ask.context.role,
-            model: ask.model.name.clone(),
+            model: model.name.clone(),
             attempt,
             tokens: spent.tokens,
             usage,
@@ -164,7 +181,7 @@ impl Client {
         })
         .await?;
         let reply = outcome.map_err(|failed| failed.error)?;
-        Ok(answer(&ask.model.name, reply, usage))
+        Ok(answer(&model.name, reply, usage))
     }
 
     /// A record is tried three times: losing one would hide what was spent.
@@ -191,11 +208,18 @@ impl Model for Client {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Ask<'a> {
-    context: &'a CallContext,
-    request: &'a Request,
-    model: &'a ModelSettings,
+#[derive(Clone)]
+struct Ask {
+    context: CallContext,
+    request: Arc<Request>,
+    model: ModelSettings,
+}
+
+/// Whether the answer's schema travels in the provider's own field.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Schema {
+    Sent,
+    None,
 }
 
 /// What a call used, or may have used.
@@ -218,10 +242,6 @@ impl Spent {
             Err(_) => Self { tokens: TokenCount::default(), accounting: Accounting::Nothing },
         }
     }
-
-    fn usage(&self, price: &Price) -> Usage {
-        self.tokens.usage(price)
-    }
 }
 
 /// Four bytes a token is what English and code come to; the real number follows with the answer.
@@ -229,9 +249,9 @@ fn estimated_tokens(request: &Request) -> u64 {
     (request.bytes() as u64).div_ceil(4)
 }
 
-fn reserve(ask: Ask<'_>, price: &Price, max_output_tokens: u32) -> Result<Vec<Reservation>, LlmError> {
+fn reserve(ask: &Ask, price: &Price, max_output_tokens: u32) -> Result<Vec<Reservation>, LlmError> {
     let tokens = TokenCount {
-        input: estimated_tokens(ask.request),
+        input: estimated_tokens(&ask.request),
         output: max_output_tokens.into(),
         ..Default::default()
     };

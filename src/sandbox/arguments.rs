@@ -86,6 +86,9 @@ impl Inside<'_> {
         for mount in &self.command.mounts {
             list.mount(mount, plan)?;
         }
+        for folder in &self.command.scratch {
+            self.tmpfs(&mut list, &folder.display().to_string(), self.command.limits.memory_bytes / 4);
+        }
         list.add(["--remount-ro", "/", "--remount-ro", "/dev", "--remount-ro", "/sys"]);
         let folder = self.command.cwd.as_ref().map_or(WORK.to_owned(), |path| format!("{WORK}/{path}"));
         list.add(["--chdir", &folder]);

@@ -49,6 +49,9 @@ pub struct Command {
     pub limits: Limits,
     pub network: Network,
     pub mounts: Vec<Mount>,
+    /// Empty writable folders in memory, on top of everything else, gone with the command. A place in a
+    /// read-only mount has to exist there.
+    pub scratch: Vec<PathBuf>,
 }
 
 impl Command {

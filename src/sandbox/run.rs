@@ -184,8 +184,8 @@ fn check(command: &Command, tree: &Path) -> Result<(), SandboxError> {
     {
         return Err(SandboxError::NoSuchFolder(cwd.clone()));
     }
-    for mount in &command.mounts {
-        let inside = &mount.inside;
+    let places = command.mounts.iter().map(|mount| &mount.inside).chain(&command.scratch);
+    for inside in places {
         let plain = inside.components().all(|part| !matches!(part, std::path::Component::ParentDir));
         if !inside.is_absolute() || !plain || inside.parent().is_none() {
             return invalid(format!("{} is not a place to mount at", inside.display()));

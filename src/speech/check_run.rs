@@ -1,9 +1,10 @@
 //! The check run on the pushed commit, with annotations.
 
 use super::evidence::{
-    Evidence, could_not_run, finding_counts, gate_counts, gate_logs, gate_table, reviewed,
+    Evidence, could_not_run, finding_counts, gate_counts, gate_logs, gate_table, is_blocking, reviewers,
 };
 use super::gateway::{Body, Gateway};
+use super::page::Page;
 use super::text::line_of;
 use super::{plain, words};
 use crate::domain::{GateReport, Requirement, Severity, Verdict};
@@ -19,8 +20,6 @@ const ANNOTATION_MESSAGE_MAX: usize = 4_000;
 #[derive(Debug, Clone, Copy)]
 pub struct CheckView<'a> {
     pub evidence: Evidence<'a>,
-    /// Severities whose open findings make the check red.
-    pub blocking: &'a [Severity],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,19 +91,16 @@ pub fn check_run(gateway: &Gateway, view: &CheckView) -> CheckText {
             page.append(gate_logs(&view.evidence, room));
             page
         }),
-        conclusion: conclusion(view),
+        conclusion: conclusion(&view.evidence),
         annotations: annotations.chunks(ANNOTATIONS_PER_REQUEST).map(<[_]>::to_vec).collect(),
     }
 }
 
 /// A gate that could not run or was not there makes a change neither good nor bad.
-fn conclusion(view: &CheckView) -> Conclusion {
-    let evidence = &view.evidence;
+fn conclusion(evidence: &Evidence) -> Conclusion {
     let required = || evidence.gates.iter().filter(|gate| gate.requirement == Requirement::Required);
     let unknown = |gate: &GateReport| matches!(gate.verdict, Verdict::CouldNotRun { .. });
-    if evidence.gates.iter().any(GateReport::blocks)
-        || evidence.open().any(|finding| view.blocking.contains(&finding.severity))
-    {
+    if evidence.gates.iter().any(GateReport::blocks) || evidence.open().any(is_blocking) {
         Conclusion::Failure
     } else if required().next().is_none() || required().any(unknown) {
         Conclusion::Neutral
@@ -119,6 +115,17 @@ fn title(gateway: &Gateway, evidence: &Evidence) -> String {
     line.push(" · Findings: ");
     line.extend(finding_counts(evidence));
     gateway.plain(&line)
+}
+
+fn reviewed(evidence: &Evidence) -> Page {
+    let mut page = Page::default();
+    let mut line = line_of!["Reviewed by "];
+    line.extend(reviewers(evidence));
+    line.push(". Findings: ");
+    line.extend(finding_counts(evidence));
+    line.push(".");
+    page.paragraph(line);
+    page
 }
 
 fn annotations(gateway: &Gateway, evidence: &Evidence) -> Vec<Annotation> {
@@ -158,7 +165,7 @@ fn annotations(gateway: &Gateway, evidence: &Evidence) -> Vec<Annotation> {
 mod tests {
     use super::super::samples::{self, Proof, gateway};
     use super::*;
-    use crate::domain::GateFinding;
+    use crate::domain::{FindingStatus, GateFinding};
 
     fn whole(text: &CheckText) -> String {
         let annotations: Vec<String> =
@@ -173,12 +180,8 @@ mod tests {
         )
     }
 
-    fn view(evidence: Evidence) -> CheckView {
-        CheckView { evidence, blocking: &[Severity::Critical] }
-    }
-
     fn checked(proof: &Proof) -> CheckText {
-        check_run(&gateway(), &view(proof.evidence()))
+        check_run(&gateway(), &CheckView { evidence: proof.evidence() })
     }
 
     #[test]
@@ -206,28 +209,27 @@ mod tests {
             |verdict: Verdict, requirement| GateReport { verdict, requirement, ..samples::passed("test") };
         let missing = || Verdict::CouldNotRun { reason: "cargo is missing".into() };
         let (required, advisory) = (Requirement::Required, Requirement::Advisory);
-        let critical = || samples::round(vec![samples::finding(Severity::Critical)]);
-        let mended = || samples::round(vec![]).after(&critical());
-        let clean = || samples::round(vec![samples::finding(Severity::High)]);
+        let critical = vec![(samples::finding(Severity::Critical), FindingStatus::Open)];
+        let mended = vec![(samples::finding(Severity::Critical), FindingStatus::Fixed)];
         let cases = [
-            (vec![gate(Verdict::Passed, required)], clean(), Conclusion::Success),
-            (vec![gate(Verdict::Passed, required)], mended(), Conclusion::Success),
-            (vec![gate(Verdict::Passed, required)], critical(), Conclusion::Failure),
-            (vec![gate(Verdict::Failed, required)], clean(), Conclusion::Failure),
-            (vec![gate(Verdict::TimedOut, required)], clean(), Conclusion::Failure),
-            (vec![gate(missing(), required)], clean(), Conclusion::Neutral),
-            (vec![gate(Verdict::Passed, required), gate(missing(), required)], clean(), Conclusion::Neutral),
+            (vec![gate(Verdict::Passed, required)], vec![], Conclusion::Success),
+            (vec![gate(Verdict::Passed, required)], mended, Conclusion::Success),
+            (vec![gate(Verdict::Passed, required)], critical, Conclusion::Failure),
+            (vec![gate(Verdict::Failed, required)], vec![], Conclusion::Failure),
+            (vec![gate(Verdict::TimedOut, required)], vec![], Conclusion::Failure),
+            (vec![gate(missing(), required)], vec![], Conclusion::Neutral),
+            (vec![gate(Verdict::Passed, required), gate(missing(), required)], vec![], Conclusion::Neutral),
             (
                 vec![gate(Verdict::Passed, required), gate(Verdict::Failed, advisory)],
-                clean(),
+                vec![],
                 Conclusion::Success,
             ),
-            (vec![gate(Verdict::Passed, advisory)], clean(), Conclusion::Neutral),
-            (vec![], clean(), Conclusion::Neutral),
+            (vec![gate(Verdict::Passed, advisory)], vec![], Conclusion::Neutral),
+            (vec![], vec![], Conclusion::Neutral),
         ];
-        for (gates, review, expected) in cases {
-            let evidence = Evidence { gates: &gates, review: Some(&review), ..Evidence::default() };
-            assert_eq!(conclusion(&view(evidence)), expected, "{gates:?} {review:?}");
+        for (gates, findings, expected) in cases {
+            let evidence = Evidence { gates: &gates, findings: &findings, ..Evidence::default() };
+            assert_eq!(conclusion(&evidence), expected, "{gates:?}");
         }
     }
 
@@ -240,7 +242,8 @@ mod tests {
         gate.findings = vec![finding; 120];
         gate.findings.push(GateFinding { path: "a.rs".into(), line: None, message: "no line".into() });
         let gates = vec![gate];
-        let text = check_run(&gateway(), &view(Evidence { gates: &gates, ..Evidence::default() }));
+        let text =
+            check_run(&gateway(), &CheckView { evidence: Evidence { gates: &gates, ..Evidence::default() } });
         let sizes: Vec<usize> = text.annotations.iter().map(Vec::len).collect();
         assert_eq!(sizes, [50, 50, 20]);
         assert!(text.annotations.iter().flatten().all(|one| one.message.len() < 64 * 1024));

@@ -3,7 +3,7 @@
 use super::page::{Block, Page, Room, Summary};
 use super::text::{Line, Piece, code, figure, line_of, quote, quote_up_to, strong};
 use super::words;
-use crate::domain::{Finding, GateReport, Requirement, ReviewRound, Usage, Verdict};
+use crate::domain::{Finding, FindingStatus, GateReport, Requirement, Severity, Usage, Verdict};
 
 /// What was spent on a task, and how much it may spend.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,14 +18,17 @@ pub struct Spend {
 pub struct Evidence<'a> {
     /// The last run of each gate.
     pub gates: &'a [GateReport],
-    /// The last round of reviews, earlier findings included; `None` before there was one.
-    pub review: Option<&'a ReviewRound>,
+    pub findings: &'a [(Finding, FindingStatus)],
+    /// The reviewers that were asked.
+    pub reviewers: &'a [String],
+    /// Those of them that gave no usable answer.
+    pub failed_reviewers: &'a [String],
     pub spend: Spend,
 }
 
 impl<'a> Evidence<'a> {
-    pub(super) fn open(&self) -> impl Iterator<Item = &'a Finding> {
-        self.review.into_iter().flat_map(ReviewRound::open)
+    pub(super) fn open(&self) -> impl Iterator<Item = &'a Finding> + Clone {
+        self.findings.iter().filter(|(_, status)| *status == FindingStatus::Open).map(|(finding, _)| finding)
     }
 
     pub(super) fn open_by_severity(&self) -> Vec<&'a Finding> {
@@ -37,7 +40,7 @@ impl<'a> Evidence<'a> {
     }
 
     pub(super) fn fixed(&self) -> usize {
-        self.review.map_or(0, |review| review.fixed().count())
+        self.findings.iter().filter(|(_, status)| *status == FindingStatus::Fixed).count()
     }
 
     pub(super) fn could_not_run(&self) -> impl Iterator<Item = (&'a GateReport, &'a str)> {
@@ -69,12 +72,13 @@ pub(super) fn gate_counts(evidence: &Evidence) -> Line {
 
 /// `2 open (1 HIGH, 1 LOW), 3 fixed`
 pub(super) fn finding_counts(evidence: &Evidence) -> Line {
-    let open = evidence.open_by_severity();
-    match (open.len(), evidence.fixed()) {
+    let open = evidence.open();
+    let fixed = evidence.fixed();
+    match (open.clone().count(), fixed) {
         (0, 0) => "none".into(),
         (0, fixed) => line_of!["none open, ", fixed, " fixed"],
         (count, fixed) => {
-            let severities = words::severities(&open);
+            let severities = words::severities(open.map(|finding| finding.severity));
             line_of![count, " open (", figure(severities), "), ", fixed, " fixed"]
         }
     }
@@ -189,37 +193,21 @@ pub(super) fn open_findings(evidence: &Evidence, room: Room) -> Page {
     page
 }
 
-/// Who reviewed, who was asked in vain, and how many findings there are.
-pub(super) fn reviewed(evidence: &Evidence) -> Page {
-    let mut page = Page::default();
-    let Some(review) = evidence.review else {
-        page.paragraph("Nobody has reviewed it.");
-        return page;
-    };
-    let mut line = line_of!["Reviewed by "];
-    match review.summaries.as_slice() {
-        [] => line.push("nobody"),
-        done => line.extend(Line::listed(done.iter().map(|one| code(&one.reviewer)))),
+/// Who reviewed, and who was asked in vain.
+pub(super) fn reviewers(evidence: &Evidence) -> Line {
+    let failed = evidence.failed_reviewers;
+    let done = evidence.reviewers.iter().filter(|name| !failed.contains(name));
+    let mut line = Line::listed(done.map(|name| code(name)));
+    if line.pieces().is_empty() {
+        line.push("nobody");
     }
-    line.push(". Findings: ");
-    line.extend(finding_counts(evidence));
-    line.push(".");
-    page.paragraph(line);
-    let silent = review.failed.iter().map(|failed| {
-        line_of![code(&failed.reviewer), " gave ", strong("no usable review"), ": ", quote(&failed.why)]
-    });
-    page.bullets(silent.collect());
-    page
+    if !failed.is_empty() {
+        line.push("; no usable answer from ");
+        line.extend(Line::listed(failed.iter().map(|name| code(name))));
+    }
+    line
 }
 
-/// What each reviewer said of the change as a whole.
-pub(super) fn summaries(evidence: &Evidence, room: Room) -> Page {
-    let mut page = Page::default();
-    let said = evidence
-        .review
-        .into_iter()
-        .flat_map(|review| &review.summaries)
-        .map(|one| line_of![code(&one.reviewer), ": ", quote_up_to(room.text.min(1_000), &one.summary)]);
-    page.bullets(said.collect());
-    page
+pub(super) fn is_blocking(finding: &Finding) -> bool {
+    finding.severity == Severity::Critical
 }

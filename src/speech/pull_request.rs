@@ -1,7 +1,7 @@
 //! The pull request's title and text.
 
 use super::evidence::{
-    Evidence, could_not_run, gate_logs, gate_table, open_findings, reviewed, spend, summaries,
+    Evidence, could_not_run, finding_counts, gate_logs, gate_table, open_findings, reviewers, spend,
 };
 use super::gateway::{Body, Gateway};
 use super::notice::dry_run;
@@ -106,12 +106,13 @@ pub(super) fn checks(evidence: &Evidence, room: Room) -> Page {
         page.paragraph("Each verdict comes from the exit code of the command, run in a sandbox.");
     }
     page.heading("Reviews");
-    page.append(reviewed(evidence));
-    page.append(summaries(evidence, room));
-    if evidence.open().next().is_some() {
-        page.paragraph(line_of![strong("Open findings")]);
-        page.append(open_findings(evidence, room));
-    }
+    let mut reviewed_by = line_of!["Reviewed by "];
+    reviewed_by.extend(reviewers(evidence));
+    reviewed_by.push(". Findings: ");
+    reviewed_by.extend(finding_counts(evidence));
+    reviewed_by.push(".");
+    page.paragraph(reviewed_by);
+    page.append(open_findings(evidence, room));
     page
 }
 

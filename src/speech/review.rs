@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::evidence::{Evidence, open_findings, place, reviewed};
+use super::evidence::{Evidence, finding_counts, open_findings, place, reviewers};
 use super::gateway::{Body, Gateway};
 use super::page::{Block, Page, Room};
 use super::text::{Line, code, line_of, quote, strong};
-use crate::domain::{Finding, FindingStatus, ReviewRound, TrackedFinding};
+use crate::domain::{Finding, FindingStatus};
 
 /// The lines of the new side that a diff shows, and so those that may carry a comment: GitHub answers
 /// 422 for any other.
@@ -61,22 +61,25 @@ pub struct InlineComment {
 
 pub fn review(gateway: &Gateway, view: &ReviewView) -> ReviewText {
     let mut comments = Vec::new();
-    let mut outside = ReviewRound::default();
+    let mut outside = Vec::new();
     for finding in view.evidence.open_by_severity() {
         match view.lines.shown(finding) {
             Some(lines) => comments.push(comment(gateway, finding, lines)),
-            None => outside
-                .findings
-                .push(TrackedFinding { finding: finding.clone(), status: FindingStatus::Open }),
+            None => outside.push((finding.clone(), FindingStatus::Open)),
         }
     }
     let inline = comments.len();
     ReviewText { body: gateway.fit(view.key, |room| body(view, inline, &outside, room)), comments }
 }
 
-fn body(view: &ReviewView, inline: usize, outside: &ReviewRound, room: Room) -> Page {
+fn body(view: &ReviewView, inline: usize, outside: &[(Finding, FindingStatus)], room: Room) -> Page {
     let mut page = Page::default();
-    page.append(reviewed(&view.evidence));
+    let mut summary = line_of!["Reviewed by "];
+    summary.extend(reviewers(&view.evidence));
+    summary.push(". Findings: ");
+    summary.extend(finding_counts(&view.evidence));
+    summary.push(".");
+    page.paragraph(summary);
     if inline > 0 {
         page.paragraph(line_of![
             "Each open finding is a comment at its lines. ",
@@ -84,9 +87,9 @@ fn body(view: &ReviewView, inline: usize, outside: &ReviewRound, room: Room) -> 
             " works on what you name.",
         ]);
     }
-    if !outside.findings.is_empty() {
+    if !outside.is_empty() {
         page.paragraph(line_of![strong("On lines that the diff does not show:")]);
-        page.append(open_findings(&Evidence { review: Some(outside), ..view.evidence }, room));
+        page.append(open_findings(&Evidence { findings: outside, ..view.evidence }, room));
     }
     page
 }
@@ -154,9 +157,10 @@ mod tests {
         }
     }
 
-    fn reviewing(findings: Vec<Finding>) -> ReviewText {
-        let round = samples::round(findings);
-        let evidence = Evidence { review: Some(&round), ..Evidence::default() };
+    fn reviewed(findings: Vec<Finding>) -> ReviewText {
+        let findings: Vec<_> = findings.into_iter().map(|finding| (finding, FindingStatus::Open)).collect();
+        let reviewers = ["safety", "quality"].map(str::to_owned);
+        let evidence = Evidence { findings: &findings, reviewers: &reviewers, ..Evidence::default() };
         review(&gateway(), &ReviewView { key: "key", evidence, lines: &lines() })
     }
 
@@ -179,7 +183,7 @@ mod tests {
         let elsewhere = Finding { path: "src/other.rs".into(), ..finding(3, 3, None) };
         let mut critical = finding(12, 12, None);
         critical.severity = Severity::Critical;
-        let text = reviewing(vec![
+        let text = reviewed(vec![
             finding(3, 4, Some("    let ratio = 1;\n    ratio\n")),
             critical,
             finding(19, 25, Some("cut")),
@@ -191,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_review_without_findings() {
-        insta::assert_snapshot!(whole(&reviewing(vec![])));
+        insta::assert_snapshot!(whole(&reviewed(vec![])));
     }
 
     #[test]
@@ -205,7 +209,7 @@ mod tests {
             ((500, 501), None),
         ];
         for ((start, end), expected) in cases {
-            let text = reviewing(vec![finding(start, end, None)]);
+            let text = reviewed(vec![finding(start, end, None)]);
             let found = text.comments.first().map(|comment| (comment.start_line, comment.line));
             assert_eq!(found, expected, "{start}-{end}");
         }
@@ -214,7 +218,7 @@ mod tests {
     #[test]
     fn a_suggestion_is_exactly_the_text_or_none() {
         let body = |suggestion: &str| {
-            let text = reviewing(vec![finding(3, 3, Some(suggestion))]);
+            let text = reviewed(vec![finding(3, 3, Some(suggestion))]);
             text.comments[0].body.as_str().to_owned()
         };
         for (suggestion, fenced) in [
@@ -239,7 +243,7 @@ mod tests {
     #[test]
     fn a_hostile_review_acts_nowhere() {
         let hostile = samples::hostile_findings();
-        let text = reviewing(hostile);
+        let text = reviewed(hostile.into_iter().map(|(finding, _)| finding).collect());
         samples::assert_harmless(text.body.as_str());
         for comment in &text.comments {
             samples::assert_harmless(comment.body.as_str());

@@ -252,37 +252,24 @@ pub(super) fn spend() -> Spend {
 /// Owned evidence.
 pub(super) struct Proof {
     pub gates: Vec<GateReport>,
-    review: Option<ReviewRound>,
+    findings: Vec<(Finding, FindingStatus)>,
+    reviewers: Vec<String>,
+    failed_reviewers: Vec<String>,
     spend: Spend,
-}
-
-/// A round of two reviewers with these findings, all open.
-pub(super) fn round(findings: Vec<Finding>) -> ReviewRound {
-    let summary = |reviewer: &str, summary: &str| ReviewerSummary {
-        reviewer: reviewer.into(),
-        summary: summary.into(),
-    };
-    let open = |finding| TrackedFinding { finding, status: FindingStatus::Open };
-    ReviewRound {
-        summaries: vec![
-            summary("safety", "Nothing here touches memory."),
-            summary("quality", "`round` reads well."),
-        ],
-        failed: vec![],
-        findings: findings.into_iter().map(open).collect(),
-    }
 }
 
 impl Proof {
     pub(super) fn none() -> Self {
-        Self { gates: vec![], review: None, spend: spend() }
+        Self { gates: vec![], findings: vec![], reviewers: vec![], failed_reviewers: vec![], spend: spend() }
     }
 
     pub(super) fn good() -> Self {
-        let mended =
-            Finding { title: "Overflows at the greatest value".into(), ..finding(Severity::Critical) };
-        let review = round(vec![finding(Severity::Low)]).after(&round(vec![mended]));
-        Self { gates: vec![passed("fmt"), passed("test")], review: Some(review), ..Self::none() }
+        let reviewers = ["safety", "architecture", "quality"].map(str::to_owned).to_vec();
+        let findings = vec![
+            (finding(Severity::Critical), FindingStatus::Fixed),
+            (finding(Severity::Low), FindingStatus::Open),
+        ];
+        Self { gates: vec![passed("fmt"), passed("test")], findings, reviewers, ..Self::none() }
     }
 
     pub(super) fn mixed() -> Self {
@@ -313,10 +300,12 @@ impl Proof {
             requirement: Requirement::Advisory,
             ..passed("bench")
         };
-        let mut review = round(vec![finding(Severity::High), finding(Severity::Low)]);
-        let silent = review.summaries.remove(0).reviewer;
-        review.failed = vec![FailedReviewer { reviewer: silent, why: "no JSON in three answers".into() }];
-        Self { gates: vec![passed("fmt"), failed, audit, slow], review: Some(review), ..Self::none() }
+        let findings = vec![
+            (finding(Severity::High), FindingStatus::Open),
+            (finding(Severity::Low), FindingStatus::Open),
+        ];
+        let failed_reviewers = vec!["safety".to_owned()];
+        Self { gates: vec![passed("fmt"), failed, audit, slow], findings, failed_reviewers, ..Self::good() }
     }
 
     pub(super) fn hostile() -> Self {
@@ -329,16 +318,22 @@ impl Proof {
             ..passed("x")
         };
         let gates = vec![gate(Verdict::Failed), gate(Verdict::CouldNotRun { reason: text.clone() })];
-        let mut review = round(hostile_findings());
-        for said in HOSTILE {
-            review.summaries.push(ReviewerSummary { reviewer: said.into(), summary: said.into() });
-            review.failed.push(FailedReviewer { reviewer: said.into(), why: said.into() });
+        Self {
+            gates,
+            findings: hostile_findings(),
+            failed_reviewers: vec![HOSTILE[1].into()],
+            ..Self::good()
         }
-        Self { gates, review: Some(review), ..Self::none() }
     }
 
     pub(super) fn evidence(&self) -> Evidence<'_> {
-        Evidence { gates: &self.gates, review: self.review.as_ref(), spend: self.spend }
+        Evidence {
+            gates: &self.gates,
+            findings: &self.findings,
+            reviewers: &self.reviewers,
+            failed_reviewers: &self.failed_reviewers,
+            spend: self.spend,
+        }
     }
 }
 
@@ -370,10 +365,10 @@ pub(super) const HOSTILE: [&str; 24] = [
     "[a](javascript:alert(1)) [b](data:text/html,x) [https://docs.example](https://evil.example) <ftp://evil.example>",
 ];
 
-pub(super) fn hostile_findings() -> Vec<Finding> {
+pub(super) fn hostile_findings() -> Vec<(Finding, FindingStatus)> {
     let all = HOSTILE.iter().enumerate().map(|(index, text)| {
         let line = index as u32 + 1;
-        Finding {
+        let hostile = Finding {
             reviewer: (*text).into(),
             title: (*text).into(),
             why: (*text).into(),
@@ -382,7 +377,8 @@ pub(super) fn hostile_findings() -> Vec<Finding> {
             start_line: line,
             end_line: line,
             ..finding(Severity::High)
-        }
+        };
+        (hostile, FindingStatus::Open)
     });
     all.collect()
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::text::{Piece, figure};
-use crate::domain::{Finding, FixCause, Priority, Risk, Severity, Size, State, Usage, Verdict, Workflow};
+use crate::domain::{FixCause, Priority, Risk, Severity, Size, State, Usage, Verdict, Workflow};
 
 /// Whether the work is real or played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,10 +134,15 @@ pub(super) fn workflow(workflow: Workflow) -> &'static str {
 }
 
 /// `1 HIGH, 2 LOW`; empty without findings.
-pub(super) fn severities(findings: &[&Finding]) -> String {
-    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
-    let named = Severity::ALL.into_iter().filter(|severity| count(*severity) > 0);
-    named.map(|severity| format!("{} {}", count(severity), severity.as_str())).collect::<Vec<_>>().join(", ")
+pub(super) fn severities(all: impl Iterator<Item = Severity> + Clone) -> String {
+    let counts = Severity::ALL
+        .into_iter()
+        .map(|severity| (severity, all.clone().filter(|one| *one == severity).count()));
+    let named: Vec<String> = counts
+        .filter(|(_, count)| *count > 0)
+        .map(|(severity, count)| format!("{count} {}", severity.as_str()))
+        .collect();
+    named.join(", ")
 }
 
 #[cfg(test)]

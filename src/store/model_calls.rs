@@ -46,13 +46,28 @@ impl Store {
 
     /// What a task has spent so far.
     pub async fn usage_of(&self, task: TaskId) -> Result<Usage, StoreError> {
+        self.usage_between(Some(task), DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC).await
+    }
+
+    /// What a task, or all of them, spent in a span of time.
+    pub async fn usage_between(
+        &self,
+        task: Option<TaskId>,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<Usage, StoreError> {
+        // PostgreSQL's calendar is shorter than chrono's.
+        let from = from.max(DateTime::UNIX_EPOCH);
+        let until = until.min(DateTime::UNIX_EPOCH + chrono::TimeDelta::days(365 * 1_000));
         let row = sqlx::query!(
             r#"SELECT count(*) AS "calls!", coalesce(sum(input_tokens), 0)::bigint AS "input!",
                       coalesce(sum(cached_tokens), 0)::bigint AS "cached!",
                       coalesce(sum(output_tokens), 0)::bigint AS "output!",
                       coalesce(sum(cost_micro_usd), 0)::bigint AS "cost!"
-               FROM model_calls WHERE task_id = $1"#,
-            task.0
+               FROM model_calls WHERE ($1::uuid IS NULL OR task_id = $1) AND at >= $2 AND at < $3"#,
+            task.map(|task| task.0),
+            from,
+            until,
         )
         .fetch_one(&self.pool)
         .await?;

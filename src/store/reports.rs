@@ -5,15 +5,18 @@ use chrono::{DateTime, Utc};
 use crate::domain::{Task, Usage};
 
 use super::tasks::read;
-use super::{Store, StoreError, unsigned};
+use super::{Store, StoreError};
 
 /// A span of time in the life of all tasks.
 #[derive(Debug, Clone)]
 pub struct DigestReport {
     /// Tasks whose pull request was opened, or that ended, in the span.
-    pub moved: Vec<Task>,
+    pub moved: Vec<(Task, Usage)>,
     /// Tasks that wait for a person now.
-    pub waiting: Vec<Task>,
+    pub waiting: Vec<(Task, Usage)>,
+    /// Tasks that are being worked on now.
+    pub at_work: Vec<(Task, Usage)>,
+    /// Everything that was spent in the span; beside each task stands its part of it.
     pub spent: Usage,
 }
 
@@ -42,30 +45,31 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let spent = sqlx::query!(
-            r#"SELECT count(*) AS "calls!", coalesce(sum(input_tokens), 0)::bigint AS "input!",
-                      coalesce(sum(cached_tokens), 0)::bigint AS "cached!",
-                      coalesce(sum(output_tokens), 0)::bigint AS "output!",
-                      coalesce(sum(cost_micro_usd), 0)::bigint AS "cost!"
-               FROM model_calls WHERE at >= $1 AND at < $2"#,
-            from,
-            until,
-        )
-        .fetch_one(&self.pool)
-        .await?;
+        let moved = moved.into_iter().map(|row| read(row.id, row.data)).collect::<Result<Vec<_>, _>>()?;
+        let waiting = ["waiting_for_answer", "awaiting_approval", "needs_person", "pull_request_open"];
+        let waiting = self.tasks_in(&waiting).await?;
+        let at_work = ["discussing", "queued", "implementing", "gating", "reviewing", "fixing", "publishing"];
+        let at_work = self.tasks_in(&at_work).await?;
         Ok(DigestReport {
-            moved: moved.into_iter().map(|row| read(row.id, row.data)).collect::<Result<_, _>>()?,
-            waiting: self
-                .tasks_in(&["waiting_for_answer", "awaiting_approval", "needs_person", "pull_request_open"])
-                .await?,
-            spent: Usage {
-                calls: unsigned(spent.calls),
-                input_tokens: unsigned(spent.input),
-                cached_tokens: unsigned(spent.cached),
-                output_tokens: unsigned(spent.output),
-                cost_micro_usd: unsigned(spent.cost),
-            },
+            moved: self.with_usage(moved, from, until).await?,
+            waiting: self.with_usage(waiting, from, until).await?,
+            at_work: self.with_usage(at_work, from, until).await?,
+            spent: self.usage_between(None, from, until).await?,
         })
+    }
+
+    async fn with_usage(
+        &self,
+        tasks: Vec<Task>,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<Vec<(Task, Usage)>, StoreError> {
+        let mut all = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            let usage = self.usage_between(Some(task.id), from, until).await?;
+            all.push((task, usage));
+        }
+        Ok(all)
     }
 
     /// Jobs that were refused, newest first.
