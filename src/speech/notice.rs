@@ -9,7 +9,7 @@ use super::reason::advice;
 use super::text::{Line, code, commit, line_of, quote_up_to, strong};
 use super::words::{self, Mode};
 use super::{help, status};
-use crate::domain::{ApprovalMeans, CommandFault, Notice, Reason, State, Task};
+use crate::domain::{ApprovalMeans, CommandFault, Notice, Reason, Resume, State, Task};
 
 /// What a notice may have to tell beside itself.
 #[derive(Debug, Clone, Copy)]
@@ -172,11 +172,21 @@ fn possible(task: &Task) -> Vec<&'static str> {
     match &task.state {
         State::AwaitingApproval => vec!["/orchestrate approve", "/orchestrate reject", CANCEL],
         State::WaitingForAnswer { .. } => vec!["/orchestrate reject", CANCEL],
-        State::NeedsPerson { .. } if task.head.is_some() => vec![RETRY, FIX, CANCEL],
-        State::NeedsPerson { .. } => vec![RETRY, CANCEL],
+        State::NeedsPerson { reason, resume } => {
+            let mut possible = Vec::new();
+            // The first task of a plan reads the issue for all of them.
+            if *resume != Resume::Discuss || task.ordinal == 1 {
+                possible.push(RETRY);
+            }
+            if task.head.is_some() && *reason != Reason::TextChanged {
+                possible.push(FIX);
+            }
+            possible.push(CANCEL);
+            possible
+        }
         State::PullRequestOpen => vec![FIX],
-        State::Cancelled { .. } => vec![RETRY],
-        State::PullRequestClosed | State::Done => vec![],
+        State::Cancelled { .. } if task.ordinal == 1 => vec![RETRY],
+        State::Cancelled { .. } | State::PullRequestClosed | State::Done => vec![],
         State::Discussing
         | State::Queued
         | State::Implementing
@@ -521,9 +531,8 @@ mod tests {
                 Reason::LimitReached { limit: text() },
                 Reason::WaitExpired { what: text(), days: 1 },
             ];
-            let mut said_of: Vec<(Notice, Task)> = reasons
-                .map(|reason| (Notice::NeedsPerson, samples::stopped(reason, crate::domain::Resume::Gate)))
-                .into();
+            let mut said_of: Vec<(Notice, Task)> =
+                reasons.map(|reason| (Notice::NeedsPerson, samples::stopped(reason, Resume::Gate))).into();
             said_of.extend([
                 (Notice::Questions, with(State::WaitingForAnswer { questions: vec![text()] })),
                 (Notice::NotACommand { fault: CommandFault::UnknownVerb(text()) }, samples::task()),

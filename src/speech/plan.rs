@@ -77,7 +77,7 @@ fn how_to_decide(view: &PlanView) -> Page {
             view.ordinal,
             " of ",
             view.plan.tasks_in_plan,
-            ". Each has a comment of its own, so each can be decided on its own.",
+            ". Each has a comment of its own: a reaction decides the task of its comment, a command all that wait.",
         ]);
     }
     page

@@ -56,7 +56,7 @@ fn short(reason: &Reason) -> Line {
             line.extend(Line::listed(gates.iter().map(|gate| code(gate))));
             line
         }
-        Reason::BlockingFindings { count, .. } => line_of!["CRITICAL findings still open: ", *count],
+        Reason::BlockingFindings { count, .. } => line_of!["blocking findings still open: ", *count],
         Reason::ReviewersFailed { .. } => "no reviewer gave a usable answer".into(),
         Reason::BranchMoved { .. } => "somebody else moved the branch".into(),
         Reason::ChangeRefused { detail } => line_of!["change refused: ", quote(detail)],

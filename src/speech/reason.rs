@@ -74,7 +74,7 @@ fn happened(task: &Task, reason: &Reason) -> (Line, Option<String>) {
                 "After ",
                 figure(plural(u64::from(*rounds), "round", "rounds")),
                 " of fixes, ",
-                figure(plural(u64::from(*count), "CRITICAL finding is", "CRITICAL findings are")),
+                figure(plural(u64::from(*count), "blocking finding is", "blocking findings are")),
                 " still open.",
                 unpublished,
             ];

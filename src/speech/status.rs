@@ -109,7 +109,7 @@ fn next(task: &Task, view: &NoticeView) -> Line {
         State::Queued => "the change is written as soon as a worker is free.".into(),
         State::Implementing => "the gates run on the change.".into(),
         State::Gating => "if the gates pass, reviewers read the change; if not, it is fixed.".into(),
-        State::Reviewing => "if no CRITICAL finding is open, the change is published.".into(),
+        State::Reviewing => "if no blocking finding is open, the change is published.".into(),
         State::Fixing { .. } => "the gates run again.".into(),
         State::Publishing if task.pull_request.is_some() => {
             "the branch of the pull request is updated.".into()
