@@ -17,7 +17,7 @@ use crate::ingest::Ingest;
 use crate::llm::simulated::SimulatedModel;
 use crate::llm::{Client, Model};
 use crate::mail::Mailer;
-use crate::pipeline::{self, Pipeline, StoreLedger};
+use crate::pipeline::{self, MeteredSandbox, Pipeline, StoreLedger};
 use crate::sandbox::{Bubblewrap, BubblewrapOptions, HostName, Limits, detect_toolchains};
 use crate::speech::{Estimate, Mode};
 use crate::store::Store;
@@ -39,17 +39,10 @@ impl Parts {
     pub(super) async fn build(
         config: &Config,
         store: &Store,
-        credentials: Option<&AppCredentials>,
+        app: Option<(&AppCredentials, &GitHub)>,
     ) -> anyhow::Result<Self> {
-        let github = match credentials {
-            Some(credentials) => Some(GitHub::new(&GitHubOptions {
-                api_url: config.github.api_url.clone(),
-                app_id: credentials.app_id,
-                private_key: credentials.private_key.clone(),
-                write_interval: std::time::Duration::from_millis(config.github.write_interval_ms),
-            })?),
-            None => None,
-        };
+        let (credentials, github) =
+            app.map_or((None, None), |(app, github)| (Some(app), Some(github.clone())));
         let repositories = Repositories {
             store: store.clone(),
             github: github.clone(),
@@ -66,6 +59,16 @@ impl Parts {
         let ingest = github.map(|github| Ingest::new(store.clone(), github, config.label.clone()));
         Ok(Self { ingest, pipeline, effects })
     }
+}
+
+/// GitHub, as the App of the configuration.
+pub(super) fn github(config: &Config, credentials: &AppCredentials) -> anyhow::Result<GitHub> {
+    Ok(GitHub::new(&GitHubOptions {
+        api_url: config.github.api_url.clone(),
+        app_id: credentials.app_id,
+        private_key: credentials.private_key.clone(),
+        write_interval: std::time::Duration::from_millis(config.github.write_interval_ms),
+    })?)
 }
 
 /// Knows every secret of the configuration, so that none of them leaves.
@@ -118,7 +121,7 @@ async fn pipeline(
     Ok(Pipeline {
         store: store.clone(),
         repositories,
-        sandbox: Arc::new(bubblewrap(config).await?),
+        sandbox: Arc::new(MeteredSandbox(Arc::new(bubblewrap(config).await?))),
         model,
         prompts: Arc::new(prompts),
         redactor,

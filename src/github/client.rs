@@ -82,6 +82,11 @@ impl GitHub {
         limited(async { Ok(self.app.get("/app", None::<&()>).await?) }).await
     }
 
+    /// How long writes of this process have waited for their turn, all together.
+    pub fn paced(&self) -> Duration {
+        self.pacer.waited()
+    }
+
     pub fn app_id(&self) -> u64 {
         self.app_id
     }
