@@ -403,6 +403,9 @@ async fn a_server_that_hangs_is_given_up_and_the_prompt_is_accounted_for() {
 async fn dropped_connections_junk_and_half_calls_are_told_apart_and_recorded() {
     for provider in WIRES {
         for (text, kind) in [("drop", "transport"), ("junk", "malformed"), ("half", "malformed")] {
+            if text == "half" && provider != "anthropic" {
+                continue; // there half a call is whole JSON, see the next test
+            }
             let bench = bench(provider).await;
             let error = fails(&bench, text).await;
             assert_eq!(error.kind(), kind, "{provider} {text}: {error}");
@@ -415,13 +418,20 @@ async fn dropped_connections_junk_and_half_calls_are_told_apart_and_recorded() {
 }
 
 #[tokio::test]
-async fn half_a_call_that_the_provider_counted_is_recorded_as_counted() {
+async fn half_a_call_is_kept_for_the_model_to_be_told() {
     let bench = bench("openai").await;
-    fails(&bench, "half").await;
-    let counted = bench.server.journal()[0].counted;
-    let record = &bench.book.records()[0];
-    assert_eq!(record.accounting, Accounting::Reported);
-    assert_eq!((record.tokens.input, record.tokens.output), (counted.input, counted.output));
+    let mut request = Request { tools: vec![read_file()], ..ask("half") };
+    let answer = bench.client.call(&context(), request.clone()).await.expect("an answer");
+    let call = answer.tool_calls[0].clone();
+    assert_eq!(call.arguments, json!("{\"path\": \"src/l"));
+    assert_ledger_equals_server(&bench);
+    // The conversation goes on from it.
+    request.messages.push(answer.into_message());
+    let content = "that was no JSON; hello".to_owned();
+    request
+        .messages
+        .push(Message::ToolResults { results: vec![ToolResult { id: call.id, name: call.name, content }] });
+    assert_eq!(bench.client.call(&context(), request).await.expect("answers").text, "hi");
 }
 
 #[tokio::test]
