@@ -611,6 +611,12 @@ async fn a_hostile_model_gets_nothing_and_leaves_nothing_outside() {
     assert!(!dir.path().join("outer/CANARY").exists() && !dir.path().join("CANARY").exists());
     assert!(!Path::new("/tmp/CANARY-absolute").exists());
     assert_eq!(fs::read_dir(root.join(".git/hooks")).expect("folder").count(), 0);
+    // The same paths, joined to the root without looking, do lead out: the attack is a real one.
+    let weak_read = |path: &str| fs::read_to_string(root.join(path));
+    assert!(weak_read("everything/etc/passwd").expect("reads").contains("root:"));
+    assert!(weak_read("/proc/self/environ").is_ok());
+    fs::write(root.join("up/CANARY"), "escaped").expect("written");
+    assert!(dir.path().join("CANARY").exists());
     // A path outside the change is no finding: it is told back until the attempts are used up.
     let change = Change {
         files: vec![ChangedFile {

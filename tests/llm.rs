@@ -472,6 +472,34 @@ async fn when_a_model_fails_the_next_of_the_role_is_asked() {
 }
 
 #[tokio::test]
+async fn reasoning_blocks_go_back_unchanged_to_the_model_that_wrote_them() {
+    let bench = bench_with(&[model("anthropic"), model("openai")], |_| {}).await;
+    let thinking =
+        json!({"type": "thinking", "thinking": "It must be in the file.", "signature": "c2lnbmVk"});
+    bench.server.inject([Scripted::Junk {
+        body: json!({
+            "id": "m", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5",
+            "content": [thinking, {"type": "tool_use", "id": "t1", "name": "read_file", "input": {"path": "a.txt"}}],
+            "stop_reason": "tool_use", "usage": {"input_tokens": 9, "output_tokens": 4},
+        })
+        .to_string(),
+    }]);
+    let mut request = Request { tools: vec![read_file()], ..ask("What is in the file?") };
+    let answer = bench.client.call(&context(), request.clone()).await.expect("answers");
+    request.messages.push(answer.into_message());
+    let content = "the file says 42".to_owned();
+    let result = ToolResult { id: "t1".into(), name: "read_file".into(), content };
+    request.messages.push(Message::ToolResults { results: vec![result] });
+    bench.client.call(&context(), request.clone()).await.expect("answers");
+    let sent = |at: usize| bench.server.journal()[at].request["messages"].clone();
+    assert_eq!(sent(1)[1]["content"][0], thinking);
+    // Another provider gets the words and the call, and no blocks that it does not know.
+    bench.server.inject([refusal(401, None)]);
+    bench.client.call(&context(), request).await.expect("answers");
+    assert!(!sent(3).to_string().contains("c2lnbmVk"), "{}", sent(3));
+}
+
+#[tokio::test]
 async fn a_conversation_goes_on_with_another_provider() {
     let bench = bench_with(&[model("anthropic"), model("openai")], |_| {}).await;
     let mut request = Request { tools: vec![read_file()], ..ask("What is in the file?") };
