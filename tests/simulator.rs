@@ -4,5 +4,7 @@
 
 #[path = "simulator/harness.rs"]
 mod harness;
+#[path = "simulator/contract.rs"]
+mod judge;
 #[path = "simulator/routes.rs"]
 mod routes;

@@ -186,7 +186,8 @@ impl Stage {
         body: Value,
         headers: &[(&'static str, &str)],
     ) -> Result<Answer, reqwest::Error> {
-        let url = if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.sim.api_url()) };
+        let url =
+            if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.sim.api_url()) };
         let method = method.parse().expect("a method");
         let mut request = self.http.request(method, url).header("user-agent", "tests");
         if !token.is_empty() {

@@ -122,7 +122,8 @@ async fn review_routes(stage: &Stage, token: &str, pull: &Value) {
     stage.get(token, &format!("{this}/comments")).await;
     stage.want(200, token, "PUT", &this, json!({"body": "One finding, LOW"})).await;
 
-    let single = json!({"body": "And here", "commit_id": sha, "path": "src/lib.rs", "line": 6, "start_line": 5});
+    let single =
+        json!({"body": "And here", "commit_id": sha, "path": "src/lib.rs", "line": 6, "start_line": 5});
     let comment = stage.want(201, token, "POST", &format!("{one}/comments"), single).await;
     assert!(comment["diff_hunk"].as_str().is_some_and(|hunk| hunk.starts_with("@@ ")), "{comment}");
     let replies = format!("{one}/comments/{}/replies", id(&comment));
