@@ -6,5 +6,7 @@
 mod harness;
 #[path = "simulator/contract.rs"]
 mod judge;
+#[path = "simulator/refusals.rs"]
+mod refusals;
 #[path = "simulator/routes.rs"]
 mod routes;
