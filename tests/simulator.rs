@@ -2,7 +2,19 @@
 //!
 //! The description must be installed (`scripts/contract`); without it these tests fail, and never skip.
 
+#[path = "simulator/faults.rs"]
+mod faults;
+#[path = "simulator/git.rs"]
+mod git;
 #[path = "simulator/harness.rs"]
 mod harness;
+#[path = "simulator/contract.rs"]
+mod judge;
+#[path = "simulator/refusals.rs"]
+mod refusals;
+#[path = "simulator/rest.rs"]
+mod rest;
 #[path = "simulator/routes.rs"]
 mod routes;
+#[path = "simulator/webhooks.rs"]
+mod webhooks;

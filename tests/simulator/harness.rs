@@ -97,10 +97,6 @@ impl Inbox {
         self.all().iter().map(Received::name).collect()
     }
 
-    pub fn clear(&self) {
-        self.received.lock().expect("not poisoned").clear();
-    }
-
     /// The next delivery gets this status.
     pub fn answer_next_with(&self, status: StatusCode) {
         self.answers.lock().expect("not poisoned").push(status);

@@ -41,6 +41,7 @@ mod push;
 mod random;
 mod reaction;
 mod refs;
+mod refusals;
 mod repository;
 mod review;
 mod review_comment;
@@ -71,6 +72,7 @@ pub use git::SeedFile;
 pub use journal::{Attempt, DeliveryEntry, Journal, RequestRecord};
 pub use limits::Limits;
 pub use manifest::{AppManifest, Level, ManifestError};
+pub use refusals::{KnownRefusal, REFUSALS};
 
 use hub::Hub;
 use world::{Settings, World};
