@@ -64,7 +64,7 @@ impl RepositoryClient {
             "name": new.name, "head_sha": new.head, "external_id": new.external_id, "status": "completed",
             "conclusion": new.conclusion, "output": { "title": new.title, "summary": new.summary, "annotations": new.annotations },
         });
-        self.post(&self.path(&format!("/check-runs")), &body).await
+        self.post(&self.path("/check-runs"), &body).await
     }
 
     /// Adds annotations to a run; GitHub wants title and summary again.

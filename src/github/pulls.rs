@@ -78,7 +78,7 @@ impl RepositoryClient {
     }
 
     pub async fn create_pull_request(&self, new: &NewPullRequest<'_>) -> Result<PullRequest, GitHubError> {
-        self.post(&self.path(&format!("/pulls")), new).await
+        self.post(&self.path("/pulls"), new).await
     }
 
     pub async fn reviews(&self, number: IssueNumber) -> Result<Vec<Review>, GitHubError> {
