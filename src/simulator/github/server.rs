@@ -178,10 +178,10 @@ async fn serve_rest(
     // Handlers read git repositories: not on the runtime's own threads.
     let answer = tokio::task::spawn_blocking(move || {
         let mut record = record;
-        let answer = hub.change(|world| answer_to(&hub, world, &incoming, &mut record));
+        let (answer, route) = hub.change(|world| answer_to(&hub, world, &incoming, &mut record));
         record.status = answer.status.as_u16();
         record.answer = answer.json().cloned().unwrap_or(Value::Null);
-        check_contract(&hub, &incoming, &record, &answer);
+        check_contract(&hub, route, &incoming, &record, &answer);
         hub.journal.note_request(record);
         answer
     });
@@ -194,14 +194,20 @@ async fn serve_rest(
     }
 }
 
-fn answer_to(hub: &Hub, world: &mut World, incoming: &Incoming, record: &mut RequestRecord) -> Answer {
+fn answer_to(
+    hub: &Hub,
+    world: &mut World,
+    incoming: &Incoming,
+    record: &mut RequestRecord,
+) -> (Answer, Option<&'static Route>) {
     let actor = match authenticate(world, &incoming.headers) {
         Ok(actor) => actor,
-        Err(refusal) => return refusal.into_answer(""),
+        Err(refusal) => return (refusal.into_answer(""), None),
     };
     record.actor = actor.describe(world);
     let found = find_route(world, incoming);
-    record.route = found.as_ref().map(|(route, ..)| route.template);
+    let route = found.as_ref().map(|(route, ..)| *route);
+    record.route = route.map(|route| route.template);
     let limits = world.settings.limits.clone();
     let now = world.clock.now();
     let counted = !matches!(record.route, Some("/rate_limit"));
@@ -219,7 +225,7 @@ fn answer_to(hub: &Hub, world: &mut World, incoming: &Incoming, record: &mut Req
             }
         },
     );
-    finish(world, incoming, record, answer)
+    (finish(world, incoming, record, route, answer), route)
 }
 
 /// The route, its parameters, and the path with the repository's present name.
@@ -236,7 +242,10 @@ fn find_route(world: &World, incoming: &Incoming) -> Option<Found> {
             tail.map_or(base.clone(), |tail| format!("{base}/{tail}"))
         }
     };
-    let (route, params) = routes::find(verb, &path)?;
+    // "PATCH is a relatively new and uncommon HTTP verb, so resources also accept POST requests", GitHub's
+    // documentation said for years; clients rely on it (octocrab's `update_comment`).
+    let patched = || if verb == Verb::Post { routes::find(Verb::Patch, &path) } else { None };
+    let (route, params) = routes::find(verb, &path).or_else(patched)?;
     Some((route, params, path))
 }
 
@@ -323,7 +332,13 @@ fn parse_body(bytes: &[u8]) -> Result<Value, Refusal> {
 }
 
 /// Adds what every answer carries: rate limit, entity tag, accepted permissions, request id.
-fn finish(world: &mut World, incoming: &Incoming, record: &RequestRecord, mut answer: Answer) -> Answer {
+fn finish(
+    world: &mut World,
+    incoming: &Incoming,
+    record: &RequestRecord,
+    route: Option<&Route>,
+    mut answer: Answer,
+) -> Answer {
     let now = world.clock.now();
     if let (true, StatusCode::OK, Body::Json(body)) = (incoming.method == "GET", answer.status, &answer.body)
     {
@@ -339,7 +354,7 @@ fn finish(world: &mut World, incoming: &Incoming, record: &RequestRecord, mut an
     }
     let limits = world.settings.limits.clone();
     answer.headers.extend(world.rates.standing(&record.actor, &limits, now).headers());
-    if let Some(accepted) = record.route.and_then(|template| accepted_permissions(template, &record.method)) {
+    if let Some(accepted) = route.and_then(accepted_permissions) {
         answer.headers.push(("x-accepted-github-permissions", accepted));
     }
     answer.headers.push(("x-github-media-type", "github.v3; format=json".into()));
@@ -348,22 +363,22 @@ fn finish(world: &mut World, incoming: &Incoming, record: &RequestRecord, mut an
     answer
 }
 
-fn accepted_permissions(template: &str, method: &str) -> Option<String> {
-    let route = routes::all().find(|one| one.template == template && one.verb.as_str() == method)?;
+fn accepted_permissions(route: &Route) -> Option<String> {
     let Access::Repository { any_of, .. } = route.access else { return None };
     let sets = any_of.iter().map(|Need(name, level)| format!("{name}={}", level.as_str()));
     Some(sets.collect::<Vec<_>>().join("; "))
 }
 
-fn check_contract(hub: &Hub, incoming: &Incoming, record: &RequestRecord, answer: &Answer) {
-    let (Some(contract), Some(template)) = (&hub.contract, record.route) else { return };
-    let Some(route) =
-        routes::all().find(|one| one.template == template && one.verb.as_str() == record.method)
-    else {
-        return;
-    };
+fn check_contract(
+    hub: &Hub,
+    route: Option<&Route>,
+    incoming: &Incoming,
+    record: &RequestRecord,
+    answer: &Answer,
+) {
+    let (Some(contract), Some(route)) = (&hub.contract, route) else { return };
     let query = parse_query(&incoming.query);
-    let violations = contract.check_exchange(&super::contract::Exchange {
+    let judgement = contract.check_exchange(&super::contract::Exchange {
         method: route.verb.as_str(),
         template: route.contract_template(),
         query: &query,
@@ -371,7 +386,8 @@ fn check_contract(hub: &Hub, incoming: &Incoming, record: &RequestRecord, answer
         status: record.status,
         answer: &answer.body,
     });
-    hub.journal.note_violations(violations);
+    hub.journal.note_violations(judgement.violations);
+    hub.journal.note_ignored(judgement.ignored);
 }
 
 pub(super) fn respond(answer: Answer) -> Response {
