@@ -1,1 +1,7 @@
-fn main() {}
+//! Arguments → one command → exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    orchestrator::cli::main()
+}

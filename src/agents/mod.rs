@@ -1,1 +1,54 @@
-//! The roles that a model plays: typed input, prompt, typed output. Agents know nothing of each other.
+//! The roles that a model plays: typed input → prompt → typed output that was checked.
+//!
+//! An agent knows nothing of the others, of GitHub or of the pipeline. What a model answers is never
+//! believed: junk is told back to it a bounded number of times, and then the work goes to a person.
+
+mod change;
+mod discussion;
+mod error;
+mod fixer;
+mod implementer;
+mod prompts;
+mod reviewer;
+mod sections;
+mod structured;
+mod tool_calls;
+mod tool_loop;
+pub mod tools;
+
+use std::sync::Arc;
+
+use crate::domain::TaskId;
+use crate::llm::{Budget, CallContext, CallLabel, Model, Role};
+
+pub use change::{Change, ChangedFile, Hunk, HunkLine};
+pub use discussion::{DiscussionInput, DiscussionOutcome, MAX_QUESTIONS, discuss};
+pub use error::{AgentError, Interrupted, Interruption};
+pub use fixer::{FixInput, Wrong, fix};
+pub use implementer::{ImplementInput, Implemented, implement};
+pub use prompts::{PromptError, PromptSource, Prompts, Rendered};
+pub use reviewer::{FailedReview, Review, ReviewInput, ReviewRound, review, review_all};
+pub use tool_loop::{Step, StepCall, ToolLimits};
+
+/// What every agent is given besides its input.
+#[derive(Clone)]
+pub struct AgentContext {
+    pub model: Arc<dyn Model>,
+    pub prompts: Arc<Prompts>,
+    /// For the records.
+    pub task: Option<TaskId>,
+    /// All of them have to cover each call.
+    pub budgets: Vec<Arc<Budget>>,
+    /// How often a model may answer one question, the first time included.
+    pub max_answers: usize,
+}
+
+/// Three answers: one, and two attempts to mend it.
+pub const DEFAULT_MAX_ANSWERS: usize = 3;
+
+impl AgentContext {
+    fn call(&self, role: Role, stage: impl Into<String>) -> CallContext {
+        let label = CallLabel { task: self.task, stage: stage.into() };
+        CallContext { role, label, budgets: self.budgets.clone() }
+    }
+}

@@ -1,1 +1,104 @@
-//! Configuration: one YAML file and the environment become a typed `Config`, once.
+//! Configuration: one YAML file and the environment become a typed [`Config`], once.
+//!
+//! The order is: built-in default, then `orchestrator.yaml`, then the environment. What is wrong ends
+//! in one [`ConfigError`] that names the key, the file and line, and the nearest right key. What was
+//! put right silently would be a trap, so it is listed in [`Config::notices`].
+//! [`RepositoryPolicy`] is what a repository may say about itself in `.orchestrator/config.yaml`.
+//!
+//! Not here: command-line arguments, connections, and anything that changes while the program runs.
+//! Every key is described in `orchestrator.example.yaml`, every variable in `.env.example`; a test
+//! holds code and documents together.
+
+mod document;
+mod environment;
+mod error;
+mod file;
+mod keys;
+mod policy;
+mod policy_file;
+mod redacted;
+mod resolve;
+mod resolve_models;
+mod sections;
+
+use std::path::{Path, PathBuf};
+
+pub use environment::{Environment, VARIABLES, Variable};
+pub use error::ConfigError;
+pub use keys::{deployment_keys, policy_keys};
+pub use policy::{GateCommand, GateEntry, PathPolicy, PolicyLimits, RepositoryPolicy};
+pub(crate) use resolve::percent_decoded;
+pub use sections::{
+    AppCredentials, DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits, LogConfig, MailConfig,
+    ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig, RoleModels, SandboxBackend,
+    SandboxConfig, SeverityName, UidRange, WebConfig,
+};
+
+/// The name of the configuration file that is looked for in the working directory.
+pub const FILE_NAME: &str = "orchestrator.yaml";
+
+/// The whole configuration of one deployment, checked and complete.
+///
+/// `Debug` and [`Config::redacted`] never show a secret.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the program keeps its mirrors, its private PostgreSQL and its run folders.
+    pub data_dir: PathBuf,
+    /// GitHub is read, nothing is written to it or mailed, and models are simulated.
+    pub dry_run: bool,
+    /// The label that starts a task.
+    pub label: String,
+    pub database: DatabaseConfig,
+    pub github: GithubConfig,
+    pub web: WebConfig,
+    pub models: ModelsConfig,
+    pub limits: Limits,
+    pub polling: Polling,
+    pub git: GitIdentity,
+    pub mail: MailConfig,
+    pub sandbox: SandboxConfig,
+    /// The reviewers that look at every change, by name; each has a prompt of that name.
+    pub reviewers: Vec<String>,
+    /// Findings of these severities keep a change from being published.
+    pub blocking_severities: Vec<SeverityName>,
+    /// Prompts in this folder replace the embedded ones of the same name.
+    pub prompts_dir: Option<PathBuf>,
+    pub log: LogConfig,
+    /// What was changed or looks wrong, for the log and for `doctor`: one sentence each.
+    pub notices: Vec<String>,
+}
+
+impl Config {
+    /// Builds the configuration from the file, if one is given, and the environment, which wins.
+    ///
+    /// Relative paths in the file are relative to the file's folder, those in the environment to the
+    /// working directory.
+    ///
+    /// # Errors
+    /// The first thing that is wrong: the file cannot be read or is not YAML, a key is unknown, a value
+    /// has the wrong type or lies outside its bounds, or a `${NAME}` has no value.
+    pub fn load(file: Option<&Path>, env: &Environment) -> Result<Self, ConfigError> {
+        match file {
+            None => resolve::resolve(document::Document::empty(), file::File::default(), env),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    ConfigError::new(format!("cannot read the configuration file: {error}")).in_file(path)
+                })?;
+                Self::from_text(path, &text, env)
+            }
+        }
+    }
+
+    /// [`Config::load`] for text that is at hand; `name` is the file's path in errors and for paths.
+    ///
+    /// # Errors
+    /// As for [`Config::load`].
+    pub fn from_text(name: &Path, text: &str, env: &Environment) -> Result<Self, ConfigError> {
+        let document = document::Document::index(name, text)?;
+        let file = document.parse(text, Some(env), deployment_keys())?;
+        resolve::resolve(document, file, env)
+    }
+}
+
+#[cfg(test)]
+mod tests;

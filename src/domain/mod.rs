@@ -1,1 +1,36 @@
 //! What the product is about, and nothing else: no I/O, no clock, no randomness in here.
+
+mod command;
+mod effect;
+mod event;
+mod finding;
+mod gate;
+mod ids;
+mod permission;
+mod refs;
+mod source_text;
+mod specification;
+mod step;
+mod task;
+mod usage;
+
+pub use command::{Command, CommandFault, parse_command};
+pub use effect::{Effect, MailKind, Notice, reply_key};
+pub use event::{Changed, Event, ObservedText, Reading, Thumb};
+pub use finding::{
+    FailedReviewer, Finding, FindingStatus, ReviewRound, ReviewerSummary, Severity, TrackedFinding,
+};
+pub use gate::{GateFinding, GateKind, GateReport, GateSeverity, Requirement, Verdict};
+pub use ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId, UserId};
+pub use permission::{APPROVAL_NEEDS, Permission};
+pub use refs::{BranchName, CommitSha, InvalidBranchName, InvalidCommitSha};
+pub use source_text::{SourceComment, SourceText, TextDigest, body_digest, plan_digest};
+pub use specification::{
+    PLAN_MAX_TASKS, Priority, Risk, Size, SpecificationFaults, TaskSpecification, Workflow,
+};
+pub use step::{Approvals, Consequence, Illegal, Rules, Step, propose_spawned, step};
+pub use task::{
+    Approval, ApprovalMeans, CancelReason, FixCause, GitHubPlace, Origin, Plan, PostedComment, Reason,
+    Resume, Stage, State, Task,
+};
+pub use usage::Usage;

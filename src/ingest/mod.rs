@@ -1,1 +1,219 @@
-//! From a stored delivery to a domain event; reaction polling and reconciliation.
+//! From a stored delivery to domain events; reaction polling.
+//!
+//! What is read from GitHub is read first; then the events, the end of the delivery and the end of the
+//! job are committed together. A delivery handled twice finds everything as it left it.
+
+mod commands;
+mod issues;
+pub mod port;
+mod reactions;
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use serde_json::Value;
+
+use crate::domain::{
+    CommentId, Event, GitHubPlace, InstallationId, IssueNumber, Notice, RepositoryId, Task, TaskId,
+};
+use crate::github::payload::{InstallationReference, Payload, RepositoryReference};
+use crate::github::{GitHub, GitHubError, RepositoryClient};
+use crate::queue::JobFailure;
+use crate::store::{Delivery, DeliveryEnd, Lease, Store, StoreError, Work};
+use crate::telemetry::clock;
+
+/// Turns deliveries into what they mean for tasks.
+pub struct Ingest {
+    store: Store,
+    github: GitHub,
+    /// The label that asks for us.
+    label: String,
+    /// ETags of the reactions that we looked at, so that a look at unchanged ones costs nothing.
+    seen: Mutex<HashMap<CommentId, String>>,
+}
+
+/// Why a delivery could not be handled now.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    GitHub(#[from] GitHubError),
+}
+
+impl From<IngestError> for JobFailure {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::Store(error) => error.into(),
+            IngestError::GitHub(GitHubError::RateLimited { wait, message }) => {
+                Self::Retry { error: message, wait: Some(wait) }
+            }
+            // Even a refusal may be a passing state of the App's access, and a delivery is not dropped.
+            IngestError::GitHub(error) => Self::Retry { error: error.to_string(), wait: None },
+        }
+    }
+}
+
+/// What a delivery leads to.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    create: Option<Box<Task>>,
+    events: Vec<(TaskId, Event)>,
+    /// Answers where no task is: the comment that is answered, and where.
+    replies: Vec<(GitHubPlace, CommentId, Notice)>,
+    ignored: Option<String>,
+}
+
+impl Outcome {
+    fn ignored(why: impl Into<String>) -> Self {
+        Self { ignored: Some(why.into()), ..Self::default() }
+    }
+
+    fn events(events: impl IntoIterator<Item = (TaskId, Event)>) -> Self {
+        Self { events: events.into_iter().collect(), ..Self::default() }
+    }
+
+    fn to_all(tasks: &[Task], event: &Event) -> Self {
+        Self::events(tasks.iter().map(|task| (task.id, event.clone())))
+    }
+}
+
+impl Ingest {
+    pub fn new(store: Store, github: GitHub, label: String) -> Self {
+        Self { store, github, label, seen: Mutex::default() }
+    }
+
+    /// Handles one stored delivery and ends its job.
+    pub async fn handle(&self, lease: &Lease, delivery: i64) -> Result<(), JobFailure> {
+        let delivery = self.store.delivery(delivery).await?;
+        let (outcome, end) = match self.read(&delivery) {
+            Ok(payload) => {
+                let outcome = self.meaning(payload).await?;
+                let end = match &outcome.ignored {
+                    Some(why) => DeliveryEnd::Ignored { why: why.clone() },
+                    None => DeliveryEnd::Handled,
+                };
+                (outcome, end)
+            }
+            Err(fault) => {
+                tracing::warn!(guid = delivery.guid, event = delivery.event, fault, "unreadable delivery");
+                (Outcome::default(), DeliveryEnd::Malformed { why: fault })
+            }
+        };
+        let mut transition = self.store.begin().await?;
+        transition.finish(lease).await?;
+        transition.end_delivery(delivery.id, &end).await?;
+        if let Some(task) = &outcome.create {
+            transition.create(task).await?;
+        }
+        let at = clock::now();
+        for (task, event) in &outcome.events {
+            transition.apply(*task, event, at).await?;
+        }
+        for (place, comment, notice) in outcome.replies {
+            let key = crate::domain::reply_key(place.repository.0, comment);
+            transition.enqueue(&key, &Work::Reply { place, notice }).await?;
+        }
+        transition.commit().await?;
+        Ok(())
+    }
+
+    fn read(&self, delivery: &Delivery) -> Result<Payload, String> {
+        let body: Value = serde_json::from_slice(&delivery.payload).map_err(|error| error.to_string())?;
+        Payload::parse(&delivery.event, &body).map_err(|error| error.to_string())
+    }
+
+    async fn meaning(&self, payload: Payload) -> Result<Outcome, IngestError> {
+        match payload {
+            Payload::Issues(payload) => self.on_issue(payload).await,
+            Payload::IssueComment(payload) => self.on_comment(payload).await,
+            Payload::PullRequest(payload) => {
+                let repository = RepositoryId(payload.repository.id);
+                let number = IssueNumber(payload.number);
+                let event = match (payload.action.as_str(), payload.pull_request.merged) {
+                    ("closed", Some(true)) => Event::PullRequestMerged,
+                    ("closed", _) => Event::PullRequestClosed,
+                    ("reopened", _) => Event::PullRequestReopened,
+                    (action, _) => return Ok(Outcome::ignored(format!("`{action}` starts nothing"))),
+                };
+                match self.store.task_of_pull_request(repository, number).await? {
+                    Some(task) => Ok(Outcome::events([(task.id, event)])),
+                    None => Ok(Outcome::ignored("not a pull request of ours")),
+                }
+            }
+            Payload::Installation(payload) => {
+                let installation = InstallationId(payload.installation.id);
+                match payload.action.as_str() {
+                    "created" | "unsuspend" | "new_permissions_accepted" => {
+                        self.note_all(installation, &payload.repositories).await?;
+                        Ok(Outcome::default())
+                    }
+                    "deleted" | "suspend" => {
+                        let lost = self.store.repositories_of(installation).await?;
+                        self.lose(&lost).await
+                    }
+                    action => Ok(Outcome::ignored(format!("`{action}` is not known"))),
+                }
+            }
+            Payload::InstallationRepositories(payload) => {
+                let installation = InstallationId(payload.installation.id);
+                self.note_all(installation, &payload.repositories_added).await?;
+                let lost: Vec<_> = payload.repositories_removed.iter().map(|r| RepositoryId(r.id)).collect();
+                self.lose(&lost).await
+            }
+            Payload::Repository(payload) => {
+                let id = RepositoryId(payload.repository.id);
+                match (payload.action.as_str(), payload.installation) {
+                    ("deleted", _) => self.lose(&[id]).await,
+                    ("renamed" | "transferred", Some(installation)) => {
+                        let place = place_of(&payload.repository, installation, IssueNumber(0));
+                        self.store
+                            .note_repository(place.repository, place.installation, &place.full_name)
+                            .await?;
+                        self.store.rename_repository(&place).await?;
+                        Ok(Outcome::default())
+                    }
+                    (action, _) => Ok(Outcome::ignored(format!("`{action}` changes nothing for us"))),
+                }
+            }
+            Payload::Ping => Ok(Outcome::default()),
+            Payload::Unknown => Ok(Outcome::ignored("an event that is not used")),
+        }
+    }
+
+    async fn note_all(
+        &self,
+        installation: InstallationId,
+        repositories: &[RepositoryReference],
+    ) -> Result<(), IngestError> {
+        for repository in repositories {
+            self.store
+                .note_repository(RepositoryId(repository.id), installation, &repository.full_name)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn lose(&self, repositories: &[RepositoryId]) -> Result<Outcome, IngestError> {
+        self.store.forget_repositories(repositories).await?;
+        let tasks = self.store.open_tasks_of(repositories).await?;
+        Ok(Outcome::to_all(&tasks, &Event::AccessRemoved))
+    }
+
+    fn client(&self, place: &GitHubPlace) -> Result<RepositoryClient, IngestError> {
+        Ok(self.github.repository(place)?)
+    }
+}
+
+fn place_of(
+    repository: &RepositoryReference,
+    installation: InstallationReference,
+    issue: IssueNumber,
+) -> GitHubPlace {
+    GitHubPlace {
+        installation: InstallationId(installation.id),
+        repository: RepositoryId(repository.id),
+        full_name: repository.full_name.clone(),
+        issue,
+    }
+}

@@ -1,1 +1,25 @@
-//! Model providers: wire formats, retries, routing, usage.
+//! Model providers: wire formats, routing, budgets, retries, and a record of every call.
+//!
+//! What a role is asked and what its answer means is not here: see [`crate::agents`]. Nothing here
+//! reads the environment; [`Settings`] carry addresses, keys and prices.
+
+pub mod boundary;
+mod budget;
+mod client;
+mod error;
+mod ledger;
+mod message;
+mod model;
+pub mod simulated;
+mod wire;
+mod wire_error;
+
+pub use budget::{Budget, BudgetLimits, Estimate, Reservation};
+pub use client::{CallContext, Client, InvalidSettings, Model};
+pub use error::LlmError;
+pub use ledger::{Accounting, CallLabel, CallRecord, Ledger, LedgerError};
+pub use message::{Answer, Continuation, Message, Request, StopReason, ToolCall, ToolDefinition, ToolResult};
+pub use model::{
+    DEFAULT_MAX_REQUEST_BYTES, Endpoint, InvalidModelName, ModelName, ModelSettings, Price, Protocol,
+    RetryPolicy, Role, Settings, TokenCount,
+};

@@ -1,1 +1,312 @@
 //! The stages of a task, one file each. A stage thinks and never posts.
+//!
+//! A stage may be run again at any time: it reads where its task is, works, and ends by committing its
+//! result, its products and the end of its job in one transaction. Until then nothing of it counts.
+
+mod change;
+mod discuss;
+mod fix;
+mod gate;
+mod implement;
+mod ledger;
+mod metered;
+mod publish;
+mod review;
+mod toolbox;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::agents::{AgentContext, AgentError, DEFAULT_MAX_ANSWERS, Interruption, Prompts, ToolLimits};
+use crate::checkout::{CheckoutError, Repositories};
+use crate::config::Limits;
+use crate::domain::{Event, Reason, Severity, Stage, Task, TaskId};
+use crate::gates::EgressPolicy;
+use crate::github::GitHubError;
+use crate::llm::{Budget, BudgetLimits, LlmError, Model};
+use crate::queue::JobFailure;
+use crate::sandbox::{Sandbox, SandboxError};
+use crate::store::{Applied, Artifact, ArtifactKind, Lease, Store, StoreError};
+use crate::telemetry::{Redactor, clock};
+use crate::workspace::{Author, WorkspaceError};
+
+pub use ledger::StoreLedger;
+use metered::Meter;
+pub use metered::MeteredSandbox;
+
+/// Tokens of a repository's overview and of the places that fit a task.
+const OVERVIEW_TOKENS: usize = 4_000;
+const SNIPPETS_TOKENS: usize = 12_000;
+/// Times that a stage is taken up before it counts as one that ends its process.
+const MOST_ATTEMPTS: u32 = 6;
+
+/// What the stages work with.
+pub struct Pipeline {
+    pub store: Store,
+    pub repositories: Repositories,
+    pub sandbox: Arc<dyn Sandbox>,
+    pub model: Arc<dyn Model>,
+    pub prompts: Arc<Prompts>,
+    pub redactor: Arc<Redactor>,
+    pub settings: Settings,
+}
+
+/// What an operator decides about the stages.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub limits: Limits,
+    pub author: Author,
+    pub reviewers: Vec<String>,
+    /// Findings of these severities hold a change up.
+    pub blocking: Vec<Severity>,
+    pub command_limits: crate::sandbox::Limits,
+    /// Where the set-up step may fetch dependencies from; `None`: nowhere.
+    pub egress: Option<EgressPolicy>,
+    /// Where fetched dependencies are kept.
+    pub dependencies: PathBuf,
+}
+
+/// What a stage came to.
+#[derive(Debug)]
+struct StageEnd {
+    /// In order; after one that takes the task out of the stage, the rest is void.
+    events: Vec<Event>,
+    artifacts: Vec<Artifact>,
+}
+
+impl StageEnd {
+    fn event(event: Event) -> Self {
+        Self { events: vec![event], artifacts: Vec::new() }
+    }
+}
+
+/// Why a stage did not come to a result.
+#[derive(Debug)]
+enum StageError {
+    /// The same may work in a while.
+    Again {
+        what: &'static str,
+        error: String,
+        wait: Option<Duration>,
+    },
+    /// A person has to look at it. What was made so far is kept.
+    Stop {
+        reason: Reason,
+        kept: Vec<Artifact>,
+    },
+    Store(StoreError),
+}
+
+impl StageError {
+    fn stop(reason: Reason) -> Self {
+        Self::Stop { reason, kept: Vec::new() }
+    }
+}
+
+impl From<StoreError> for StageError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<GitHubError> for StageError {
+    fn from(error: GitHubError) -> Self {
+        match error {
+            GitHubError::RateLimited { wait, message } => {
+                Self::Again { what: "GitHub", error: message, wait: Some(wait) }
+            }
+            error if error.is_transient() => {
+                Self::Again { what: "GitHub", error: error.to_string(), wait: None }
+            }
+            error => Self::stop(Reason::Refused { what: "reading".into(), detail: error.to_string() }),
+        }
+    }
+}
+
+impl From<WorkspaceError> for StageError {
+    fn from(error: WorkspaceError) -> Self {
+        if error.is_transient() {
+            return Self::Again { what: "the repository", error: error.to_string(), wait: None };
+        }
+        Self::stop(Reason::ChangeRefused { detail: error.to_string() })
+    }
+}
+
+impl From<SandboxError> for StageError {
+    fn from(error: SandboxError) -> Self {
+        match error {
+            SandboxError::TreeRefused(_) | SandboxError::TreeTooLarge { .. } => {
+                Self::stop(Reason::ChangeRefused { detail: error.to_string() })
+            }
+            SandboxError::NoFreeUser { .. } => {
+                Self::Again { what: "the sandbox", error: error.to_string(), wait: None }
+            }
+            error => Self::stop(Reason::SandboxUnavailable { detail: error.to_string() }),
+        }
+    }
+}
+
+impl From<CheckoutError> for StageError {
+    fn from(error: CheckoutError) -> Self {
+        match error {
+            CheckoutError::Store(error) => error.into(),
+            CheckoutError::GitHub(error) => error.into(),
+            CheckoutError::Workspace(error) => error.into(),
+            CheckoutError::Unusable(detail) => Self::stop(Reason::Internal { detail }),
+        }
+    }
+}
+
+/// Why an agent's failure stops its task. The client has waited, repeated and asked the role's other
+/// models before it fails.
+fn agent_failure(role: &str, error: &AgentError) -> Reason {
+    let detail = error.to_string();
+    let exhausted = |error: &LlmError| matches!(error, LlmError::BudgetExhausted { .. });
+    match error {
+        AgentError::Junk { last_fault, .. } => {
+            Reason::ModelJunk { role: role.to_owned(), fault: last_fault.clone() }
+        }
+        AgentError::Model(error) if exhausted(error) => Reason::LimitReached { limit: detail },
+        AgentError::Model(_) => Reason::ModelUnavailable { detail },
+        AgentError::Prompt(_) => Reason::Internal { detail },
+        AgentError::Interrupted(interrupted) => match &interrupted.why {
+            Interruption::Model(error) if exhausted(error) => Reason::LimitReached { limit: detail },
+            Interruption::Model(_) => Reason::ModelUnavailable { detail },
+            Interruption::Toolbox(_) => Reason::SandboxUnavailable { detail },
+            Interruption::SameCall(_) | Interruption::NoToolCall(_) => {
+                Reason::ModelJunk { role: role.to_owned(), fault: detail }
+            }
+            Interruption::Steps(_)
+            | Interruption::WallTime(_)
+            | Interruption::Tokens { .. }
+            | Interruption::Cost { .. } => Reason::LimitReached { limit: detail },
+        },
+    }
+}
+
+impl Pipeline {
+    /// Runs one stage of a task and ends its job.
+    pub async fn run(&self, lease: &Lease, id: TaskId, stage: Stage) -> Result<(), JobFailure> {
+        let task = self.store.task(id).await?;
+        if task.state.stage() != Some(stage) {
+            return self.end(lease, id, stage, None).await;
+        }
+        let version = task.version;
+        if lease.attempts > MOST_ATTEMPTS {
+            let detail =
+                format!("the `{}` stage was begun {MOST_ATTEMPTS} times and never ended", stage.as_str());
+            return self.end(lease, id, stage, Some(failed(stage, Reason::Internal { detail }))).await;
+        }
+        if let Applied::Moved(moved) =
+            self.store.apply(id, &Event::StageStarted { stage }, clock::now()).await?
+        {
+            tracing::info!(state = moved.state.name(), "stage begun");
+        }
+        let task = self.store.task(id).await?;
+        let limit = self.settings.limits.stage_wall;
+        let meter = Meter::default();
+        let work = meter.measure(self.stage(&task, stage));
+        let done = match tokio::time::timeout(limit, work).await {
+            Ok(done) => done,
+            Err(_) => Err(StageError::stop(Reason::LimitReached {
+                limit: format!("{} s for the `{}` stage", limit.as_secs(), stage.as_str()),
+            })),
+        };
+        let end = match done {
+            Ok(mut end) => {
+                let timing = serde_json::json!({ "stage": stage.as_str(), "sandbox_ms": meter.spent_ms() });
+                end.artifacts.extend(json_artifact(&task, ArtifactKind::Timing, "timing.json", &timing));
+                end
+            }
+            Err(StageError::Again { error, wait, .. }) if lease.attempts < MOST_ATTEMPTS => {
+                return Err(JobFailure::Retry { error, wait });
+            }
+            Err(StageError::Again { what, error, .. }) => {
+                failed(stage, Reason::Unreachable { what: what.into(), detail: error })
+            }
+            Err(StageError::Stop { reason, kept }) => StageEnd { artifacts: kept, ..failed(stage, reason) },
+            Err(StageError::Store(error)) => return Err(error.into()),
+        };
+        tracing::info!(stage = stage.as_str(), version, "stage ended");
+        self.end(lease, id, stage, Some(end)).await
+    }
+
+    async fn stage(&self, task: &Task, stage: Stage) -> Result<StageEnd, StageError> {
+        match stage {
+            Stage::Discuss => self.discuss(task).await,
+            Stage::Implement => self.implement(task).await,
+            Stage::Gate => self.gate(task).await,
+            Stage::Review => self.review(task).await,
+            Stage::Fix => self.fix(task).await,
+            Stage::Publish => self.publish(task).await,
+        }
+    }
+
+    /// Commits what the stage came to, with the end of its job. A task that left the stage meanwhile
+    /// takes nothing but the products.
+    async fn end(
+        &self,
+        lease: &Lease,
+        id: TaskId,
+        stage: Stage,
+        end: Option<StageEnd>,
+    ) -> Result<(), JobFailure> {
+        let at = clock::now();
+        let mut transition = self.store.begin().await?;
+        transition.finish(lease).await?;
+        if let Some(end) = end {
+            for artifact in &end.artifacts {
+                transition.keep(id, artifact).await?;
+            }
+            for event in &end.events {
+                match transition.apply(id, event, at).await {
+                    Ok(Applied::Moved(task)) if task.state.stage() != Some(stage) => break,
+                    Ok(_) => {}
+                    Err(StoreError::Illegal(illegal)) => {
+                        tracing::warn!(%illegal, "the task left the stage meanwhile");
+                        break;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        transition.commit().await?;
+        Ok(())
+    }
+
+    /// What an agent works with. What the task spent before counts against its budget.
+    async fn agent(&self, task: &Task, limits: &Limits) -> Result<AgentContext, StageError> {
+        let budget = BudgetLimits {
+            tokens: Some(limits.task_tokens),
+            cost_micro_usd: Some((limits.task_usd * 1e6) as u64),
+        };
+        let spent = self.store.usage_of(task.id).await?;
+        Ok(AgentContext {
+            model: Arc::clone(&self.model),
+            prompts: Arc::clone(&self.prompts),
+            task: Some(task.id),
+            budgets: vec![Budget::new("this task", budget, spent)],
+            max_answers: DEFAULT_MAX_ANSWERS,
+        })
+    }
+}
+
+fn tool_limits(limits: &Limits) -> ToolLimits {
+    ToolLimits { steps: limits.agent_steps, wall: limits.stage_wall, tokens: None, cost_micro_usd: None }
+}
+
+fn json_artifact(
+    task: &Task,
+    kind: ArtifactKind,
+    name: &str,
+    value: &impl serde::Serialize,
+) -> Result<Artifact, StageError> {
+    let body = serde_json::to_vec_pretty(value)
+        .map_err(|error| StageError::stop(Reason::Internal { detail: error.to_string() }))?;
+    Ok(Artifact { kind, version: task.version, name: name.to_owned(), body })
+}
+
+fn failed(stage: Stage, reason: Reason) -> StageEnd {
+    StageEnd::event(Event::StageFailed { stage, reason })
+}

@@ -1,1 +1,239 @@
-//! Leased and fenced jobs: the worker loop, heartbeats, retries and schedules.
+//! Leased and fenced jobs: the worker loop, heartbeats and retries.
+//!
+//! What a job does is not known here: a [`Handler`] does it, and ends the job in the same transaction
+//! as its result. This room sees to it that a job is tried by one worker at a time, that a worker that
+//! lost its lease stops, and that a failure is tried again later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{JobKind, LEASE, Lease, Store, StoreError};
+
+/// How often a lease is renewed.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Longest sleep of an idle worker: what a lost notification can cost.
+const POLL: Duration = Duration::from_secs(5);
+/// Longest pause between two tries of a job.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Why a job was not ended by its handler.
+#[derive(Debug, thiserror::Error)]
+pub enum JobFailure {
+    /// Try again, after `wait` or a growing pause.
+    #[error("{error}")]
+    Retry { error: String, wait: Option<Duration> },
+    /// Never try again.
+    #[error("{error}")]
+    Refuse { error: String },
+    /// The job belongs to somebody else by now, or is void: there is nothing to write.
+    #[error("the lease was lost")]
+    LeaseLost,
+}
+
+impl From<StoreError> for JobFailure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::LeaseLost(_) => Self::LeaseLost,
+            StoreError::Database(_) | StoreError::Migration(_) => {
+                Self::Retry { error: error.to_string(), wait: None }
+            }
+            StoreError::Illegal(_) | StoreError::Unreadable(_) | StoreError::Missing { .. } => {
+                Self::Refuse { error: error.to_string() }
+            }
+        }
+    }
+}
+
+/// Does jobs. A handler that succeeds has ended its job.
+pub trait Handler: Send + Sync {
+    fn handle<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), JobFailure>>;
+}
+
+/// How many workers there are of each sort, and how many stages may run at once in one repository.
+#[derive(Debug, Clone, Copy)]
+pub struct Workers {
+    pub stages: usize,
+    pub effects: usize,
+    pub ingest: usize,
+    pub stages_per_repository: usize,
+}
+
+/// Runs jobs until told to stop.
+pub struct Runner {
+    store: Store,
+    handler: Arc<dyn Handler>,
+    /// Names this process in leases.
+    owner: String,
+    workers: Workers,
+}
+
+impl Runner {
+    pub fn new(store: Store, handler: Arc<dyn Handler>, owner: String, workers: Workers) -> Self {
+        Self { store, handler, owner, workers }
+    }
+
+    /// Works until `stop`; what is being done then is given back for another worker to take up.
+    pub async fn run(self, stop: CancellationToken) {
+        let runner = Arc::new(self);
+        let wake = Arc::new(Notify::new());
+        let mut running = JoinSet::new();
+        running.spawn(Arc::clone(&runner).listen(Arc::clone(&wake), stop.clone()));
+        let pools: [(&'static [JobKind], usize); 4] = [
+            (&[JobKind::Ingest], runner.workers.ingest),
+            (&[JobKind::Effect], runner.workers.effects),
+            (&[JobKind::Stage], runner.workers.stages),
+            (&[JobKind::Wait, JobKind::Schedule], 1),
+        ];
+        for (kinds, count) in pools {
+            for _ in 0..count.max(1) {
+                running.spawn(Arc::clone(&runner).work(kinds, Arc::clone(&wake), stop.clone()));
+            }
+        }
+        while running.join_next().await.is_some() {}
+    }
+
+    /// Wakes the workers when any process adds a job. Losing this connection costs speed only: the
+    /// workers also look by themselves.
+    async fn listen(self: Arc<Self>, wake: Arc<Notify>, stop: CancellationToken) {
+        loop {
+            let listening = async {
+                let mut listener = self.store.job_listener().await?;
+                wake.notify_waiters();
+                loop {
+                    listener.recv().await?;
+                    wake.notify_waiters();
+                }
+            };
+            let ended: Result<std::convert::Infallible, StoreError> = tokio::select! {
+                () = stop.cancelled() => return,
+                ended = listening => ended,
+            };
+            let Err(error) = ended;
+            tracing::warn!(%error, "not listening for jobs, trying again");
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(POLL) => {}
+            }
+        }
+    }
+
+    async fn work(self: Arc<Self>, kinds: &'static [JobKind], wake: Arc<Notify>, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let woken = wake.notified();
+            tokio::pin!(woken);
+            // Registered before looking, so that a job that comes in between is not slept over.
+            woken.as_mut().enable();
+            let limit = self.workers.stages_per_repository.max(1) as i64;
+            match self.store.claim(kinds, &self.owner, limit).await {
+                Ok(Some(lease)) => self.attend(&lease, &stop).await,
+                Ok(None) => {
+                    let due = self.store.next_due(kinds).await.ok().flatten().unwrap_or(POLL);
+                    // A due job that could not be claimed waits for a place; do not spin on it.
+                    let nap = due.clamp(Duration::from_millis(200), POLL);
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = &mut woken => {}
+                        () = tokio::time::sleep(nap) => {}
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot look for jobs");
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does one job under its lease.
+    async fn attend(&self, lease: &Lease, stop: &CancellationToken) {
+        let span = tracing::info_span!("job", key = %lease.key, attempt = lease.attempts);
+        tracing::Instrument::instrument(
+            async {
+                let outcome = tokio::select! {
+                    outcome = self.handler.handle(lease) => Some(outcome),
+                    () = self.keep_alive(lease) => Some(Err(JobFailure::LeaseLost)),
+                    () = stop.cancelled() => None,
+                };
+                let outcome = outcome.unwrap_or_else(|| {
+                    Err(JobFailure::Retry {
+                        error: "the process was stopped".into(),
+                        wait: Some(Duration::ZERO),
+                    })
+                });
+                if let Err(failure) = outcome {
+                    self.set_down(lease, failure).await;
+                }
+            },
+            span,
+        )
+        .await;
+    }
+
+    /// Renews the lease until it is lost. While the database is away the lease may still be ours, up
+    /// to the time that the database promised us.
+    async fn keep_alive(&self, lease: &Lease) {
+        let mut good_until = Instant::now() + LEASE;
+        loop {
+            tokio::time::sleep(HEARTBEAT).await;
+            match self.store.renew(lease).await {
+                Ok(()) => good_until = Instant::now() + LEASE,
+                Err(StoreError::LeaseLost(_)) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "the lease could not be renewed");
+                    if Instant::now() + HEARTBEAT >= good_until {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn set_down(&self, lease: &Lease, failure: JobFailure) {
+        let noted = match failure {
+            JobFailure::LeaseLost => {
+                tracing::info!("another worker has the job, or it was cancelled");
+                return;
+            }
+            JobFailure::Retry { error, wait } => {
+                let pause = wait.unwrap_or_else(|| pause(lease.attempts));
+                tracing::warn!(error, pause_s = pause.as_secs_f64(), "the job will be tried again");
+                self.store.retry(lease, pause, &error).await
+            }
+            JobFailure::Refuse { error } => {
+                tracing::error!(error, "the job cannot be done");
+                self.store.refuse(lease, &error).await
+            }
+        };
+        if let Err(error) = noted {
+            // The lease runs out and the job is taken up again.
+            tracing::warn!(%error, "the failure could not be noted");
+        }
+    }
+}
+
+/// 1, 2, 4, … seconds, up to five minutes.
+fn pause(attempts: u32) -> Duration {
+    Duration::from_secs(1 << attempts.saturating_sub(1).min(10)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_end_at_five_minutes() {
+        assert_eq!(pause(1), Duration::from_secs(1));
+        assert_eq!(pause(4), Duration::from_secs(8));
+        assert_eq!(pause(40), Duration::from_secs(300));
+        assert_eq!(pause(0), Duration::from_secs(1));
+    }
+}

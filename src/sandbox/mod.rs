@@ -1,1 +1,40 @@
-//! Where strangers' code runs.
+//! Where strangers' code runs: a tree goes in as bytes, commands run on it without network and without
+//! secrets, and bytes come out again.
+//!
+//! [`Sandbox`] and [`Session`] are what the rest of the product knows; [`Bubblewrap`] is the one backend.
+//! What a gate is, and which dependencies a project has, is decided in [`crate::gates`]. Nothing in here
+//! runs git, reads the environment, or opens a file of a tree by following a link.
+
+mod arguments;
+mod bubblewrap;
+mod capture;
+mod cgroup;
+mod copy_out;
+mod egress;
+mod identity;
+pub mod inside;
+mod launch;
+mod leftovers;
+mod listen;
+mod model;
+mod probe;
+mod removal;
+mod run;
+mod seccomp;
+mod session;
+mod toolchain;
+mod tree;
+mod walk;
+mod watch;
+
+pub use arguments::PROGRAM_INSIDE;
+pub use bubblewrap::{Bubblewrap, BubblewrapOptions};
+pub use capture::Captured;
+pub use copy_out::{LeftOut, ReadBack, RefusedEntry, TreeLimits};
+pub use egress::{EgressRecord, EgressVerdict, HostName, InvalidHostName};
+pub use model::{
+    Access, Command, Exit, LimitHit, Limits, Mount, Network, Outcome, Sandbox, SandboxError, Session,
+};
+pub use probe::{Finding, ProbeReport};
+pub use toolchain::{Toolchain, detect as detect_toolchains};
+pub use walk::make_readable;

@@ -5,3 +5,6 @@
 //! is used in here; the simulator knows only the protocols.
 
 pub mod github;
+pub mod inbox;
+pub mod model;
+pub mod surroundings;

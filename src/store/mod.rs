@@ -1,1 +1,101 @@
 //! The only SQL. A file an aggregate.
+//!
+//! A decision and its consequences are committed together: [`Transition::apply`] locks the task, asks
+//! [`crate::domain::step`], and writes the task, its history and the jobs that follow in one
+//! transaction. Nothing here waits for a network, a model or a sandbox.
+
+mod artifacts;
+mod deliveries;
+pub mod embedded;
+mod jobs;
+mod model_calls;
+mod reports;
+mod repositories;
+mod tasks;
+mod transition;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
+
+use crate::domain::{Illegal, Rules};
+
+pub use artifacts::{Artifact, ArtifactKind, KeptArtifact};
+pub use deliveries::{Arrival, Delivery, DeliveryEnd};
+pub use jobs::{JobKind, LEASE, Lease, LeaseLost, ScheduleName, Work};
+pub use model_calls::ModelCall;
+pub use reports::{DigestReport, StuckJob};
+pub use tasks::{TransitionRecord, UnreadableTask};
+pub use transition::{Applied, Transition};
+
+/// A connection pool to the database, and the rules of the task's life.
+#[derive(Clone)]
+pub struct Store {
+    pool: PgPool,
+    rules: Arc<Rules>,
+}
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the database did not answer as it should: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("the database's schema could not be brought up to date: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    #[error(transparent)]
+    Unreadable(#[from] UnreadableTask),
+    #[error(transparent)]
+    Illegal(#[from] Illegal),
+    #[error(transparent)]
+    LeaseLost(#[from] LeaseLost),
+    #[error("there is no {what} {id}")]
+    Missing { what: &'static str, id: String },
+}
+
+/// How long to wait for a connection before the database counts as away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+
+impl Store {
+    /// Connects and brings the schema up to date. Several processes may do this at once: the
+    /// migrations take a lock.
+    pub async fn connect(url: &str, connections: u32, rules: Rules) -> Result<Self, StoreError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect(url)
+            .await?;
+        sqlx::migrate!().run(&pool).await?;
+        Ok(Self { pool, rules: Arc::new(rules) })
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query_scalar!("SELECT 1 AS one").fetch_one(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Wakes whenever a job is added by any process.
+    pub async fn job_listener(&self) -> Result<PgListener, StoreError> {
+        let mut listener = PgListener::connect_with(&self.pool).await?;
+        listener.listen("jobs").await?;
+        Ok(listener)
+    }
+
+    pub async fn begin(&self) -> Result<Transition<'_>, StoreError> {
+        Ok(Transition::new(self.pool.begin().await?, &self.rules))
+    }
+
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+}
+
+/// PostgreSQL has no unsigned integers. GitHub's ids and our counters stay far below 2^63.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}

@@ -1,1 +1,46 @@
 //! The HTTP server: webhook receiver, health.
+//!
+//! Nothing is decided here: a delivery is verified, stored, and acknowledged once it is committed.
+
+mod health;
+mod signature;
+mod webhook;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use secrecy::SecretString;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
+
+use crate::store::Store;
+
+pub use signature::{Signature, SignatureFault};
+
+/// GitHub's own cap for a payload (docs.github.com, "Webhook events and payloads": 25 MB).
+pub const BODY_CAP: usize = 25 * 1024 * 1024;
+/// A sender that is silent for this long in the middle of a body is cut off.
+const BODY_IDLE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What the handlers need.
+#[derive(Clone)]
+pub struct WebState {
+    pub store: Store,
+    pub webhook_secret: Arc<SecretString>,
+}
+
+/// The server's routes.
+pub fn router(state: WebState) -> Router {
+    Router::new()
+        .route("/webhooks/github", post(webhook::receive))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .layer(DefaultBodyLimit::disable())
+        .layer(RequestBodyLimitLayer::new(BODY_CAP))
+        .layer(RequestBodyTimeoutLayer::new(BODY_IDLE))
+        .layer(CatchPanicLayer::new())
+        .with_state(state)
+}

@@ -1,5 +1,35 @@
 //! Git on the host: mirrors, trees, commits and pushes, in repositories that only the host writes.
+//!
+//! The host never runs git and never opens a repository that a sandbox wrote. Files go out as a [`Snapshot`]
+//! and come back as one; the host builds trees and commits from those bytes in bare repositories of its own.
+//! Nothing here starts a process, reads a user's git configuration, runs a hook or applies a filter.
 
+mod bundle;
+mod commit;
+mod diff;
+pub mod edits;
+mod error;
+mod http;
+mod ignored;
+mod libgit2;
+mod local;
+mod mirror;
+mod mirrors;
+mod push;
+mod refs;
+mod remote;
 mod snapshot;
+mod tree;
 
+pub use commit::{Author, CommitRequest, InvalidAuthor};
+pub use diff::{DiffLine, FileContent, FileDiff, FileStatus, Hunk, LineKind, Side, TreeDiff};
+pub use error::{PushError, TransportError, WorkspaceError};
+pub use http::TransferLimits;
+pub use ignored::IgnoreRules;
+pub use local::LocalRepository;
+pub use mirror::{CommitSummary, LeftOut, LeftOutReason, Mirror, SnapshotLimits};
+pub use mirrors::Mirrors;
+pub use push::{Expected, Overwrite, Push, Pushed};
+pub use refs::{BranchName, CommitSha};
+pub use remote::{InvalidRemoteUrl, Remote, RemoteUrl};
 pub use snapshot::{FileEntry, FileMode, InvalidPath, RepoPath, Snapshot};

@@ -1,0 +1,224 @@
+//! From a report to tasks, or to the questions that have to be answered first.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::AgentContext;
+use super::error::AgentError;
+use super::sections::or_none;
+use super::structured;
+use crate::domain::{PLAN_MAX_TASKS, SourceText, TaskSpecification};
+use crate::llm::Role;
+use crate::llm::boundary::{fence, visible_text};
+
+/// Most questions in one round: people answer few.
+pub const MAX_QUESTIONS: usize = 5;
+const UNDERSTOOD_MAX_CHARS: usize = 2_000;
+const QUESTION_MAX_CHARS: usize = 500;
+
+/// What the discussion agent reads.
+#[derive(Debug, Clone, Copy)]
+pub struct DiscussionInput<'a> {
+    pub source: &'a SourceText,
+    /// See [`crate::context::overview`].
+    pub overview: &'a str,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum DiscussionOutcome {
+    Tasks { understood: String, tasks: Vec<TaskSpecification> },
+    Questions { understood: String, questions: Vec<String> },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawOutcome {
+    kind: String,
+    understood: String,
+    #[serde(default)]
+    tasks: Vec<Value>,
+    #[serde(default)]
+    questions: Vec<String>,
+}
+
+/// Reads a report. The text is cleared of what a person cannot see; see
+/// [`crate::llm::boundary::visible_text`].
+pub async fn discuss(
+    context: &AgentContext,
+    input: DiscussionInput<'_>,
+) -> Result<DiscussionOutcome, AgentError> {
+    let issue = issue_text(input.source);
+    let (max_tasks, max_questions) = (PLAN_MAX_TASKS.to_string(), MAX_QUESTIONS.to_string());
+    let prompt = context.prompts.render(
+        "discussion",
+        &[
+            ("max_tasks", &max_tasks),
+            ("max_questions", &max_questions),
+            ("issue", &issue),
+            ("overview", or_none(input.overview)),
+        ],
+    )?;
+    structured::ask(context, &context.call(Role::Discussion, "discuss"), prompt, schema(), check).await
+}
+
+fn issue_text(source: &SourceText) -> String {
+    let mut parts = vec![
+        fence("issue title", &visible_text(&source.title)),
+        fence("issue body", &visible_text(&source.body)),
+    ];
+    for (index, comment) in source.comments.iter().enumerate() {
+        let name = format!("comment {} by {}", index + 1, comment.author.login);
+        parts.push(fence(&name, &visible_text(&comment.body)));
+    }
+    parts.join("\n")
+}
+
+fn check(object: Value) -> Result<DiscussionOutcome, Vec<String>> {
+    let raw: RawOutcome = serde_json::from_value(object).map_err(|error| vec![error.to_string()])?;
+    let mut faults = Vec::new();
+    let understood = raw.understood.trim().to_owned();
+    if understood.is_empty() || understood.chars().count() > UNDERSTOOD_MAX_CHARS {
+        faults.push(format!("`understood` has to have 1 to {UNDERSTOOD_MAX_CHARS} characters"));
+    }
+    let outcome = match raw.kind.as_str() {
+        "tasks" => {
+            let tasks = tasks(raw.tasks, &mut faults);
+            DiscussionOutcome::Tasks { understood, tasks }
+        }
+        "questions" => {
+            check_questions(&raw.questions, &mut faults);
+            if !raw.tasks.is_empty() {
+                faults.push("`tasks` has to be empty where `kind` is \"questions\"".to_owned());
+            }
+            DiscussionOutcome::Questions { understood, questions: raw.questions }
+        }
+        other => {
+            faults.push(format!("`kind` is {other:?}; it has to be \"tasks\" or \"questions\""));
+            return Err(faults);
+        }
+    };
+    if faults.is_empty() { Ok(outcome) } else { Err(faults) }
+}
+
+fn tasks(raw: Vec<Value>, faults: &mut Vec<String>) -> Vec<TaskSpecification> {
+    let count = raw.len();
+    if !(1..=PLAN_MAX_TASKS).contains(&count) {
+        faults.push(format!("`tasks` has {count} entries; 1 to {PLAN_MAX_TASKS} are possible"));
+    }
+    let mut tasks = Vec::new();
+    for (index, value) in raw.into_iter().enumerate() {
+        match serde_json::from_value::<TaskSpecification>(value) {
+            Ok(task) => {
+                if let Err(error) = task.validate(index, count) {
+                    faults.extend(error.0.iter().map(|fault| format!("tasks[{index}]: {fault}")));
+                }
+                tasks.push(task);
+            }
+            Err(error) => faults.push(format!("tasks[{index}]: {error}")),
+        }
+    }
+    if faults.is_empty() && has_circle(&tasks) {
+        faults.push("`depends_on` goes in a circle".to_owned());
+    }
+    tasks
+}
+
+/// Takes tasks away whose dependencies are gone, until none is left or nothing moves.
+fn has_circle(tasks: &[TaskSpecification]) -> bool {
+    let mut done = vec![false; tasks.len()];
+    loop {
+        let ready = (0..tasks.len())
+            .find(|&index| !done[index] && tasks[index].depends_on.iter().all(|&needed| done[needed]));
+        match ready {
+            Some(index) => done[index] = true,
+            None => return done.contains(&false),
+        }
+    }
+}
+
+fn check_questions(questions: &[String], faults: &mut Vec<String>) {
+    if !(1..=MAX_QUESTIONS).contains(&questions.len()) {
+        faults
+            .push(format!("`questions` has {} entries; 1 to {MAX_QUESTIONS} are possible", questions.len()));
+    }
+    for (index, question) in questions.iter().enumerate() {
+        if question.trim().is_empty() || question.chars().count() > QUESTION_MAX_CHARS {
+            faults.push(format!("questions[{index}] has to have 1 to {QUESTION_MAX_CHARS} characters"));
+        }
+    }
+}
+
+fn schema() -> Value {
+    let strings = json!({"type": "array", "items": {"type": "string"}});
+    let task = json!({
+        "type": "object",
+        "properties": {
+            "title": {"type": "string"},
+            "objective": {"type": "string"},
+            "requirements": strings,
+            "constraints": strings,
+            "acceptance_criteria": strings,
+            "likely_files": strings,
+            "workflow": {"type": "string", "enum": ["coding"]},
+            "risk": {"type": "string", "enum": ["low", "medium", "high"]},
+            "size": {"type": "string", "enum": ["small", "medium", "large"]},
+            "priority": {"type": "string", "enum": ["low", "normal", "high"]},
+            "depends_on": {"type": "array", "items": {"type": "integer"}},
+        },
+        "required": ["title", "objective", "requirements", "constraints", "acceptance_criteria", "likely_files",
+            "workflow", "risk", "size", "priority", "depends_on"],
+        "additionalProperties": false,
+    });
+    json!({
+        "type": "object",
+        "properties": {
+            "kind": {"type": "string", "enum": ["tasks", "questions"]},
+            "understood": {"type": "string"},
+            "tasks": {"type": "array", "items": task},
+            "questions": strings,
+        },
+        "required": ["kind", "understood", "tasks", "questions"],
+        "additionalProperties": false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(depends_on: &[usize]) -> Value {
+        json!({
+            "title": "T", "objective": "O", "requirements": ["r"], "acceptance_criteria": ["a"],
+            "workflow": "coding", "risk": "low", "size": "small", "priority": "normal", "depends_on": depends_on,
+        })
+    }
+
+    fn faults(object: Value) -> Vec<String> {
+        check(object).expect_err("faulty")
+    }
+
+    #[test]
+    fn tasks_without_a_circle_are_taken() {
+        let plan = json!({"kind": "tasks", "understood": "u", "tasks": [task(&[1]), task(&[]), task(&[0, 1])], "questions": []});
+        assert!(matches!(check(plan), Ok(DiscussionOutcome::Tasks { tasks, .. }) if tasks.len() == 3));
+    }
+
+    #[test]
+    fn what_cannot_be_worked_on_is_named() {
+        let circle =
+            json!({"kind": "tasks", "understood": "u", "tasks": [task(&[1]), task(&[0])], "questions": []});
+        assert_eq!(faults(circle), ["`depends_on` goes in a circle"]);
+        let many = json!({"kind": "tasks", "understood": "u", "tasks": vec![task(&[]); 11], "questions": []});
+        assert!(faults(many)[0].contains("11 entries"));
+        let none = json!({"kind": "tasks", "understood": " ", "tasks": [], "questions": []});
+        assert_eq!(faults(none).len(), 2);
+        let six = json!({"kind": "questions", "understood": "u", "tasks": [], "questions": vec!["q"; 6]});
+        assert!(faults(six)[0].contains("6 entries"));
+        let other = json!({"kind": "poem", "understood": "u"});
+        assert!(faults(other)[0].contains("\"poem\""));
+        let mut wrong = task(&[]);
+        wrong["risk"] = "huge".into();
+        let wrong = json!({"kind": "tasks", "understood": "u", "tasks": [wrong], "questions": []});
+        assert!(faults(wrong)[0].contains("tasks[0]: unknown variant `huge`"));
+    }
+}

@@ -1,0 +1,66 @@
+//! Why an agent gave no result.
+
+use std::time::Duration;
+
+use super::prompts::PromptError;
+use super::tool_loop::Step;
+use super::tools::ToolboxError;
+use crate::domain::Usage;
+use crate::llm::LlmError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// The model was told each time what was wrong with its answer, and never mended it.
+    #[error("the model gave no usable answer in {attempts} attempts; the last fault: {last_fault}")]
+    Junk { attempts: usize, last_fault: String },
+    #[error(transparent)]
+    Model(#[from] LlmError),
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// A tool loop ended before the model was done.
+    #[error("{}", .0.why)]
+    Interrupted(Box<Interrupted>),
+}
+
+/// A tool loop that did not come to its end, with everything it did.
+#[derive(Debug)]
+pub struct Interrupted {
+    pub why: Interruption,
+    pub transcript: Vec<Step>,
+    pub usage: Usage,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Interruption {
+    #[error("the limit of {0} steps is reached")]
+    Steps(u32),
+    #[error("the time limit of {} s is reached", .0.as_secs())]
+    WallTime(Duration),
+    #[error("the limit of {limit} tokens is reached: {used} are used")]
+    Tokens { used: u64, limit: u64 },
+    #[error("the limit of ${:.2} is reached: ${:.2} are spent", *.limit as f64 / 1e6, *.spent as f64 / 1e6)]
+    Cost { spent: u64, limit: u64 },
+    #[error("the model is stuck: it made the same call {0} times and got the same answer")]
+    SameCall(usize),
+    #[error("the model is stuck: {0} turns without a tool call")]
+    NoToolCall(usize),
+    #[error(transparent)]
+    Model(LlmError),
+    #[error(transparent)]
+    Toolbox(ToolboxError),
+}
+
+impl AgentError {
+    /// Whether trying again later may help without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Model(error) => error.is_transient(),
+            Self::Interrupted(interrupted) => match &interrupted.why {
+                Interruption::Model(error) => error.is_transient(),
+                Interruption::Toolbox(_) => true,
+                _ => false,
+            },
+            Self::Junk { .. } | Self::Prompt(_) => false,
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Carries out one approved task on a tree, with tools.
+
+use super::AgentContext;
+use super::error::AgentError;
+use super::sections::{self, or_none};
+use super::tool_loop::{self, Finished, LoopInput, Step, ToolLimits};
+use super::tools::Toolbox;
+use crate::domain::{TaskSpecification, Usage};
+use crate::llm::Role;
+
+/// What the implementer reads before it begins.
+#[derive(Debug, Clone, Copy)]
+pub struct ImplementInput<'a> {
+    pub specification: &'a TaskSpecification,
+    /// See [`crate::context::overview`].
+    pub overview: &'a str,
+    /// See [`crate::context::relevant`]; fenced by [`crate::context::snippets_text`].
+    pub snippets: &'a str,
+    /// What went wrong in earlier attempts, in short; may be empty.
+    pub earlier_failures: &'a str,
+}
+
+/// What a tool loop ended with. The change itself is in the tree.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Implemented {
+    pub summary: String,
+    pub commit_subject: String,
+    pub transcript: Vec<Step>,
+    pub steps: u32,
+    pub usage: Usage,
+}
+
+pub async fn implement(
+    context: &AgentContext,
+    toolbox: &dyn Toolbox,
+    limits: ToolLimits,
+    input: ImplementInput<'_>,
+) -> Result<Implemented, AgentError> {
+    let failures = crate::llm::boundary::fence("earlier attempts", input.earlier_failures);
+    let failures = if input.earlier_failures.trim().is_empty() { "(none)" } else { &failures };
+    let prompt = context.prompts.render(
+        "implementer",
+        &[
+            ("specification", &sections::specification(input.specification)),
+            ("overview", or_none(input.overview)),
+            ("snippets", or_none(input.snippets)),
+            ("earlier_failures", failures),
+        ],
+    )?;
+    let call = context.call(Role::Implementer, "implement");
+    tool_loop::run(LoopInput { context, call: &call, toolbox, limits }, prompt).await.map(Into::into)
+}
+
+impl From<Finished> for Implemented {
+    fn from(finished: Finished) -> Self {
+        Self {
+            summary: finished.finish.summary,
+            commit_subject: finished.finish.commit_subject,
+            steps: finished.transcript.len() as u32,
+            transcript: finished.transcript,
+            usage: finished.usage,
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The tools as the provider's API describes them, and a model's call as a request.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::tools::ToolRequest;
+use crate::llm::ToolDefinition;
+
+/// Longest subject of a commit, in characters.
+const SUBJECT_MAX_CHARS: usize = 100;
+const SUMMARY_MAX_CHARS: usize = 4_000;
+/// Longest time a command may ask for, in seconds; the sandbox has limits of its own.
+const MAX_COMMAND_SECONDS: u32 = 600;
+
+/// A call, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Understood {
+    Tool(ToolRequest),
+    Finish(Finish),
+}
+
+/// The end of a loop, in the model's words.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Finish {
+    pub summary: String,
+    pub commit_subject: String,
+}
+
+pub(super) fn definitions() -> Vec<ToolDefinition> {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    let number = |description: &str| json!({"type": "integer", "description": description});
+    let path = text("Path from the root of the repository, with `/`.");
+    let tool = |name: &str, description: &str, properties: Value, required: &[&str]| ToolDefinition {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        schema: json!({
+            "type": "object", "properties": properties, "required": required, "additionalProperties": false,
+        }),
+    };
+    vec![
+        tool(
+            "list_files",
+            "Lists the files below a folder with their sizes.",
+            json!({
+                "path": text("A folder; left out: the whole repository."),
+            }),
+            &[],
+        ),
+        tool(
+            "search",
+            "Finds lines that match a regular expression (Rust syntax, a line at a time).",
+            json!({
+                "pattern": text("The regular expression."),
+                "glob": text("Only files that match, as in `*.rs` or `src/**/*.py`."),
+            }),
+            &["pattern"],
+        ),
+        tool(
+            "read_file",
+            "Reads a text file, with line numbers.",
+            json!({
+                "path": path,
+                "start": number("First line, from 1."),
+                "end": number("Last line, inclusive."),
+            }),
+            &["path"],
+        ),
+        tool(
+            "edit_file",
+            "Replaces one place in a file. `old` has to stand there exactly once.",
+            json!({
+                "path": path,
+                "old": text("The text to replace, copied exactly, without line numbers."),
+                "new": text("What stands there afterwards."),
+            }),
+            &["path", "old", "new"],
+        ),
+        tool(
+            "write_file",
+            "Makes a file, or replaces a whole one.",
+            json!({
+                "path": path, "content": text("The whole new text."),
+            }),
+            &["path", "content"],
+        ),
+        tool("delete_file", "Deletes a file.", json!({ "path": path }), &["path"]),
+        tool(
+            "run_command",
+            "Runs a shell command in the root of the repository, without network.",
+            json!({
+                "command": text("A line for `sh -c`."),
+                "timeout_seconds": number("After which the command is killed; at most 600."),
+            }),
+            &["command"],
+        ),
+        tool(
+            "finish",
+            "Ends the work.",
+            json!({
+                "summary": text("What was done and why, what was not, for the person who reviews it."),
+                "commit_subject": text("One line, in the imperative, at most 100 characters."),
+            }),
+            &["summary", "commit_subject"],
+        ),
+    ]
+}
+
+/// What the model wants, or what is wrong with its call.
+pub(super) fn understand(name: &str, arguments: &Value) -> Result<Understood, String> {
+    let kind = match name {
+        "list_files" => "list",
+        "search" => "search",
+        "read_file" => "read",
+        "edit_file" => "edit",
+        "write_file" => "write",
+        "delete_file" => "delete",
+        "run_command" => "run",
+        "finish" => return finish(arguments).map(Understood::Finish),
+        other => {
+            let names: Vec<_> = definitions().into_iter().map(|tool| tool.name).collect();
+            return Err(format!("there is no tool {other:?}; the tools are {}", names.join(", ")));
+        }
+    };
+    let Some(object) = arguments.as_object() else {
+        return Err(format!("the arguments of {name} have to be an object"));
+    };
+    if object.contains_key("tool") {
+        return Err(format!("{name} has no argument `tool`"));
+    }
+    // Models send `null` for what they leave out; an absent option reads the same.
+    let mut request: serde_json::Map<String, Value> = object
+        .iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    request.insert("tool".to_owned(), json!(kind));
+    let mut request: ToolRequest = serde_json::from_value(Value::Object(request))
+        .map_err(|error| format!("the arguments of {name} are not right: {error}"))?;
+    if let ToolRequest::Run { command, timeout_seconds } = &mut request {
+        if command.trim().is_empty() {
+            return Err("`command` is empty".to_owned());
+        }
+        *timeout_seconds = timeout_seconds.map(|seconds| seconds.clamp(1, MAX_COMMAND_SECONDS));
+    }
+    Ok(Understood::Tool(request))
+}
+
+fn finish(arguments: &Value) -> Result<Finish, String> {
+    let finish: Finish = serde_json::from_value(arguments.clone())
+        .map_err(|error| format!("the arguments of finish are not right: {error}"))?;
+    let finish = Finish {
+        summary: finish.summary.trim().to_owned(),
+        commit_subject: finish.commit_subject.trim().to_owned(),
+    };
+    for (name, text, max) in [
+        ("summary", &finish.summary, SUMMARY_MAX_CHARS),
+        ("commit_subject", &finish.commit_subject, SUBJECT_MAX_CHARS),
+    ] {
+        if text.is_empty() || text.chars().count() > max {
+            return Err(format!("`{name}` has to have 1 to {max} characters"));
+        }
+    }
+    if finish.commit_subject.contains('\n') {
+        return Err("`commit_subject` has to be one line".to_owned());
+    }
+    Ok(finish)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_fits_its_description_is_understood() {
+        let read =
+            understand("read_file", &json!({"path": "a", "start": 3, "end": null})).expect("understood");
+        assert_eq!(read, Understood::Tool(ToolRequest::Read { path: "a".into(), start: Some(3), end: None }));
+        let run = understand("run_command", &json!({"command": "make", "timeout_seconds": 100_000}));
+        let expected = ToolRequest::Run { command: "make".into(), timeout_seconds: Some(600) };
+        assert_eq!(run, Ok(Understood::Tool(expected)));
+    }
+
+    #[test]
+    fn a_call_that_does_not_fit_is_told_why() {
+        let cases = [
+            ("open_file", json!({}), "there is no tool \"open_file\"; the tools are list_files"),
+            ("read_file", json!({}), "missing field `path`"),
+            ("read_file", json!({"path": 1}), "expected a string"),
+            ("read_file", json!({"path": "a", "line": 1}), "unknown field `line`"),
+            ("read_file", json!("a"), "have to be an object"),
+            ("read_file", json!({"path": "a", "tool": "delete"}), "no argument `tool`"),
+            ("run_command", json!({"command": " "}), "is empty"),
+            ("finish", json!({"summary": "", "commit_subject": "x"}), "`summary` has to have"),
+            ("finish", json!({"summary": "s", "commit_subject": "a\nb"}), "one line"),
+        ];
+        for (name, arguments, part) in cases {
+            let error = understand(name, &arguments).expect_err(name);
+            assert!(error.contains(part), "{name} {arguments}: {error}");
+        }
+    }
+}

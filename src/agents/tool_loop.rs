@@ -1,0 +1,250 @@
+//! The loop of a model with tools: calls, answers, limits, and a record of every step.
+//!
+//! The history only grows, so that a provider can cache its beginning. What the model is told about a
+//! limit is nothing: a loop that reaches one ends, and its record goes to whoever decides what follows.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::AgentContext;
+use super::error::{AgentError, Interrupted, Interruption};
+use super::prompts::Rendered;
+use super::tool_calls::{self, Finish, Understood};
+use super::tools::{ANSWER_MAX_CHARS, ToolAnswer, ToolOutcome, Toolbox, cut_in_the_middle};
+use crate::domain::Usage;
+use crate::llm::{Answer, CallContext, Message, Request, StopReason, ToolCall, ToolResult};
+
+/// The same call with the same answer, so often in a row, is a loop.
+const SAME_CALL_LIMIT: usize = 4;
+const NO_CALL_LIMIT: usize = 3;
+/// Longest argument that is kept in a record, in characters.
+const RECORDED_MAX_CHARS: usize = 4_000;
+
+/// Where a loop ends at the latest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToolLimits {
+    /// Answers of the model.
+    pub steps: u32,
+    pub wall: Duration,
+    /// All tokens of the loop, cached ones included.
+    pub tokens: Option<u64>,
+    pub cost_micro_usd: Option<u64>,
+}
+
+impl Default for ToolLimits {
+    fn default() -> Self {
+        Self { steps: 60, wall: Duration::from_secs(30 * 60), tokens: None, cost_micro_usd: None }
+    }
+}
+
+/// One answer of the model and what its calls brought.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// From 1.
+    pub number: u32,
+    pub text: String,
+    pub calls: Vec<StepCall>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepCall {
+    pub name: String,
+    pub arguments: Value,
+    pub answer: ToolAnswer,
+}
+
+/// How a loop ended well.
+pub(super) struct Finished {
+    pub finish: Finish,
+    pub transcript: Vec<Step>,
+    pub usage: Usage,
+}
+
+/// What a loop works with.
+#[derive(Clone, Copy)]
+pub(super) struct LoopInput<'a> {
+    pub context: &'a AgentContext,
+    pub call: &'a CallContext,
+    pub toolbox: &'a dyn Toolbox,
+    pub limits: ToolLimits,
+}
+
+pub(super) async fn run(input: LoopInput<'_>, prompt: Rendered) -> Result<Finished, AgentError> {
+    let request = Request {
+        system: prompt.system,
+        messages: vec![Message::user(prompt.user)],
+        tools: tool_calls::definitions(),
+        max_output_tokens: None,
+        temperature: None,
+        response_schema: None,
+    };
+    let mut state = Loop {
+        input,
+        request,
+        started: Instant::now(),
+        transcript: Vec::new(),
+        usage: Usage::default(),
+        turns_without_call: 0,
+        last_call: None,
+        repeated: 0,
+    };
+    // The wall time holds for a command or call that is under way, too.
+    let outcome = match tokio::time::timeout(input.limits.wall, state.run()).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Interruption::WallTime(input.limits.wall)),
+    };
+    let Loop { transcript, usage, .. } = state;
+    match outcome {
+        Ok(finish) => Ok(Finished { finish, transcript, usage }),
+        Err(why) => Err(AgentError::Interrupted(Box::new(Interrupted { why, transcript, usage }))),
+    }
+}
+
+struct Loop<'a> {
+    input: LoopInput<'a>,
+    request: Request,
+    started: Instant,
+    transcript: Vec<Step>,
+    usage: Usage,
+    turns_without_call: usize,
+    last_call: Option<(String, Value, ToolAnswer)>,
+    repeated: usize,
+}
+
+impl Loop<'_> {
+    async fn run(&mut self) -> Result<Finish, Interruption> {
+        loop {
+            self.check_limits()?;
+            let model = &self.input.context.model;
+            let answer =
+                model.call(self.input.call, self.request.clone()).await.map_err(Interruption::Model)?;
+            self.usage += answer.usage;
+            let number = self.transcript.len() as u32 + 1;
+            self.transcript.push(Step { number, text: answer.text.clone(), calls: Vec::new() });
+            if answer.tool_calls.is_empty() {
+                self.without_call(answer)?;
+                continue;
+            }
+            self.turns_without_call = 0;
+            if let Some(finish) = self.with_calls(answer).await? {
+                return Ok(finish);
+            }
+        }
+    }
+
+    fn check_limits(&self) -> Result<(), Interruption> {
+        let limits = self.input.limits;
+        if self.transcript.len() as u64 >= u64::from(limits.steps) {
+            return Err(Interruption::Steps(limits.steps));
+        }
+        if self.started.elapsed() >= limits.wall {
+            return Err(Interruption::WallTime(limits.wall));
+        }
+        let used = self.usage.tokens();
+        if let Some(limit) = limits.tokens.filter(|&limit| used >= limit) {
+            return Err(Interruption::Tokens { used, limit });
+        }
+        let spent = self.usage.cost_micro_usd;
+        if let Some(limit) = limits.cost_micro_usd.filter(|&limit| spent >= limit) {
+            return Err(Interruption::Cost { spent, limit });
+        }
+        Ok(())
+    }
+
+    fn without_call(&mut self, answer: Answer) -> Result<(), Interruption> {
+        self.turns_without_call += 1;
+        if self.turns_without_call >= NO_CALL_LIMIT {
+            return Err(Interruption::NoToolCall(self.turns_without_call));
+        }
+        let reminder = match answer.stop {
+            StopReason::OutputLimit => {
+                "Your answer was cut off at the output limit before a tool call was whole. Do less in one turn: \
+                 edit a file in several steps instead of writing it at once."
+            }
+            _ => {
+                "You called no tool. Go on with a tool, or call `finish` if the work is done or cannot be done."
+            }
+        };
+        self.request.messages.push(answer.into_message());
+        self.request.messages.push(Message::user(reminder));
+        Ok(())
+    }
+
+    async fn with_calls(&mut self, answer: Answer) -> Result<Option<Finish>, Interruption> {
+        let calls = answer.tool_calls.clone();
+        let cut_off = answer.stop == StopReason::OutputLimit;
+        self.request.messages.push(answer.into_message());
+        let mut results = Vec::with_capacity(calls.len());
+        let mut failed_before = false;
+        for call in calls {
+            let answer = if cut_off {
+                ToolAnswer::failed(
+                    "not carried out: your answer was cut off at the output limit; do less in one turn",
+                )
+            } else {
+                match tool_calls::understand(&call.name, &call.arguments) {
+                    Err(fault) => ToolAnswer::failed(fault),
+                    Ok(Understood::Finish(_)) if failed_before => ToolAnswer::failed(
+                        "another call of this turn failed: look at its answer before you finish",
+                    ),
+                    Ok(Understood::Finish(finish)) => {
+                        self.write_down(&call, ToolAnswer::done("finished"));
+                        return Ok(Some(finish));
+                    }
+                    Ok(Understood::Tool(request)) => {
+                        self.input.toolbox.call(&request).await.map_err(Interruption::Toolbox)?
+                    }
+                }
+            };
+            let answer = ToolAnswer { text: cut_in_the_middle(&answer.text, ANSWER_MAX_CHARS), ..answer };
+            failed_before |= answer.outcome == ToolOutcome::Failed;
+            results.push(ToolResult {
+                id: call.id.clone(),
+                name: call.name.clone(),
+                content: shown(&answer),
+            });
+            self.write_down(&call, answer.clone());
+            self.check_repetition(call, answer)?;
+        }
+        self.request.messages.push(Message::ToolResults { results });
+        Ok(None)
+    }
+
+    fn write_down(&mut self, call: &ToolCall, answer: ToolAnswer) {
+        let call = StepCall { name: call.name.clone(), arguments: recorded(&call.arguments), answer };
+        if let Some(step) = self.transcript.last_mut() {
+            step.calls.push(call);
+        }
+    }
+
+    fn check_repetition(&mut self, call: ToolCall, answer: ToolAnswer) -> Result<(), Interruption> {
+        let this = (call.name, call.arguments, answer);
+        self.repeated = if self.last_call.as_ref() == Some(&this) { self.repeated + 1 } else { 1 };
+        self.last_call = Some(this);
+        if self.repeated >= SAME_CALL_LIMIT { Err(Interruption::SameCall(self.repeated)) } else { Ok(()) }
+    }
+}
+
+/// The providers have no common field for a failed tool, so the text says it.
+fn shown(answer: &ToolAnswer) -> String {
+    match answer.outcome {
+        ToolOutcome::Done if answer.text.is_empty() => "(nothing)".to_owned(),
+        ToolOutcome::Done => answer.text.clone(),
+        ToolOutcome::Failed => format!("FAILED: {}", answer.text),
+    }
+}
+
+/// Arguments with long texts cut: a record is for reading.
+fn recorded(arguments: &Value) -> Value {
+    match arguments {
+        Value::Object(object) => object
+            .iter()
+            .map(|(key, value)| (key.clone(), recorded(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        Value::String(text) => cut_in_the_middle(text, RECORDED_MAX_CHARS).into(),
+        other => other.clone(),
+    }
+}

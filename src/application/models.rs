@@ -1,0 +1,58 @@
+//! The configured models as the client wants them.
+
+use std::collections::BTreeMap;
+
+use crate::config::{ModelChoice, ModelsConfig, Protocol as ConfiguredProtocol};
+use crate::llm::{Endpoint, ModelName, ModelSettings, Price, Protocol, RetryPolicy, Role, Settings};
+
+/// The largest request, in bytes of text: about half a million tokens.
+const MOST_REQUEST_BYTES: usize = 2 * 1024 * 1024;
+
+pub fn model_settings(config: &ModelsConfig) -> Settings {
+    let endpoints = config.providers.iter().map(|(name, provider)| {
+        let protocol = match provider.protocol {
+            ConfiguredProtocol::Anthropic => Protocol::Anthropic,
+            ConfiguredProtocol::OpenAi => Protocol::OpenAi,
+        };
+        let endpoint =
+            Endpoint { protocol, base_url: provider.base_url.clone(), key: provider.api_key.clone() };
+        (name.clone(), endpoint)
+    });
+    let lists = [
+        (Role::Discussion, &config.roles.discussion),
+        (Role::Implementer, &config.roles.implementer),
+        (Role::Reviewer, &config.roles.reviewer),
+        (Role::Fixer, &config.roles.fixer),
+    ];
+    let roles: BTreeMap<_, _> = lists
+        .into_iter()
+        .filter(|(_, choices)| !choices.is_empty())
+        .map(|(role, choices)| (role, choices.iter().map(model).collect()))
+        .collect();
+    Settings {
+        endpoints: endpoints.collect(),
+        roles,
+        call_timeout: config.request_timeout,
+        retry: RetryPolicy { max_calls: config.retries as usize + 1, ..RetryPolicy::default() },
+        max_request_bytes: MOST_REQUEST_BYTES,
+    }
+}
+
+fn model(choice: &ModelChoice) -> ModelSettings {
+    ModelSettings {
+        name: ModelName { provider: choice.provider.clone(), model: choice.model.clone() },
+        temperature: choice.temperature,
+        max_output_tokens: choice.max_tokens,
+        price: price_of(choice),
+    }
+}
+
+fn price_of(choice: &ModelChoice) -> Option<Price> {
+    let micro = |usd: f64| (usd * 1e6).round() as u64;
+    choice.prices.map(|prices| Price {
+        input: micro(prices.input),
+        cached_input: micro(prices.cached),
+        cache_write: None,
+        output: micro(prices.output),
+    })
+}

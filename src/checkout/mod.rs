@@ -1,0 +1,94 @@
+//! The repository of a task on this machine: its mirror, the work so far, and the base to start from.
+//!
+//! A read-only port: it fetches, and takes in kept commits; it writes nothing outside.
+
+use std::path::Path;
+
+use crate::domain::{BranchName, CommitSha, GitHubPlace, Origin, Task};
+use crate::github::{GitHub, GitHubError};
+use crate::store::{ArtifactKind, Store, StoreError};
+use crate::workspace::{LocalRepository, Mirror, Mirrors, Remote, RemoteUrl, WorkspaceError};
+
+/// Finds the repositories of tasks.
+#[derive(Clone)]
+pub struct Repositories {
+    pub store: Store,
+    /// `None` in a local run.
+    pub github: Option<GitHub>,
+    /// Base address of GitHub's web and git server.
+    pub server_url: String,
+    pub mirrors: Mirrors,
+}
+
+/// A task's repository on this machine.
+pub struct Checkout {
+    pub mirror: Mirror,
+    /// The branch that the work is for.
+    pub base_branch: BranchName,
+    /// The newest commit of that branch.
+    pub tip: CommitSha,
+    pub home: Home,
+}
+
+/// Where the repository really lives.
+pub enum Home {
+    GitHub(Remote),
+    Local(LocalRepository),
+}
+
+/// Why there is no checkout.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckoutError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    GitHub(#[from] GitHubError),
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl Repositories {
+    /// Fetches the repository and takes in the work so far, which another machine may have done.
+    pub async fn checkout(&self, task: &Task) -> Result<Checkout, CheckoutError> {
+        let checkout = match &task.origin {
+            Origin::GitHub(place) => self.fetch(place).await?,
+            Origin::Local { repository, base } => {
+                let local = self.mirrors.open_local(Path::new(repository)).await?;
+                let mirror = local.mirror.clone();
+                let tip = mirror.resolve(base)?;
+                Checkout { mirror, base_branch: base.clone(), tip, home: Home::Local(local) }
+            }
+        };
+        if let Some(head) = &task.head
+            && !checkout.mirror.has(head)?
+        {
+            let kept = self.store.latest_artifact(task.id, ArtifactKind::Commits).await?;
+            let bundle = kept.ok_or_else(|| {
+                CheckoutError::Unusable(format!("commit {head} of the work so far is neither here nor kept"))
+            })?;
+            checkout.mirror.unbundle(&bundle)?;
+        }
+        Ok(checkout)
+    }
+
+    async fn fetch(&self, place: &GitHubPlace) -> Result<Checkout, CheckoutError> {
+        let unusable = |error: &dyn std::fmt::Display| CheckoutError::Unusable(error.to_string());
+        let github = self.github.as_ref().ok_or_else(|| unusable(&"this process has no GitHub"))?;
+        let client = github.repository(place)?;
+        let repository = client.repository().await?;
+        let base_branch = BranchName::parse(repository.default_branch).map_err(|error| unusable(&error))?;
+        // The name as GitHub tells it now: git, unlike the API, is not redirected across names here.
+        let (owner, name) = repository
+            .full_name
+            .split_once('/')
+            .ok_or_else(|| unusable(&format!("{} is no owner/name", repository.full_name)))?;
+        let url = RemoteUrl::new(&self.server_url, owner, name).map_err(|error| unusable(&error))?;
+        let token = Some(client.token().await?);
+        let remote = Remote { repository_id: place.repository.0, url, token };
+        let mirror = self.mirrors.fetch(&remote).await?;
+        let tip = mirror.resolve(&base_branch)?;
+        Ok(Checkout { mirror, base_branch, tip, home: Home::GitHub(remote) })
+    }
+}

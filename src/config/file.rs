@@ -1,0 +1,169 @@
+//! The shape of `orchestrator.yaml` as written: everything may be missing. Bounds, defaults and the
+//! environment are applied in `resolve`.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+
+/// A value that must not be printed.
+#[derive(Clone, Debug)]
+pub(super) struct Secret(pub SecretString);
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(text.into()))
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub data_dir: Option<String>,
+    pub dry_run: Option<bool>,
+    pub label: Option<String>,
+    pub database: Database,
+    pub github: Github,
+    pub web: Web,
+    pub models: Models,
+    pub limits: LimitsSection,
+    pub polling: PollingSection,
+    pub git: Git,
+    pub mail: Mail,
+    pub sandbox: Sandbox,
+    pub reviewers: Option<Vec<String>>,
+    pub blocking_severities: Option<Vec<String>>,
+    pub prompts_dir: Option<String>,
+    pub log: Log,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Database {
+    pub url: Option<Secret>,
+    pub max_connections: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Github {
+    pub app_id: Option<u64>,
+    pub private_key: Option<Secret>,
+    pub private_key_path: Option<String>,
+    pub webhook_secret: Option<Secret>,
+    pub api_url: Option<String>,
+    pub server_url: Option<String>,
+    pub write_interval_ms: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Web {
+    pub listen: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Models {
+    pub providers: BTreeMap<String, Provider>,
+    pub default: Option<Vec<Model>>,
+    pub roles: Roles,
+    pub request_timeout_seconds: Option<u64>,
+    pub retries: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Provider {
+    pub protocol: Option<String>,
+    pub base_url: Option<String>,
+    pub api_key: Option<Secret>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Roles {
+    pub discussion: Option<Vec<Model>>,
+    pub implementer: Option<Vec<Model>>,
+    pub reviewer: Option<Vec<Model>>,
+    pub fixer: Option<Vec<Model>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Model {
+    pub model: Option<String>,
+    pub temperature: Option<f64>,
+    pub max_tokens: Option<u64>,
+    pub usd_per_million_input_tokens: Option<f64>,
+    pub usd_per_million_output_tokens: Option<f64>,
+    pub usd_per_million_cached_tokens: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitsSection {
+    pub gate_rounds: Option<u64>,
+    pub review_rounds: Option<u64>,
+    pub agent_steps: Option<u64>,
+    pub stage_wall_seconds: Option<u64>,
+    pub task_tokens: Option<u64>,
+    pub task_usd: Option<f64>,
+    pub concurrent_tasks: Option<u64>,
+    pub concurrent_tasks_per_repository: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PollingSection {
+    pub reactions_seconds: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Git {
+    pub author_name: Option<String>,
+    pub author_email: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Mail {
+    pub smtp_url: Option<Secret>,
+    pub from: Option<String>,
+    pub to: Option<Vec<String>>,
+    pub digest: Option<String>,
+    pub digest_hour_utc: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Sandbox {
+    pub backend: Option<String>,
+    pub memory_mb: Option<u64>,
+    pub cpu_seconds: Option<u64>,
+    pub wall_seconds: Option<u64>,
+    pub processes: Option<u64>,
+    pub setup: Setup,
+    pub uid_range: Uids,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Setup {
+    pub allow_hosts: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Uids {
+    pub first: Option<u64>,
+    pub count: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub filter: Option<String>,
+    pub format: Option<String>,
+}

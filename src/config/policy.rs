@@ -1,0 +1,200 @@
+//! What a repository says about itself in `.orchestrator/config.yaml`, read from its default branch.
+//!
+//! Strangers write this file: nothing in it can raise a limit of the deployment, and `${…}` in it is
+//! plain text.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::document::Document;
+use super::error::ConfigError;
+use super::keys::policy_keys;
+use super::policy_file::{Gate, PolicyFile, PolicyLimitsFile};
+use super::resolve::{ROUNDS, check_address, check_reviewers};
+use super::sections::Limits;
+
+/// The largest policy file that is read, in bytes.
+const MAX_BYTES: usize = 64 * 1024;
+const MAX_GATES: usize = 64;
+
+/// A repository's own rules. The default is an absent file: everything as the deployment says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RepositoryPolicy {
+    pub label: Option<String>,
+    /// `None`: gates are found from the repository's files. An empty list means no gates.
+    pub gates: Option<Vec<GateEntry>>,
+    /// Commands that fetch dependencies, run before the gates where the deployment allows a set-up step.
+    pub setup: Option<Vec<GateCommand>>,
+    pub reviewers: Option<Vec<String>>,
+    pub paths: PathPolicy,
+    /// Who gets this repository's mail instead of the deployment's recipients.
+    pub mail_to: Option<Vec<String>>,
+    pub limits: PolicyLimits,
+}
+
+/// One gate as written. What `kind` may be is known where gates are run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GateEntry {
+    pub name: String,
+    pub run: GateCommand,
+    pub kind: Option<String>,
+    /// `None`: the sandbox's own limit.
+    pub timeout: Option<Duration>,
+    /// An advisory gate (`false`) is reported and blocks nothing.
+    pub required: bool,
+}
+
+/// A command: a line for the shell inside the sandbox, or a program with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GateCommand {
+    Shell(String),
+    Argv(Vec<String>),
+}
+
+impl GateCommand {
+    /// The program and its arguments; a line becomes an argument of `/bin/sh -c`.
+    pub fn argv(&self) -> Vec<String> {
+        match self {
+            Self::Shell(line) => ["/bin/sh", "-c", line].map(str::to_owned).to_vec(),
+            Self::Argv(arguments) => arguments.clone(),
+        }
+    }
+}
+
+/// Globs over repository paths. `None`: as the deployment says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathPolicy {
+    /// Changes outside of these are refused.
+    pub allowed: Option<Vec<String>>,
+    /// Changes inside of these need an explicit approval, besides what is always protected.
+    pub protected: Option<Vec<String>>,
+}
+
+/// Lower limits that a repository sets for itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PolicyLimits {
+    pub gate_rounds: Option<u8>,
+    pub review_rounds: Option<u8>,
+    pub agent_steps: Option<u32>,
+    pub stage_wall: Option<Duration>,
+    pub task_tokens: Option<u64>,
+    pub task_usd: Option<f64>,
+}
+
+impl RepositoryPolicy {
+    /// Where the file lies in a repository.
+    pub const PATH: &'static str = ".orchestrator/config.yaml";
+
+    /// Reads a policy. Rounds are clamped to 1..=4 as they are in the deployment's file.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with key, line and the nearest right key.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let name = Path::new(Self::PATH);
+        if text.len() > MAX_BYTES {
+            return Err(ConfigError::new(format!("the file is larger than {MAX_BYTES} bytes")).in_file(name));
+        }
+        let document = Document::index(name, text)?;
+        let file: PolicyFile = document.parse(text, None, policy_keys())?;
+        let error = |key: &str, problem: String| document.error(key, problem);
+        if let Some(names) = &file.reviewers {
+            check_reviewers(names).map_err(|problem| error("reviewers", problem))?;
+        }
+        for (index, address) in file.mail_to.iter().flatten().enumerate() {
+            check_address(address).map_err(|problem| error(&format!("mail_to[{index}]"), problem))?;
+        }
+        if file.label.as_deref().is_some_and(|label| label.trim().is_empty()) {
+            return Err(error("label", "must not be empty".to_owned()));
+        }
+        let globs = [("paths.allowed", &file.paths.allowed), ("paths.protected", &file.paths.protected)];
+        for (key, patterns) in globs {
+            for (index, pattern) in patterns.iter().flatten().enumerate() {
+                globset::Glob::new(pattern)
+                    .map_err(|problem| error(&format!("{key}[{index}]"), problem.kind().to_string()))?;
+            }
+        }
+        Ok(Self {
+            label: file.label.map(|label| label.trim().to_owned()),
+            gates: file.gates.map(|gates| resolve_gates(&document, gates)).transpose()?,
+            setup: file.setup,
+            reviewers: file.reviewers,
+            paths: PathPolicy { allowed: file.paths.allowed, protected: file.paths.protected },
+            mail_to: file.mail_to,
+            limits: resolve_limits(&document, &file.limits)?,
+        })
+    }
+}
+
+fn resolve_gates(document: &Document, gates: Vec<Gate>) -> Result<Vec<GateEntry>, ConfigError> {
+    if gates.len() > MAX_GATES {
+        return Err(document.error("gates", format!("there are more than {MAX_GATES} gates")));
+    }
+    let mut entries: Vec<GateEntry> = Vec::with_capacity(gates.len());
+    for (index, gate) in gates.into_iter().enumerate() {
+        let key = |field: &str| format!("gates[{index}].{field}");
+        let name = gate.name.as_deref().map(str::trim).unwrap_or_default().to_owned();
+        if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
+            let problem = "every gate needs a `name` of at most 100 characters on one line";
+            return Err(document.error(&format!("gates[{index}]"), problem));
+        }
+        if entries.iter().any(|entry| entry.name == name) {
+            return Err(document.error(&key("name"), "another gate has this name"));
+        }
+        let run = gate.run.filter(|run| !matches!(run, GateCommand::Shell(line) if line.trim().is_empty()));
+        let Some(run) = run else {
+            return Err(document.error(&format!("gates[{index}]"), "every gate needs a command in `run`"));
+        };
+        if gate.timeout_seconds.is_some_and(|seconds| !(1..=86_400).contains(&seconds)) {
+            return Err(document.error(&key("timeout_seconds"), "must lie between 1 and 86400"));
+        }
+        entries.push(GateEntry {
+            name,
+            run,
+            kind: gate.kind,
+            timeout: gate.timeout_seconds.map(Duration::from_secs),
+            required: gate.required.unwrap_or(true),
+        });
+    }
+    Ok(entries)
+}
+
+fn resolve_limits(document: &Document, file: &PolicyLimitsFile) -> Result<PolicyLimits, ConfigError> {
+    let at_least_one = |name: &str, value: Option<u64>| match value {
+        Some(0) => Err(document.error(&format!("limits.{name}"), "must be at least 1")),
+        value => Ok(value),
+    };
+    let rounds = |value: Option<u64>| {
+        value.map(|rounds| u8::try_from(rounds.clamp(*ROUNDS.start(), *ROUNDS.end())).unwrap_or(4))
+    };
+    if file.task_usd.is_some_and(|usd| !(usd.is_finite() && usd > 0.0)) {
+        return Err(document.error("limits.task_usd", "must be greater than 0"));
+    }
+    let steps = at_least_one("agent_steps", file.agent_steps)?;
+    Ok(PolicyLimits {
+        gate_rounds: rounds(file.gate_rounds),
+        review_rounds: rounds(file.review_rounds),
+        agent_steps: steps.map(|steps| u32::try_from(steps).unwrap_or(u32::MAX)),
+        stage_wall: at_least_one("stage_wall_seconds", file.stage_wall_seconds)?.map(Duration::from_secs),
+        task_tokens: at_least_one("task_tokens", file.task_tokens)?,
+        task_usd: file.task_usd,
+    })
+}
+
+impl Limits {
+    /// The deployment's limits, lowered where the repository's policy asks for less.
+    #[must_use]
+    pub fn lowered_by(&self, policy: &PolicyLimits) -> Self {
+        fn lower<T: PartialOrd + Copy>(ours: T, theirs: Option<T>) -> T {
+            theirs.filter(|theirs| *theirs < ours).unwrap_or(ours)
+        }
+        Self {
+            gate_rounds: lower(self.gate_rounds, policy.gate_rounds),
+            review_rounds: lower(self.review_rounds, policy.review_rounds),
+            agent_steps: lower(self.agent_steps, policy.agent_steps),
+            stage_wall: lower(self.stage_wall, policy.stage_wall),
+            task_tokens: lower(self.task_tokens, policy.task_tokens),
+            task_usd: lower(self.task_usd, policy.task_usd),
+            ..self.clone()
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The shape of `.orchestrator/config.yaml` as written.
+
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::policy::GateCommand;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PolicyFile {
+    pub label: Option<String>,
+    pub gates: Option<Vec<Gate>>,
+    pub setup: Option<Vec<GateCommand>>,
+    pub reviewers: Option<Vec<String>>,
+    pub paths: Paths,
+    pub mail_to: Option<Vec<String>>,
+    pub limits: PolicyLimitsFile,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Gate {
+    pub name: Option<String>,
+    pub run: Option<GateCommand>,
+    pub kind: Option<String>,
+    pub timeout_seconds: Option<u64>,
+    pub required: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Paths {
+    pub allowed: Option<Vec<String>>,
+    pub protected: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PolicyLimitsFile {
+    pub gate_rounds: Option<u64>,
+    pub review_rounds: Option<u64>,
+    pub agent_steps: Option<u64>,
+    pub stage_wall_seconds: Option<u64>,
+    pub task_tokens: Option<u64>,
+    pub task_usd: Option<f64>,
+}
+
+impl<'de> Deserialize<'de> for GateCommand {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CommandVisitor)
+    }
+}
+
+struct CommandVisitor;
+
+impl<'de> Visitor<'de> for CommandVisitor {
+    type Value = GateCommand;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a command line or a list of arguments")
+    }
+
+    fn visit_str<E>(self, line: &str) -> Result<GateCommand, E> {
+        Ok(GateCommand::Shell(line.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<GateCommand, A::Error> {
+        let mut arguments = Vec::new();
+        while let Some(argument) = seq.next_element::<String>()? {
+            arguments.push(argument);
+        }
+        if arguments.is_empty() {
+            return Err(A::Error::custom("the list of arguments is empty"));
+        }
+        Ok(GateCommand::Argv(arguments))
+    }
+}

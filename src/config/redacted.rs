@@ -1,0 +1,150 @@
+//! The configuration for printing: every secret and every password in a URL is replaced.
+
+use std::collections::BTreeMap;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+
+use super::sections::{ModelChoice, ProviderConfig};
+use super::{Config, percent_decoded};
+
+const REDACTED: &str = "[redacted]";
+
+impl Config {
+    /// The configuration in effect as YAML with the file's own keys, without any secret.
+    pub fn redacted(&self) -> String {
+        let value = json!({
+            "data_dir": self.data_dir,
+            "dry_run": self.dry_run,
+            "label": self.label,
+            "database": {
+                "url": self.database.url.as_ref().map(without_password),
+                "max_connections": self.database.max_connections,
+            },
+            "github": {
+                "app_id": self.github.app_id,
+                "private_key": mask(self.github.private_key.as_ref()),
+                "private_key_path": self.github.private_key_path,
+                "webhook_secret": mask(self.github.webhook_secret.as_ref()),
+                "api_url": self.github.api_url,
+                "server_url": self.github.server_url,
+                "write_interval_ms": self.github.write_interval_ms,
+            },
+            "web": { "listen": self.web.listen.to_string() },
+            "models": self.redacted_models(),
+            "limits": {
+                "gate_rounds": self.limits.gate_rounds,
+                "review_rounds": self.limits.review_rounds,
+                "agent_steps": self.limits.agent_steps,
+                "stage_wall_seconds": self.limits.stage_wall.as_secs(),
+                "task_tokens": self.limits.task_tokens,
+                "task_usd": self.limits.task_usd,
+                "concurrent_tasks": self.limits.concurrent_tasks,
+                "concurrent_tasks_per_repository": self.limits.concurrent_tasks_per_repository,
+            },
+            "polling": { "reactions_seconds": self.polling.reactions.as_secs() },
+            "git": { "author_name": self.git.author_name, "author_email": self.git.author_email },
+            "mail": {
+                "smtp_url": self.mail.smtp_url.as_ref().map(without_password),
+                "from": self.mail.from,
+                "to": self.mail.to,
+                "digest": self.mail.digest.as_str(),
+                "digest_hour_utc": self.mail.digest_hour_utc,
+            },
+            "sandbox": {
+                "backend": self.sandbox.backend.as_str(),
+                "memory_mb": self.sandbox.memory_mb,
+                "cpu_seconds": self.sandbox.cpu_seconds,
+                "wall_seconds": self.sandbox.wall.as_secs(),
+                "processes": self.sandbox.processes,
+                "setup": { "allow_hosts": self.sandbox.setup_allow_hosts },
+                "uid_range": { "first": self.sandbox.uid_range.first, "count": self.sandbox.uid_range.count },
+            },
+            "reviewers": self.reviewers,
+            "blocking_severities":
+                self.blocking_severities.iter().map(|severity| severity.as_str()).collect::<Vec<_>>(),
+            "prompts_dir": self.prompts_dir,
+            "log": { "filter": self.log.filter, "format": self.log.format.as_str() },
+        });
+        serde_saphyr::to_string(&without_nulls(value)).unwrap_or_else(|error| format!("# {error}\n"))
+    }
+
+    fn redacted_models(&self) -> Value {
+        let provider = |provider: &ProviderConfig| {
+            json!({
+                "protocol": provider.protocol.as_str(),
+                "base_url": provider.base_url,
+                "api_key": mask(provider.api_key.as_ref()),
+            })
+        };
+        let model = |choice: &ModelChoice| {
+            json!({
+                "model": format!("{}:{}", choice.provider, choice.model),
+                "temperature": choice.temperature,
+                "max_tokens": choice.max_tokens,
+                "usd_per_million_input_tokens": choice.prices.map(|prices| prices.input),
+                "usd_per_million_output_tokens": choice.prices.map(|prices| prices.output),
+                "usd_per_million_cached_tokens": choice.prices.map(|prices| prices.cached),
+            })
+        };
+        let role = |models: &[ModelChoice]| {
+            // An empty list would be refused when read back; a role that is left out means the same.
+            if models.is_empty() { Value::Null } else { models.iter().map(model).collect() }
+        };
+        let roles = &self.models.roles;
+        let providers: BTreeMap<_, _> = self.models.providers.iter().map(|(n, p)| (n, provider(p))).collect();
+        json!({
+            "providers": providers,
+            "roles": {
+                "discussion": role(&roles.discussion),
+                "implementer": role(&roles.implementer),
+                "reviewer": role(&roles.reviewer),
+                "fixer": role(&roles.fixer),
+            },
+            "request_timeout_seconds": self.models.request_timeout.as_secs(),
+            "retries": self.models.retries,
+        })
+    }
+
+    /// Every secret that the configuration holds, for the redaction of what leaves the program.
+    ///
+    /// A private key that is named by its path is not among them: it is read by
+    /// [`app_credentials`](super::GithubConfig::app_credentials).
+    pub fn secrets(&self) -> Vec<SecretString> {
+        let urls = [&self.database.url, &self.mail.smtp_url];
+        let passwords = urls.into_iter().flatten().filter_map(password);
+        let github = [&self.github.private_key, &self.github.webhook_secret];
+        let keys = self.models.providers.values().map(|provider| &provider.api_key);
+        let whole = github.into_iter().chain(urls).chain(keys).flatten().cloned();
+        whole.chain(passwords).collect()
+    }
+}
+
+fn mask(secret: Option<&SecretString>) -> Option<&'static str> {
+    secret.map(|_| REDACTED)
+}
+
+fn password(url: &SecretString) -> Option<SecretString> {
+    let url = reqwest::Url::parse(url.expose_secret()).ok()?;
+    let pairs = url.query_pairs().find(|(name, _)| name == "password").map(|(_, value)| value.into_owned());
+    url.password().and_then(percent_decoded).or(pairs).map(SecretString::from)
+}
+
+/// Scheme, host, port and path only: user names and parameters may be secrets too.
+fn without_password(url: &SecretString) -> String {
+    let Ok(url) = reqwest::Url::parse(url.expose_secret()) else { return REDACTED.to_owned() };
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let user = if url.username().is_empty() && url.password().is_none() { "" } else { "[redacted]@" };
+    format!("{}://{user}{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let kept = map.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(key, value)| (key, without_nulls(value))).collect::<Map<_, _>>())
+        }
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
+}

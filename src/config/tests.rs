@@ -1,0 +1,424 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../orchestrator.example.yaml");
+const ENV_EXAMPLE: &str = include_str!("../../.env.example");
+
+fn env(pairs: &[(&str, &str)]) -> Environment {
+    [("HOME", "/home/ada")].iter().chain(pairs).copied().collect()
+}
+
+fn load(text: &str, pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::from_text(Path::new("/etc/orchestrator/orchestrator.yaml"), text, &env(pairs))
+}
+
+#[track_caller]
+fn refusal(text: &str) -> String {
+    load(text, &[]).expect_err("the text must be refused").to_string()
+}
+
+#[test]
+fn an_empty_environment_gives_the_documented_defaults() {
+    let config = Config::load(None, &env(&[])).unwrap();
+    assert_eq!(config.label, "auto");
+    assert_eq!(config.web.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.github.api_url, "https://api.github.com");
+    assert_eq!(config.github.server_url, "https://github.com");
+    assert_eq!(config.github.write_interval_ms, 1000);
+    assert_eq!(config.polling.reactions, Duration::from_secs(30));
+    assert_eq!(config.reviewers, ["safety", "architecture", "quality"]);
+    assert_eq!(config.blocking_severities, [SeverityName::Critical]);
+    assert!(config.database.url.is_none() && config.mail.smtp_url.is_none() && !config.dry_run);
+    assert!(config.models.roles.implementer.is_empty());
+    assert!(config.sandbox.setup_allow_hosts.is_empty());
+    assert_eq!(config.notices, Vec::<String>::new());
+}
+
+#[test]
+fn an_empty_file_is_a_valid_file() {
+    for text in ["", "# nothing yet\n", "github:\nmail:\n"] {
+        assert!(load(text, &[]).is_ok(), "{text:?}: {:?}", load(text, &[]).err());
+    }
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let text = "web: {listen: '127.0.0.1:1'}\ngithub: {app_id: 1}\nmail: {from: a@b.c, to: [x@y.z]}\n";
+    let pairs = [
+        ("ORCHESTRATOR_LISTEN", "[::1]:9000"),
+        ("GITHUB_APP_ID", "42"),
+        ("MAIL_TO", "Ada <ada@example.org>, bob@example.org"),
+        ("DRY_RUN", "true"),
+        ("MAIL_FROM", ""),
+    ];
+    let config = load(text, &pairs).unwrap();
+    assert_eq!(config.web.listen.to_string(), "[::1]:9000");
+    assert_eq!(config.github.app_id, Some(42));
+    assert_eq!(config.mail.to, ["Ada <ada@example.org>", "bob@example.org"]);
+    assert_eq!(config.mail.from.as_deref(), Some("a@b.c"), "an empty variable is not set");
+    assert!(config.dry_run);
+}
+
+#[test]
+fn references_are_replaced_after_parsing_so_a_value_cannot_add_keys() {
+    let text = "label: ${LABEL}\ngithub:\n  webhook_secret: ${SECRET}\n  app_id: ${ID:-7}\n";
+    let config = load(text, &[("LABEL", "a: b\ndry_run: true"), ("SECRET", "x # y")]).unwrap();
+    assert_eq!(config.label, "a: b\ndry_run: true");
+    assert!(!config.dry_run);
+    assert_eq!(config.github.webhook_secret.unwrap().expose_secret(), "x # y");
+    assert_eq!(config.github.app_id, Some(7));
+}
+
+#[test]
+fn what_is_wrong_is_named_with_key_line_and_the_nearest_right_key() {
+    let at = "/etc/orchestrator/orchestrator.yaml";
+    let cases = [
+        ("labl: x", ":1:1: `labl`: unknown key; did you mean `label`?"),
+        (
+            "limits:\n  gate_round: 2",
+            ":2:3: `limits.gate_round`: unknown key; did you mean `limits.gate_rounds`?",
+        ),
+        ("smtp_url: x", ":1:1: `smtp_url`: unknown key here; did you mean `mail.smtp_url`?"),
+        (
+            "models:\n  roles:\n    fixer:\n      - model: openai:x\n        temprature: 1",
+            ":5:9: `models.roles.fixer[0].temprature`: unknown key; did you mean \
+             `models.roles.fixer[0].temperature`?",
+        ),
+        ("limits:\n  agent_steps: many", ":2:16: `limits.agent_steps`: expected a whole number"),
+        ("limits:\n  agent_steps: -1", ":2:16: `limits.agent_steps`: expected a whole number"),
+        ("limits:\n  task_usd: cheap", ":2:13: `limits.task_usd`: expected a number"),
+        ("dry_run: perhaps", ":1:10: `dry_run`: expected true or false"),
+        ("limits: 3", ":1:9: `limits`: expected a section with keys"),
+        ("label: [a]", ":1:8: `label`: expected a single value"),
+        ("reviewers: safety", ":1:12: `reviewers`: expected a list"),
+        (
+            "mail:\n  digest: dayly",
+            ":2:11: `mail.digest`: expected one of off, daily, weekly; did you mean `daily`?",
+        ),
+        ("polling:\n  reactions_seconds: 0", ":2:22: `polling.reactions_seconds`: must lie between 1 and 60"),
+        ("web:\n  listen: localhost", ":2:11: `web.listen`: expected an IP address and a port, such as"),
+        ("label: a\nlabel: b", ":2:1: `label`: this key is here twice"),
+        (
+            "github:\n  webhook_secret: ${NOPE}",
+            ":2:19: `github.webhook_secret`: the environment variable NOPE is not set",
+        ),
+        ("label: ${NOPE:?say it}", ":1:8: `label`: the environment variable NOPE is not set: say it"),
+        ("label: \"${HOME}\"", ":1:8: `label`: `${…}` is replaced in unquoted values only"),
+        (
+            "models:\n  default:\n    - model: antropic:x",
+            ":3:14: `models.default[0].model`: the provider before the colon is not known; known are \
+             anthropic, openai; did you mean `anthropic:x`?",
+        ),
+        ("models:\n  providers:\n    local: {}", "`models.providers.local.base_url`: must be set"),
+        (
+            "sandbox:\n  setup:\n    allow_hosts: [https://x]",
+            ":3:18: `sandbox.setup.allow_hosts`: expected names",
+        ),
+        ("blocking_severities: [HIGH, URGENT]", ":1:29: `blocking_severities[1]`: expected one of CRITICAL"),
+        ("mail:\n  to: [nobody]", "`mail.to`: expected `Name <address@host>`"),
+        ("a: [", ": not valid YAML"),
+    ];
+    for (text, expected) in cases {
+        let message = refusal(text);
+        assert!(message.starts_with(at) && message.contains(expected), "{text:?} gave {message:?}");
+    }
+}
+
+#[test]
+fn a_wrong_variable_is_named_and_not_the_file() {
+    let error = load("github: {app_id: 1}", &[("GITHUB_APP_ID", "abc")]).unwrap_err().to_string();
+    assert_eq!(error, "environment variable GITHUB_APP_ID: `github.app_id`: expected a whole number");
+}
+
+#[test]
+fn an_error_never_shows_a_value() {
+    let secret = "ghs_TopSecretValue0123456789";
+    for key in ["app_id", "private_key_path"] {
+        let text = format!("github:\n  {key}: [{secret}]\n");
+        assert!(!refusal(&text).contains("TopSecret"), "{key}");
+    }
+    for text in
+        ["limits: {agent_steps: ${S}}", "mail: {digest: ${S}}", "web: {listen: ${S}}", "dry_run: ${S}"]
+    {
+        let error = load(text, &[("S", secret)]).unwrap_err();
+        assert!(!error.to_string().contains("TopSecret"), "{text}: {error}");
+        assert!(!format!("{error:?}").contains("TopSecret"), "{text}: {error:?}");
+    }
+}
+
+#[test]
+fn rounds_are_clamped_and_the_clamping_is_reported() {
+    let config = load("limits: {gate_rounds: 9, review_rounds: 0}", &[]).unwrap();
+    assert_eq!((config.limits.gate_rounds, config.limits.review_rounds), (4, 1));
+    assert_eq!(
+        config.notices,
+        [
+            "`limits.gate_rounds` is 9; rounds lie between 1 and 4, so 4 is used",
+            "`limits.review_rounds` is 0; rounds lie between 1 and 4, so 1 is used",
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_variable_with_our_prefix_is_reported() {
+    let config = load("", &[("ORCHESTRATOR_LISEN", "x")]).unwrap();
+    assert_eq!(
+        config.notices,
+        [
+            "the environment variable ORCHESTRATOR_LISEN means nothing to Orchestrator; did you mean ORCHESTRATOR_LISTEN?"
+        ]
+    );
+}
+
+#[test]
+fn a_key_alone_gives_every_role_a_model_that_is_known_to_work() {
+    let config = load("", &[("ANTHROPIC_API_KEY", "sk-ant-x")]).unwrap();
+    assert_eq!(config.models.roles.fixer[0].provider, "anthropic");
+    assert!(config.models.roles.fixer[0].prices.is_some());
+    assert_eq!(config.models.roles.fixer.len(), 1);
+}
+
+#[test]
+fn a_model_name_may_hold_colons_and_a_local_provider_needs_no_key() {
+    let text = "models:\n  providers:\n    local: {base_url: 'http://127.0.0.1:11434/v1/'}\n  default:\n    \
+                - {model: 'local:qwen2.5-coder:7b'}\n";
+    let config = load(text, &[]).unwrap();
+    let choice = &config.models.roles.implementer[0];
+    assert_eq!((choice.provider.as_str(), choice.model.as_str()), ("local", "qwen2.5-coder:7b"));
+    let provider = &config.models.providers["local"];
+    assert_eq!(provider.base_url, "http://127.0.0.1:11434/v1");
+    assert!(provider.api_key.is_none() && provider.protocol == Protocol::OpenAi);
+    assert_eq!(config.notices, Vec::<String>::new());
+}
+
+#[test]
+fn paths_in_the_file_start_from_its_folder_and_those_of_the_environment_do_not() {
+    let text = "data_dir: data\ngithub: {private_key_path: app.pem}\n";
+    let config = load(text, &[("GITHUB_APP_PRIVATE_KEY_PATH", "keys/app.pem")]).unwrap();
+    assert_eq!(config.data_dir, Path::new("/etc/orchestrator/data"));
+    assert_eq!(config.github.private_key_path.as_deref(), Some(Path::new("keys/app.pem")));
+}
+
+#[test]
+fn what_the_app_lacks_is_named_all_at_once() {
+    let config = load("github: {app_id: 5}", &[]).unwrap();
+    let error = config.github.app_credentials().unwrap_err().to_string();
+    assert!(!error.contains("GITHUB_APP_ID"), "{error}");
+    assert!(
+        error.contains("GITHUB_APP_PRIVATE_KEY_PATH") && error.contains("GITHUB_WEBHOOK_SECRET"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_private_key_on_one_line_gets_its_lines_back() {
+    let pairs = [
+        ("GITHUB_APP_ID", "1"),
+        ("GITHUB_WEBHOOK_SECRET", "s"),
+        (
+            "GITHUB_APP_PRIVATE_KEY",
+            "-----BEGIN RSA PRIVATE KEY-----\\nabc\\n-----END RSA PRIVATE KEY-----\\n",
+        ),
+    ];
+    let app = load("", &pairs).unwrap().github.app_credentials().unwrap();
+    assert!(app.private_key.expose_secret().contains("-----\nabc\n-----"));
+    let wrong =
+        [("GITHUB_APP_ID", "1"), ("GITHUB_WEBHOOK_SECRET", "s"), ("GITHUB_APP_PRIVATE_KEY", "oops-secret")];
+    let error = load("", &wrong).unwrap().github.app_credentials().unwrap_err().to_string();
+    assert!(error.contains("PEM") && !error.contains("oops"), "{error}");
+}
+
+/// Every secret that a file can hold, each with a canary, printed in every way there is.
+#[test]
+fn no_print_of_the_configuration_shows_a_secret() {
+    let text = "database: {url: 'postgres://u:canary-a%21@db/x?password=canary-b'}\n\
+                github: {private_key: canary-c, webhook_secret: canary-d}\n\
+                models: {providers: {openai: {api_key: canary-e}, mine: {base_url: 'http://m/', api_key: canary-f}}}\n\
+                mail: {smtp_url: 'smtps://canary-g:canary-h@mail.example.org:465', from: a@b.c}\n";
+    let config = load(text, &[]).unwrap();
+    let printed = format!("{config:?}{config:#?}{}", config.redacted());
+    assert!(!printed.contains("canary"), "{printed}");
+    assert!(config.redacted().contains("mail.example.org:465"), "{}", config.redacted());
+    let secrets: Vec<String> = config.secrets().iter().map(|s| s.expose_secret().to_owned()).collect();
+    for canary in ["canary-a!", "canary-c", "canary-d", "canary-e", "canary-f", "canary-h"] {
+        assert!(secrets.iter().any(|secret| secret == canary), "{canary} is missing in {secrets:?}");
+    }
+    assert!(!format!("{:?}", env(&[("X", "canary")])).contains("canary"));
+}
+
+#[test]
+fn the_redacted_configuration_can_be_read_back() {
+    let config = load(EXAMPLE_MINIMAL, &[("ANTHROPIC_API_KEY", "k")]).unwrap();
+    let printed = config.redacted();
+    let again = load(&printed, &[]).unwrap_or_else(|error| panic!("{error}\n{printed}"));
+    assert_eq!(again.redacted(), printed);
+}
+
+const EXAMPLE_MINIMAL: &str = "limits: {task_usd: 2.5}\nmail: {digest: weekly}\nreviewers: [safety]\n";
+
+/// A commented YAML document with every key active. `# text` is prose; `#key` and `#  key` are YAML.
+fn uncommented(text: &str) -> String {
+    let active = text.lines().filter_map(|line| {
+        let bare = line.trim_start();
+        let indent = &line[..line.len() - bare.len()];
+        let Some(comment) = bare.strip_prefix('#') else { return Some(line.to_owned()) };
+        let prose = comment.is_empty() || (comment.starts_with(' ') && !comment.starts_with("  "));
+        let again = comment.trim_start().starts_with('#');
+        (!prose && !again).then(|| format!("{indent}{comment}"))
+    });
+    // The example of a list that replaces the empty one above it.
+    let lines: Vec<String> = active.filter(|line| !line.ends_with("allow_hosts: []")).collect();
+    lines.join("\n")
+}
+
+fn documented_keys(text: &str) -> BTreeSet<String> {
+    let text = uncommented(text);
+    let tree: serde_json::Value = serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    let mut keys = BTreeSet::new();
+    collect("", &tree, &mut keys);
+    keys
+}
+
+fn collect(path: &str, tree: &serde_json::Value, keys: &mut BTreeSet<String>) {
+    match tree {
+        serde_json::Value::Object(map) => {
+            for (name, value) in map {
+                let dot = if path.is_empty() { "" } else { "." };
+                // Providers have names that a person chooses.
+                let name = if path == "models.providers" { "<name>" } else { name };
+                collect(&format!("{path}{dot}{name}"), value, keys);
+            }
+        }
+        serde_json::Value::Array(items) if items.iter().any(serde_json::Value::is_object) => {
+            items.iter().for_each(|item| collect(&format!("{path}[]"), item, keys));
+        }
+        _ => drop(keys.insert(path.to_owned())),
+    }
+}
+
+#[test]
+fn every_key_of_the_code_is_in_the_example_and_the_other_way_round() {
+    let code: BTreeSet<String> = deployment_keys().iter().cloned().collect();
+    assert!(code.len() > 50 && code.contains("models.roles.fixer[].max_tokens"), "{code:?}");
+    assert_eq!(code, documented_keys(EXAMPLE));
+}
+
+#[test]
+fn every_variable_of_the_code_is_in_the_example_and_the_other_way_round() {
+    let documented: BTreeSet<&str> = ENV_EXAMPLE
+        .lines()
+        .filter_map(|line| line.strip_prefix('#').unwrap_or(line).split_once('='))
+        .map(|(name, _)| name)
+        .filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+        .collect();
+    let code: BTreeSet<&str> = VARIABLES.iter().map(|variable| variable.name).collect();
+    assert_eq!(code, documented);
+    for variable in VARIABLES {
+        let Some(key) = variable.key else { continue };
+        let generic = key.replace(".anthropic.", ".<name>.").replace(".openai.", ".<name>.");
+        assert!(deployment_keys().contains(&generic), "{} names no key: {key}", variable.name);
+    }
+}
+
+#[test]
+fn every_key_of_a_policy_is_documented_and_the_other_way_round() {
+    let documents = include_str!("../../docs/repository-policy.md");
+    let example = documents.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    RepositoryPolicy::parse(example).unwrap();
+    let code: BTreeSet<String> = policy_keys().iter().cloned().collect();
+    assert_eq!(code, documented_keys(example));
+}
+
+#[test]
+fn the_example_is_valid_as_it_stands_and_with_every_key_active() {
+    let as_it_stands = load(EXAMPLE, &[]).unwrap();
+    assert_eq!(as_it_stands.redacted(), load("", &[]).unwrap().redacted(), "active keys show the defaults");
+    // The two ways to give the private key exclude each other.
+    let all = uncommented(EXAMPLE).replace("  private_key: ${GITHUB_APP_PRIVATE_KEY}\n", "");
+    let pairs = [
+        ("DATABASE_URL", "postgres://db/x"),
+        ("GITHUB_WEBHOOK_SECRET", "s"),
+        ("ANTHROPIC_API_KEY", "k"),
+        ("OPENAI_API_KEY", "k"),
+        ("SMTP_URL", "smtp://mail"),
+    ];
+    let config = load(&all, &pairs).unwrap();
+    assert_eq!(config.models.roles.discussion[0].model, "gpt-5");
+    assert_eq!(config.notices, Vec::<String>::new());
+}
+
+mod policy {
+    use super::*;
+
+    #[test]
+    fn a_policy_reads_gates_in_both_forms() {
+        let text = "gates:\n  - name: tests\n    run: cargo test --offline\n  - name: lint\n    \
+                    run: [cargo, clippy]\n    kind: lint\n    timeout_seconds: 60\n    required: false\n";
+        let gates = RepositoryPolicy::parse(text).unwrap().gates.unwrap();
+        assert_eq!(gates[0].run.argv(), ["/bin/sh", "-c", "cargo test --offline"]);
+        assert!(gates[0].required && gates[0].timeout.is_none());
+        assert_eq!(gates[1].run, GateCommand::Argv(vec!["cargo".into(), "clippy".into()]));
+        assert_eq!((gates[1].required, gates[1].timeout), (false, Some(Duration::from_secs(60))));
+    }
+
+    #[test]
+    fn an_absent_and_an_empty_list_of_gates_differ() {
+        assert_eq!(RepositoryPolicy::parse("").unwrap(), RepositoryPolicy::default());
+        assert_eq!(RepositoryPolicy::parse("gates: []").unwrap().gates, Some(vec![]));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_as_in_the_deployments_file() {
+        let cases = [
+            ("gate:\n", ":1:1: `gate`: unknown key; did you mean `gates`?"),
+            (
+                "gates:\n  - name: a\n    rum: x",
+                ":3:5: `gates[0].rum`: unknown key; did you mean `gates[0].run`?",
+            ),
+            ("gates:\n  - run: x", ":2:5: `gates[0]`: every gate needs a `name`"),
+            ("gates:\n  - name: a", ":2:5: `gates[0]`: every gate needs a command"),
+            ("gates:\n  - {name: a, run: []}", "the list of arguments is empty"),
+            ("gates:\n  - {name: a, run: {x: y}}", "`gates[0].run"),
+            ("paths: {allowed: ['[']}", "`paths.allowed[0]`: "),
+            ("limits: {task_tokens: 0}", "`limits.task_tokens`: must be at least 1"),
+        ];
+        for (text, expected) in cases {
+            let message = RepositoryPolicy::parse(text).expect_err(text).to_string();
+            assert!(message.starts_with(".orchestrator/config.yaml"), "{message}");
+            assert!(message.contains(expected), "{text:?} gave {message:?}");
+        }
+        assert!(RepositoryPolicy::parse(&"#".repeat(70_000)).is_err());
+    }
+
+    #[test]
+    fn a_policy_never_reads_the_environment() {
+        let policy = RepositoryPolicy::parse("label: ${HOME}").unwrap();
+        assert_eq!(policy.label.as_deref(), Some("${HOME}"));
+    }
+
+    #[test]
+    fn a_policy_lowers_limits_and_never_raises_them() {
+        let ours = load("limits: {gate_rounds: 3, task_usd: 5, task_tokens: 5000}", &[]).unwrap().limits;
+        let text =
+            "limits: {gate_rounds: 4, review_rounds: 1, task_usd: 100, task_tokens: 10, agent_steps: 9999}";
+        let lowered = ours.lowered_by(&RepositoryPolicy::parse(text).unwrap().limits);
+        assert_eq!((lowered.gate_rounds, lowered.review_rounds), (3, 1));
+        assert_eq!((lowered.task_usd, lowered.task_tokens, lowered.agent_steps), (5.0, 10, ours.agent_steps));
+    }
+
+    #[test]
+    fn an_alias_bomb_is_refused_quickly() {
+        let mut text = "a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned();
+        for (next, last) in ('b'..='k').zip('a'..='j') {
+            text += &format!("{next}: &{next} [*{last},*{last},*{last},*{last},*{last},*{last},*{last}]\n");
+        }
+        let start = std::time::Instant::now();
+        assert!(RepositoryPolicy::parse(&text).is_err());
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    }
+}

@@ -1,0 +1,60 @@
+//! Identifiers. A number from GitHub and a number of ours never mix.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! number_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number_id!(
+    /// GitHub's number for an installation of the App.
+    InstallationId
+);
+number_id!(
+    /// GitHub's number for a repository; it outlives renames and transfers.
+    RepositoryId
+);
+number_id!(
+    /// The number of an issue or pull request inside its repository.
+    IssueNumber
+);
+number_id!(
+    /// GitHub's number for an issue comment.
+    CommentId
+);
+number_id!(
+    /// GitHub's number for an account; logins change hands, this does not.
+    UserId
+);
+
+/// One piece of work: a task of an issue, through all its revisions, attempts and rounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TaskId(pub Uuid);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A GitHub account as we saw it: the id decides, the login is for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    pub id: UserId,
+    pub login: String,
+}

@@ -1,0 +1,163 @@
+//! The task specification: no specification, no work.
+
+use serde::{Deserialize, Serialize};
+
+/// How much could break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    Low,
+    Medium,
+    High,
+}
+
+/// How much work it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Size {
+    Small,
+    Medium,
+    Large,
+}
+
+/// How urgent it is. The order is the rank: `High` is the greatest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    Low,
+    Normal,
+    High,
+}
+
+/// What kind of end the task has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Workflow {
+    /// Ends in a pull request.
+    Coding,
+}
+
+/// What is to be done, precisely enough to be approved and to be judged by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskSpecification {
+    /// One line, fit for a commit's subject and a branch name.
+    pub title: String,
+    pub objective: String,
+    pub requirements: Vec<String>,
+    #[serde(default)]
+    pub constraints: Vec<String>,
+    pub acceptance_criteria: Vec<String>,
+    #[serde(default)]
+    pub likely_files: Vec<String>,
+    pub workflow: Workflow,
+    pub risk: Risk,
+    pub size: Size,
+    pub priority: Priority,
+    /// Indexes, from 0, of tasks of the same plan that have to be merged before.
+    #[serde(default)]
+    pub depends_on: Vec<usize>,
+}
+
+/// What a specification lacks, in words for whoever wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("; "))]
+pub struct SpecificationFaults(pub Vec<String>);
+
+/// Longest title, in characters: a commit's subject has to carry it.
+pub const TITLE_MAX_CHARS: usize = 100;
+/// Longest entry of a list or objective, in characters.
+pub const TEXT_MAX_CHARS: usize = 2_000;
+/// Most entries in a list.
+pub const LIST_MAX_ENTRIES: usize = 30;
+/// Most tasks in one plan.
+pub const PLAN_MAX_TASKS: usize = 10;
+
+impl TaskSpecification {
+    /// Checks everything at once, so that one answer names all faults.
+    pub fn validate(&self, index: usize, tasks_in_plan: usize) -> Result<(), SpecificationFaults> {
+        let mut faults = Vec::new();
+        text(&mut faults, "title", &self.title, TITLE_MAX_CHARS);
+        if self.title.contains('\n') {
+            faults.push("`title` has to be one line".to_owned());
+        }
+        text(&mut faults, "objective", &self.objective, TEXT_MAX_CHARS);
+        list(&mut faults, "requirements", &self.requirements, 1);
+        list(&mut faults, "constraints", &self.constraints, 0);
+        list(&mut faults, "acceptance_criteria", &self.acceptance_criteria, 1);
+        list(&mut faults, "likely_files", &self.likely_files, 0);
+        for &dependency in &self.depends_on {
+            if dependency == index {
+                faults.push("`depends_on` names the task itself".to_owned());
+            } else if dependency >= tasks_in_plan {
+                faults.push(format!("`depends_on` names task {dependency}, the plan has {tasks_in_plan}"));
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(SpecificationFaults(faults)) }
+    }
+}
+
+fn text(faults: &mut Vec<String>, name: &str, value: &str, max_chars: usize) {
+    if value.trim().is_empty() {
+        faults.push(format!("`{name}` is empty"));
+    } else if value.chars().count() > max_chars {
+        faults.push(format!("`{name}` is longer than {max_chars} characters"));
+    }
+}
+
+fn list(faults: &mut Vec<String>, name: &str, entries: &[String], at_least: usize) {
+    if entries.len() < at_least {
+        faults.push(format!("`{name}` needs at least {at_least} entry"));
+    }
+    if entries.len() > LIST_MAX_ENTRIES {
+        faults.push(format!("`{name}` has more than {LIST_MAX_ENTRIES} entries"));
+    }
+    for (index, entry) in entries.iter().enumerate() {
+        text(faults, &format!("{name}[{index}]"), entry, TEXT_MAX_CHARS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(crate) fn specification() -> TaskSpecification {
+        TaskSpecification {
+            title: "Round half to even".into(),
+            objective: "Totals agree with the ledger.".into(),
+            requirements: vec!["`round` rounds half to even".into()],
+            constraints: vec![],
+            acceptance_criteria: vec!["the new test passes".into()],
+            likely_files: vec!["src/round.rs".into()],
+            workflow: Workflow::Coding,
+            risk: Risk::Low,
+            size: Size::Small,
+            priority: Priority::Normal,
+            depends_on: vec![],
+        }
+    }
+
+    #[test]
+    fn a_whole_specification_is_valid() {
+        assert_eq!(specification().validate(0, 1), Ok(()));
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once() {
+        let faulty = TaskSpecification {
+            title: " ".into(),
+            acceptance_criteria: vec![],
+            depends_on: vec![0, 7],
+            ..specification()
+        };
+        let faults = faulty.validate(0, 2).expect_err("faulty").0;
+        assert_eq!(faults.len(), 4, "{faults:?}");
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused() {
+        let mut value = serde_json::to_value(specification()).expect("serialises");
+        value["workfow"] = "coding".into();
+        assert!(serde_json::from_value::<TaskSpecification>(value).is_err());
+    }
+}

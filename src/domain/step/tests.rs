@@ -1,0 +1,362 @@
+use proptest::prelude::*;
+
+use super::super::command::Command;
+use super::super::event::{Changed, ObservedText, Reading, Thumb};
+use super::super::ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId, UserId};
+use super::super::refs::CommitSha;
+use super::super::source_text::{SourceText, body_digest};
+use super::super::specification::{Priority, Risk, Size, TaskSpecification, Workflow};
+use super::super::task::{CancelReason, FixCause, GitHubPlace, Origin, PostedComment, Reason, Resume, State};
+use super::*;
+
+fn ada() -> Account {
+    Account { id: UserId(7), login: "ada".into() }
+}
+
+fn at() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_795_230_900, 0).expect("in range")
+}
+
+fn rules() -> Rules {
+    Rules::new(2, 1, Approvals::Wait, 14)
+}
+
+fn text(body: &str) -> SourceText {
+    SourceText { title: "Totals are off".into(), body: body.into(), comments: vec![] }
+}
+
+fn specification(title: &str) -> TaskSpecification {
+    TaskSpecification {
+        title: title.into(),
+        objective: "o".into(),
+        requirements: vec!["r".into()],
+        constraints: vec![],
+        acceptance_criteria: vec!["a".into()],
+        likely_files: vec![],
+        workflow: Workflow::Coding,
+        risk: Risk::Low,
+        size: Size::Small,
+        priority: Priority::Normal,
+        depends_on: vec![],
+    }
+}
+
+fn sha(digit: char) -> CommitSha {
+    CommitSha::parse(digit.to_string().repeat(40)).expect("hex")
+}
+
+fn task() -> Task {
+    let place = GitHubPlace {
+        installation: InstallationId(1),
+        repository: RepositoryId(2),
+        full_name: "o/r".into(),
+        issue: IssueNumber(3),
+    };
+    Task::new(TaskId(uuid::Uuid::nil()), Origin::GitHub(place), ada(), at())
+}
+
+fn reading(titles: &[&str]) -> Event {
+    let new_ids = (1..titles.len() as u128).map(|n| TaskId(uuid::Uuid::from_u128(n))).collect();
+    Event::Discussed {
+        source: text("b"),
+        reading: Reading::Tasks {
+            understood: "u".into(),
+            specifications: titles.iter().map(|title| specification(title)).collect(),
+            new_ids,
+        },
+    }
+}
+
+fn posted() -> PostedComment {
+    PostedComment { id: CommentId(9), body: body_digest("plan") }
+}
+
+fn observed(body: &str, plan: &str) -> Event {
+    let (source, plan_comment) = (text(body).digest(), Some(body_digest(plan)));
+    Event::TextObserved(ObservedText { source, plan_comment })
+}
+
+fn command(command: Command) -> Event {
+    Event::Commanded { command, by: ada(), comment: CommentId(11), on: IssueNumber(3) }
+}
+
+fn fixed(digit: char) -> Event {
+    Event::Fixed { head: sha(digit), changed: Changed::Yes, remote_head: None }
+}
+
+fn gated(failed: &[&str]) -> Event {
+    Event::Gated { failed: failed.iter().map(|&f| f.into()).collect(), could_not_run: vec![] }
+}
+
+fn reviewed(blocking: u32) -> Event {
+    Event::Reviewed { blocking, failed_reviewers: vec![], reviewers: 3 }
+}
+
+/// Lets events happen one after the other; each has to be in order.
+fn after(task: Task, events: &[Event]) -> Task {
+    after_with(task, events, &rules()).0
+}
+
+fn after_with(task: Task, events: &[Event], rules: &Rules) -> (Task, Vec<Consequence>) {
+    let mut now = (task, Vec::new());
+    for event in events {
+        match step(&now.0, event, at(), rules) {
+            Ok(Some(Step { task, then })) => now = (task, then),
+            Ok(None) => now.1.clear(),
+            Err(illegal) => panic!("{illegal}"),
+        }
+    }
+    now
+}
+
+fn approved() -> Task {
+    let up = Event::Reacted { thumb: Thumb::Up, by: ada() };
+    after(task(), &[reading(&["One"]), Event::PlanPosted { comment: posted() }, up])
+}
+
+fn implemented() -> Task {
+    let started = Event::StageStarted { stage: Stage::Implement };
+    after(approved(), &[started, Event::Implemented { base: sha('a'), head: sha('b') }])
+}
+
+fn published() -> Task {
+    after(
+        implemented(),
+        &[
+            gated(&[]),
+            reviewed(0),
+            Event::PublishChecked,
+            Event::Pushed { head: sha('b') },
+            Event::PullRequestOpened { number: IssueNumber(12) },
+        ],
+    )
+}
+
+fn effects(then: &[Consequence]) -> Vec<&'static str> {
+    then.iter()
+        .filter_map(|c| if let Consequence::Perform(effect) = c { Some(effect.kind()) } else { None })
+        .collect()
+}
+
+#[test]
+fn the_whole_story_ends_in_a_pull_request() {
+    let (task, then) = after_with(
+        implemented(),
+        &[
+            gated(&["test"]),
+            fixed('c'),
+            gated(&[]),
+            reviewed(1),
+            fixed('d'),
+            gated(&[]),
+            reviewed(0),
+            Event::PublishChecked,
+            Event::Pushed { head: sha('d') },
+            Event::PullRequestOpened { number: IssueNumber(12) },
+        ],
+        &rules(),
+    );
+    assert_eq!(task.state, State::PullRequestOpen);
+    assert_eq!((task.gate_rounds, task.review_rounds), (1, 1));
+    assert_eq!(effects(&then), ["label_pull_request", "post_review", "report_check", "mail"]);
+    assert_eq!(after(task, &[Event::PullRequestMerged]).state, State::Done);
+}
+
+#[test]
+fn gate_rounds_and_review_rounds_are_counted_apart_and_both_end() {
+    let stuck = after(implemented(), &[gated(&["t"]), fixed('c'), gated(&["t"]), fixed('d'), gated(&["t"])]);
+    let State::NeedsPerson { reason, .. } = stuck.state else { panic!("{:?}", stuck.state) };
+    assert_eq!(reason, Reason::GatesFail { gates: vec!["t".into()], rounds: 2 });
+    let stuck = after(implemented(), &[gated(&[]), reviewed(2), fixed('c'), gated(&[]), reviewed(1)]);
+    let State::NeedsPerson { reason, .. } = stuck.state else { panic!("{:?}", stuck.state) };
+    assert_eq!(reason, Reason::BlockingFindings { count: 1, rounds: 1 });
+    assert_eq!(stuck.head, Some(sha('c')), "the work is kept");
+}
+
+#[test]
+fn a_retry_goes_on_from_the_work_so_far_with_its_rounds_before_it() {
+    let stuck = after(implemented(), &[gated(&["t"]), fixed('c'), gated(&["t"]), fixed('d'), gated(&["t"])]);
+    let again = after(stuck, &[command(Command::Retry)]);
+    assert_eq!(again.state, State::Fixing { cause: FixCause::Gates });
+    assert_eq!((again.attempt, again.gate_rounds, again.head), (2, 0, Some(sha('d'))));
+}
+
+#[test]
+fn an_edit_voids_the_approval_at_every_stage_before_the_pull_request() {
+    let start = Event::StageStarted { stage: Stage::Implement };
+    let stages = [
+        after(task(), &[reading(&["One"]), Event::PlanPosted { comment: posted() }]),
+        approved(),
+        after(approved(), &[start]),
+        implemented(),
+        after(implemented(), &[gated(&["t"])]),
+        after(implemented(), &[gated(&[])]),
+        after(implemented(), &[gated(&[]), reviewed(0)]),
+        after(implemented(), &[gated(&[]), reviewed(0), Event::PublishChecked]),
+    ];
+    for task in stages {
+        for edit in [observed("edited", "plan"), observed("b", "edited plan")] {
+            let state = after(task.clone(), &[edit]).state;
+            let State::NeedsPerson { reason: Reason::TextChanged, resume: Resume::Discuss } = state else {
+                panic!("{:?} went to {state:?}", task.state);
+            };
+        }
+        assert_eq!(after(task.clone(), &[observed("b", "plan")]).state, task.state, "nothing was edited");
+    }
+    assert_eq!(after(published(), &[observed("edited", "plan")]).state, State::PullRequestOpen);
+}
+
+#[test]
+fn the_same_text_labelled_again_starts_nothing_and_changed_text_makes_a_new_revision() {
+    let waiting = after(task(), &[reading(&["One"]), Event::PlanPosted { comment: posted() }]);
+    let again = |body: &str| Event::Relabelled { by: ada(), source: text(body).digest() };
+    assert_eq!(step(&waiting, &again("b"), at(), &rules()), Ok(None));
+    let (anew, then) = after_with(waiting.clone(), &[again("changed")], &rules());
+    assert_eq!((anew.state.clone(), anew.revision), (State::Discussing, 2));
+    assert_eq!((anew.approval, anew.plan), (None, None));
+    assert!(then.contains(&Consequence::Run(Stage::Discuss)));
+    let (ended, then) = after_with(waiting, &[Event::Unlabelled, again("b")], &rules());
+    assert_eq!(ended.state, State::Cancelled { reason: CancelReason::LabelRemoved });
+    assert_eq!(effects(&then), ["comment"], "it says why nothing starts");
+}
+
+#[test]
+fn a_withdrawn_reaction_takes_back_what_has_not_started() {
+    let withdrawn = |id| Event::ReactionWithdrawn { by: Account { id: UserId(id), login: "x".into() } };
+    assert_eq!(after(approved(), &[withdrawn(7)]).state, State::AwaitingApproval);
+    assert_eq!(after(approved(), &[withdrawn(8)]).state, State::Queued);
+    assert_eq!(after(implemented(), &[withdrawn(7)]).state, State::Gating);
+}
+
+#[test]
+fn several_tasks_are_put_before_people_one_by_one() {
+    let (first, then) = after_with(task(), &[reading(&["One", "Two", "Three"])], &rules());
+    let spawned: Vec<_> = then
+        .iter()
+        .filter_map(|c| if let Consequence::Spawn(task) = c { Some(task) } else { None })
+        .collect();
+    assert_eq!(spawned.iter().map(|task| task.ordinal).collect::<Vec<_>>(), [2, 3]);
+    let Step { task: second, then } = propose_spawned((*spawned[0]).as_ref().clone(), at(), &rules());
+    assert_eq!(second.state, State::AwaitingApproval);
+    assert_eq!(effects(&then), ["post_plan"]);
+    assert_ne!(first.plan.map(|plan| plan.digest), second.plan.map(|plan| plan.digest));
+}
+
+#[test]
+fn a_fix_on_an_open_pull_request_is_one_bounded_round_on_top() {
+    let fixing = after(published(), &[command(Command::Fix("rename it".into()))]);
+    assert_eq!(fixing.state, State::Fixing { cause: FixCause::Instruction });
+    assert_eq!(fixing.round, 1);
+    let on_top = Event::Fixed { head: sha('e'), changed: Changed::Yes, remote_head: Some(sha('d')) };
+    let (done, then) = after_with(
+        fixing,
+        &[on_top, gated(&[]), reviewed(0), Event::PublishChecked, Event::Pushed { head: sha('e') }],
+        &rules(),
+    );
+    assert_eq!((done.state, done.remote_head), (State::PullRequestOpen, Some(sha('e'))));
+    assert_eq!(effects(&then), ["post_review", "report_check", "comment", "mail"]);
+}
+
+#[test]
+fn nobody_is_asked_where_the_approval_is_given() {
+    let given = Rules::new(2, 2, Approvals::Given(ApprovalMeans::DryRun), 14);
+    let (task, _) = after_with(task(), &[reading(&["One"])], &given);
+    assert_eq!(task.state, State::Queued);
+}
+
+#[test]
+fn rounds_are_clamped() {
+    assert_eq!(Rules::new(0, 200, Approvals::Wait, 0), Rules::new(1, 4, Approvals::Wait, 1));
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let commands = prop_oneof![
+        Just(Command::Help),
+        Just(Command::Status),
+        Just(Command::Approve),
+        Just(Command::Reject),
+        Just(Command::Retry),
+        Just(Command::Cancel),
+        Just(Command::Fix("x".into())),
+    ];
+    let body = prop_oneof![Just("b"), Just("edited")];
+    let digit = prop_oneof![Just('a'), Just('b'), Just('c')];
+    let failures = prop_oneof![Just(&[] as &[&str]), Just(&["t"] as &[&str])];
+    let stage = proptest::sample::select(Stage::ALL.to_vec());
+    prop_oneof![
+        commands.prop_map(command),
+        body.clone().prop_map(|body| Event::Relabelled { by: ada(), source: text(body).digest() }),
+        body.prop_map(|body| observed(body, "plan")),
+        Just(Event::Unlabelled),
+        Just(Event::IssueClosed),
+        Just(Event::Commented { comment: CommentId(1) }),
+        Just(Event::Reacted { thumb: Thumb::Up, by: ada() }),
+        Just(Event::Reacted { thumb: Thumb::Down, by: ada() }),
+        Just(Event::ReactionWithdrawn { by: ada() }),
+        stage.clone().prop_map(|stage| Event::StageStarted { stage }),
+        Just(reading(&["One", "Two"])),
+        Just(Event::Discussed {
+            source: text("b"),
+            reading: Reading::Questions { understood: "u".into(), questions: vec!["q".into()] },
+        }),
+        Just(Event::Implemented { base: sha('a'), head: sha('b') }),
+        digit.clone().prop_map(fixed),
+        failures.prop_map(gated),
+        (0..2_u32).prop_map(reviewed),
+        Just(Event::PublishChecked),
+        stage.prop_map(|stage| Event::StageFailed { stage, reason: Reason::TextChanged }),
+        Just(Event::PlanPosted { comment: posted() }),
+        digit.prop_map(|digit| Event::Pushed { head: sha(digit) }),
+        Just(Event::PushRefused { actual: "x".into() }),
+        Just(Event::PullRequestOpened { number: IssueNumber(12) }),
+        Just(Event::PullRequestMerged),
+        Just(Event::PullRequestClosed),
+        Just(Event::PullRequestReopened),
+        (0..9_u64).prop_map(|version| Event::WaitExpired { version }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Whatever happens in whatever order: nothing panics, rounds stay bounded, nothing is worked on
+    /// or pushed without an approval of the very plan, and a task that is no one's turn has ended.
+    #[test]
+    fn no_order_of_events_breaks_the_rules(events in proptest::collection::vec(any_event(), 1..40)) {
+        let rules = rules();
+        let mut now = task();
+        for event in &events {
+            let Ok(Some(Step { task, then })) = step(&now, event, at(), &rules) else { continue };
+            prop_assert_eq!(task.version, now.version + 1);
+            prop_assert!(task.gate_rounds <= 2 && task.review_rounds <= 1);
+            let works = matches!(task.state.stage(), Some(stage) if stage != Stage::Discuss);
+            if works {
+                let approval = task.approval.as_ref().map(|approval| approval.plan);
+                prop_assert_eq!(approval, task.plan.as_ref().map(|plan| plan.digest));
+            }
+            let runs = then.iter().filter(|c| matches!(c, Consequence::Run(_))).count();
+            prop_assert!(runs <= 1);
+            if then.iter().any(|c| matches!(c, Consequence::Perform(Effect::PushBranch))) {
+                prop_assert!(task.branch.as_ref().is_some_and(|branch| branch.is_auto()));
+            }
+            if task.state.stage().is_some() && task.state.stage() != now.state.stage() {
+                prop_assert_eq!(runs, 1, "a stage that nobody runs: {:?}", task.state);
+            }
+            now = task;
+        }
+    }
+
+    /// What a state is called and what it is stay together through the database.
+    #[test]
+    fn a_task_survives_being_stored(events in proptest::collection::vec(any_event(), 1..20)) {
+        let mut now = task();
+        for event in &events {
+            if let Ok(Some(Step { task, .. })) = step(&now, event, at(), &rules()) { now = task }
+            let json = serde_json::to_value(event).expect("serialises");
+            prop_assert_eq!(&serde_json::from_value::<Event>(json).expect("reads"), event);
+        }
+        let json = serde_json::to_value(&now).expect("serialises");
+        prop_assert_eq!(&json["state"]["state"], now.state.name());
+        prop_assert_eq!(serde_json::from_value::<Task>(json).expect("reads"), now);
+    }
+}

@@ -1,0 +1,349 @@
+//! The task: everything that decides what happens next with a piece of work.
+//!
+//! What is only kept and shown (gate logs, findings, patches, model calls) lives in rows of its own.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId};
+use super::refs::{BranchName, CommitSha};
+use super::source_text::{SourceText, TextDigest};
+use super::specification::TaskSpecification;
+
+/// Where an issue lives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitHubPlace {
+    pub installation: InstallationId,
+    pub repository: RepositoryId,
+    /// `owner/name` when last seen; for people and URLs, never an identity.
+    pub full_name: String,
+    pub issue: IssueNumber,
+}
+
+/// Where a task comes from, and so where its result goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Origin {
+    GitHub(GitHubPlace),
+    /// A person's own repository, without GitHub: `orchestrator run`.
+    Local {
+        repository: String,
+        base: BranchName,
+    },
+}
+
+impl Origin {
+    pub fn github(&self) -> Option<&GitHubPlace> {
+        match self {
+            Self::GitHub(place) => Some(place),
+            Self::Local { .. } => None,
+        }
+    }
+}
+
+/// A comment of ours as GitHub returned it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PostedComment {
+    pub id: CommentId,
+    pub body: TextDigest,
+}
+
+/// The task as it was understood, which a person approves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub understood: String,
+    pub specification: TaskSpecification,
+    /// How many tasks came of the same reading of the issue.
+    pub tasks_in_plan: u32,
+    pub digest: TextDigest,
+    pub comment: Option<PostedComment>,
+}
+
+/// How an approval was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApprovalMeans {
+    Reaction,
+    Command(CommentId),
+    /// A person ran the task on their own repository.
+    LocalRun,
+    /// `DRY_RUN`: nothing is written, so nothing needs a person.
+    DryRun,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    pub by: Option<Account>,
+    pub means: ApprovalMeans,
+    /// The plan's digest at that moment.
+    pub plan: TextDigest,
+    pub at: DateTime<Utc>,
+}
+
+/// The long parts of the work, each a job of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    Discuss,
+    Implement,
+    Gate,
+    Review,
+    Fix,
+    Publish,
+}
+
+impl Stage {
+    pub const ALL: [Self; 6] =
+        [Self::Discuss, Self::Implement, Self::Gate, Self::Review, Self::Fix, Self::Publish];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Discuss => "discuss",
+            Self::Implement => "implement",
+            Self::Gate => "gate",
+            Self::Review => "review",
+            Self::Fix => "fix",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+/// What a fix round is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FixCause {
+    Gates,
+    Findings,
+    /// A person's `/orchestrate fix`.
+    Instruction,
+}
+
+/// Why a task waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Reason {
+    TextChanged,
+    ModelJunk {
+        role: String,
+        fault: String,
+    },
+    ModelUnavailable {
+        detail: String,
+    },
+    LimitReached {
+        limit: String,
+    },
+    NothingChanged {
+        said: String,
+    },
+    GatesFail {
+        gates: Vec<String>,
+        rounds: u8,
+    },
+    BlockingFindings {
+        count: u32,
+        rounds: u8,
+    },
+    ReviewersFailed {
+        reviewers: Vec<String>,
+    },
+    BranchMoved {
+        actual: String,
+    },
+    ChangeRefused {
+        detail: String,
+    },
+    Refused {
+        what: String,
+        detail: String,
+    },
+    SandboxUnavailable {
+        detail: String,
+    },
+    Unreachable {
+        what: String,
+        detail: String,
+    },
+    WaitExpired {
+        what: String,
+        days: u32,
+    },
+    /// A fault of ours, with what an operator needs to find it.
+    Internal {
+        detail: String,
+    },
+}
+
+/// Where `retry` takes the work up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resume {
+    Discuss,
+    Implement,
+    Gate,
+    Review,
+    Fix(FixCause),
+    Publish,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum CancelReason {
+    Command {
+        by: String,
+    },
+    Rejected {
+        by: String,
+    },
+    LabelRemoved,
+    IssueClosed,
+    IssueDeleted,
+    /// A newer reading of the issue has other tasks.
+    Superseded,
+    AccessRemoved,
+}
+
+/// Where a task is in its life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum State {
+    Discussing,
+    WaitingForAnswer { questions: Vec<String> },
+    AwaitingApproval,
+    Queued,
+    Implementing,
+    Gating,
+    Reviewing,
+    Fixing { cause: FixCause },
+    Publishing,
+    PullRequestOpen,
+    PullRequestClosed,
+    Done,
+    NeedsPerson { reason: Reason, resume: Resume },
+    Cancelled { reason: CancelReason },
+}
+
+impl State {
+    /// The name in the database, the log and the status comment.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Discussing => "discussing",
+            Self::WaitingForAnswer { .. } => "waiting_for_answer",
+            Self::AwaitingApproval => "awaiting_approval",
+            Self::Queued => "queued",
+            Self::Implementing => "implementing",
+            Self::Gating => "gating",
+            Self::Reviewing => "reviewing",
+            Self::Fixing { .. } => "fixing",
+            Self::Publishing => "publishing",
+            Self::PullRequestOpen => "pull_request_open",
+            Self::PullRequestClosed => "pull_request_closed",
+            Self::Done => "done",
+            Self::NeedsPerson { .. } => "needs_person",
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
+
+    /// The stage whose job is at work in this state.
+    pub fn stage(&self) -> Option<Stage> {
+        match self {
+            Self::Discussing => Some(Stage::Discuss),
+            Self::Queued | Self::Implementing => Some(Stage::Implement),
+            Self::Gating => Some(Stage::Gate),
+            Self::Reviewing => Some(Stage::Review),
+            Self::Fixing { .. } => Some(Stage::Fix),
+            Self::Publishing => Some(Stage::Publish),
+            Self::WaitingForAnswer { .. }
+            | Self::AwaitingApproval
+            | Self::PullRequestOpen
+            | Self::PullRequestClosed
+            | Self::Done
+            | Self::NeedsPerson { .. }
+            | Self::Cancelled { .. } => None,
+        }
+    }
+
+    /// Whether the task has ended; only `retry` or a new label goes on from here.
+    pub fn has_ended(&self) -> bool {
+        matches!(self, Self::Done | Self::Cancelled { .. })
+    }
+}
+
+/// One piece of work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    pub id: TaskId,
+    pub origin: Origin,
+    /// Which of the plan's tasks, from 1. The first is the one that reads the issue.
+    pub ordinal: u32,
+    /// Counts readings of the issue, from 1.
+    pub revision: u32,
+    /// Counts `retry`, from 1.
+    pub attempt: u32,
+    /// Counts follow-up rounds on an open pull request; 0 is the work that opened it.
+    pub round: u32,
+    pub state: State,
+    pub requested_by: Account,
+    /// Exactly what the model read, once it was read.
+    pub source: Option<SourceText>,
+    pub plan: Option<Plan>,
+    pub approval: Option<Approval>,
+    /// Fix rounds spent on gates in this attempt and round.
+    pub gate_rounds: u8,
+    /// Fix rounds spent on findings in this attempt and round.
+    pub review_rounds: u8,
+    /// The commit that the work started from.
+    pub base: Option<CommitSha>,
+    /// The work so far.
+    pub head: Option<CommitSha>,
+    /// What the remote branch has to be for us to push: `None`, it must not exist.
+    pub remote_head: Option<CommitSha>,
+    pub branch: Option<BranchName>,
+    pub pull_request: Option<IssueNumber>,
+    /// The text of the `fix` that is being worked on.
+    pub instruction: Option<String>,
+    /// The version at which the present wait for a person began.
+    pub waits_since: Option<u64>,
+    pub created_at: DateTime<Utc>,
+    /// Counts transitions; the store's guard against a lost update.
+    pub version: u64,
+}
+
+impl Task {
+    /// A task at its birth: an issue was labelled, or a person runs one by hand.
+    pub fn new(id: TaskId, origin: Origin, requested_by: Account, at: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            origin,
+            ordinal: 1,
+            revision: 1,
+            attempt: 1,
+            round: 0,
+            state: State::Discussing,
+            requested_by,
+            source: None,
+            plan: None,
+            approval: None,
+            gate_rounds: 0,
+            review_rounds: 0,
+            base: None,
+            head: None,
+            remote_head: None,
+            branch: None,
+            pull_request: None,
+            instruction: None,
+            waits_since: None,
+            created_at: at,
+            version: 0,
+        }
+    }
+
+    /// The title to call it by before and after there is a plan.
+    pub fn title(&self) -> &str {
+        match (&self.plan, &self.source) {
+            (Some(plan), _) => &plan.specification.title,
+            (None, Some(source)) => &source.title,
+            (None, None) => "a task that was not read yet",
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Comments: the plan, notices, and answers where there is no task.
+
+use crate::domain::{Event, GitHubPlace, IssueNumber, Notice, PostedComment, Task, body_digest};
+use crate::github::{Comment, RepositoryClient};
+use crate::speech::{self, Body, NoticeView, PlanView, has_marker};
+use crate::store::Lease;
+
+use super::view::Gathered;
+use super::{Done, EffectError, Effects};
+
+impl Effects {
+    pub(super) async fn post_plan(&self, key: &str, task: &Task) -> Result<Done, EffectError> {
+        let (Some(place), Some(plan), Some(source)) = (task.origin.github(), &task.plan, &task.source) else {
+            return Ok(Done::Void("the plan is gone"));
+        };
+        if task.state.has_ended() {
+            return Ok(Done::Void("the task ended"));
+        }
+        let titles = self.titles(task, place).await?;
+        let body = self.with_gateway(|gateway| {
+            speech::plan_comment(
+                gateway,
+                &PlanView {
+                    key,
+                    plan,
+                    source,
+                    ordinal: task.ordinal,
+                    revision: task.revision,
+                    titles: &titles,
+                    estimate: self.settings.estimate,
+                    budget_micro_usd: self.settings.budget_micro_usd,
+                    wait_days: self.settings.wait_days,
+                    mode: self.settings.mode,
+                },
+            )
+        });
+        let comment = self.find_or_create(&self.client(task)?, place.issue, key, &body).await?;
+        let posted = PostedComment { id: comment.comment_id(), body: body_digest(&comment.body) };
+        Ok(Done::Event(Event::PlanPosted { comment: posted }))
+    }
+
+    /// The titles of all tasks of the plan, in order.
+    async fn titles(&self, task: &Task, place: &GitHubPlace) -> Result<Vec<String>, EffectError> {
+        let tasks = self.store.tasks_of_issue(place.repository, place.issue).await?;
+        let of_this_reading = tasks.iter().filter(|other| other.revision == task.revision);
+        Ok(of_this_reading.map(|other| other.title().to_owned()).collect())
+    }
+
+    pub(super) async fn post_notice(
+        &self,
+        key: &str,
+        task: &Task,
+        on: IssueNumber,
+        notice: &Notice,
+    ) -> Result<Done, EffectError> {
+        let gathered = Gathered::of(self, task).await?;
+        let body = self.with_gateway(|gateway| {
+            speech::notice(
+                gateway,
+                notice,
+                &NoticeView {
+                    key,
+                    task: Some(task),
+                    label: &self.settings.label,
+                    evidence: gathered.evidence(self),
+                    gate_rounds: self.settings.gate_rounds,
+                    review_rounds: self.settings.review_rounds,
+                    patch: gathered.patch.as_deref(),
+                    mode: self.settings.mode,
+                },
+            )
+        });
+        self.find_or_create(&self.client(task)?, on, key, &body).await?;
+        Ok(Done::Nothing)
+    }
+
+    pub(super) async fn reply(
+        &self,
+        lease: &Lease,
+        place: &GitHubPlace,
+        notice: &Notice,
+    ) -> Result<Done, EffectError> {
+        let gathered = Gathered::default();
+        let body = self.with_gateway(|gateway| {
+            speech::notice(
+                gateway,
+                notice,
+                &NoticeView {
+                    key: &lease.key,
+                    task: None,
+                    label: &self.settings.label,
+                    evidence: gathered.evidence(self),
+                    gate_rounds: self.settings.gate_rounds,
+                    review_rounds: self.settings.review_rounds,
+                    patch: None,
+                    mode: self.settings.mode,
+                },
+            )
+        });
+        let client = self.github()?.repository(place)?;
+        self.find_or_create(&client, place.issue, &lease.key, &body).await?;
+        Ok(Done::Nothing)
+    }
+
+    /// The comment with this key, made if it is not there. Where a request of a worker that lost its
+    /// lease came through all the same, there are two: all but the first are taken away.
+    async fn find_or_create(
+        &self,
+        client: &RepositoryClient,
+        on: IssueNumber,
+        key: &str,
+        body: &Body,
+    ) -> Result<Comment, EffectError> {
+        let mut found = Vec::new();
+        for comment in client.comments(on).await? {
+            if client.is_ours(&comment) && has_marker(&comment.body, key) {
+                found.push(comment);
+            }
+        }
+        if found.is_empty() {
+            return Ok(client.create_comment(on, body.as_str()).await?);
+        }
+        for double in found.drain(1..) {
+            client.delete_comment(double.comment_id()).await?;
+        }
+        Ok(found.remove(0))
+    }
+}

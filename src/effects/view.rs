@@ -1,0 +1,77 @@
+//! What a task has to show, gathered from where it is kept.
+
+use crate::domain::{Finding, FindingStatus, GateReport, ReviewRound, Task, Usage};
+use crate::speech::{Evidence, Spend};
+use crate::store::ArtifactKind;
+
+use super::{EffectError, Effects};
+
+/// The newest products of a task.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub gates: Vec<GateReport>,
+    pub findings: Vec<(Finding, FindingStatus)>,
+    pub reviewers: Vec<String>,
+    pub failed_reviewers: Vec<String>,
+    pub usage: Usage,
+    pub patch: Option<String>,
+    pub summary: String,
+}
+
+impl Gathered {
+    pub(super) async fn of(effects: &Effects, task: &Task) -> Result<Self, EffectError> {
+        let store = &effects.store;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let gates = store.latest_artifact(task.id, ArtifactKind::Gates).await?;
+        let review = store.latest_artifact(task.id, ArtifactKind::Review).await?;
+        let review: ReviewRound = read(review, "review")?;
+        let named = |names: &mut Vec<String>, name: &str| {
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        };
+        let mut reviewers = Vec::new();
+        for summary in &review.summaries {
+            named(&mut reviewers, &summary.reviewer);
+        }
+        let failed_reviewers: Vec<String> = review.failed.iter().map(|f| f.reviewer.clone()).collect();
+        for failed in &failed_reviewers {
+            named(&mut reviewers, failed);
+        }
+        Ok(Self {
+            gates: read(gates, "gate")?,
+            findings: review.findings.into_iter().map(|t| (t.finding, t.status)).collect(),
+            reviewers,
+            failed_reviewers,
+            usage: store.usage_of(task.id).await?,
+            patch: store.latest_artifact(task.id, ArtifactKind::Patch).await?.map(text),
+            summary: store
+                .latest_artifact(task.id, ArtifactKind::Summary)
+                .await?
+                .map(text)
+                .unwrap_or_default(),
+        })
+    }
+
+    pub(super) fn evidence(&self, effects: &Effects) -> Evidence<'_> {
+        Evidence {
+            gates: &self.gates,
+            findings: &self.findings,
+            reviewers: &self.reviewers,
+            failed_reviewers: &self.failed_reviewers,
+            spend: Spend { usage: self.usage, budget_micro_usd: effects.settings.budget_micro_usd },
+        }
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned + Default>(
+    bytes: Option<Vec<u8>>,
+    what: &str,
+) -> Result<T, EffectError> {
+    match bytes {
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+            EffectError::Impossible(format!("the kept {what} results are unreadable: {error}"))
+        }),
+        None => Ok(T::default()),
+    }
+}

@@ -1,0 +1,46 @@
+//! What a gate is. What it said is in [`crate::domain`], where people's texts are made from it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{GateKind, Requirement};
+use crate::workspace::RepoPath;
+
+/// A check that a change has to pass, or at least be shown with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gate {
+    /// Unique within a repository.
+    pub name: String,
+    pub kind: GateKind,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// The folder of the tree in which it runs; `None` is the root.
+    pub cwd: Option<RepoPath>,
+    pub timeout: Duration,
+    pub requirement: Requirement,
+    /// The packages that it needs besides what the tree holds.
+    pub needs_dependencies: Option<Ecosystem>,
+    /// Which file made us choose it, for people.
+    pub source: String,
+}
+
+/// A family of package managers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ecosystem {
+    Rust,
+    Python,
+    JavaScript,
+}
+
+impl Ecosystem {
+    /// The name in paths and texts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::Python => "python",
+            Self::JavaScript => "javascript",
+        }
+    }
+}

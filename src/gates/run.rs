@@ -1,0 +1,153 @@
+//! Running one gate in a session, and the verdict.
+
+use std::collections::BTreeMap;
+
+use super::dependencies::Dependencies;
+use super::model::Gate;
+use super::{findings, log, signs};
+use crate::domain::{GateKind, GateReport, Verdict};
+use crate::sandbox::{Command, Exit, LimitHit, Limits, Outcome, SandboxError, Session};
+
+/// Runs a gate on the tree of a session.
+///
+/// # Errors
+/// When the sandbox itself fails. A gate that cannot do its work is a report with
+/// [`Verdict::CouldNotRun`].
+pub async fn run(
+    session: &dyn Session,
+    gate: &Gate,
+    dependencies: &Dependencies,
+) -> Result<GateReport, SandboxError> {
+    if let Some(reason) = gate.needs_dependencies.and_then(|needed| dependencies.missing(needed)) {
+        return Ok(report(gate, Verdict::CouldNotRun { reason: reason.to_owned() }));
+    }
+    let outcome = match session.run(&command(gate, dependencies)).await {
+        Err(SandboxError::NoSuchFolder(folder)) => {
+            let reason = format!("the tree has no folder {folder}");
+            return Ok(report(gate, Verdict::CouldNotRun { reason }));
+        }
+        outcome => outcome?,
+    };
+    let mut log = log::plain(&outcome.stdout.text());
+    let mut verdict = verdict(gate, &outcome, &log);
+    if let (Verdict::CouldNotRun { reason }, Some(hint)) = (&mut verdict, dependencies.hint()) {
+        *reason = format!("{reason}; {hint}");
+    }
+    if let Some(limit) = outcome.limit {
+        log.push_str(&format!("\n[{}]\n", limit_reached(limit, gate)));
+    }
+    let exit = match outcome.exit {
+        Exit::Code(code) => Some(code),
+        Exit::Signal(_) => None,
+    };
+    Ok(GateReport {
+        exit,
+        duration_ms: u64::try_from(outcome.wall.as_millis()).unwrap_or(u64::MAX),
+        findings: findings::read(&log, gate.cwd.as_ref()),
+        log: log::ends(&log),
+        ..report(gate, verdict)
+    })
+}
+
+fn report(gate: &Gate, verdict: Verdict) -> GateReport {
+    GateReport {
+        name: gate.name.clone(),
+        kind: gate.kind,
+        requirement: gate.requirement,
+        command: as_typed(&gate.command),
+        verdict,
+        exit: None,
+        duration_ms: 0,
+        log: String::new(),
+        findings: vec![],
+    }
+}
+
+/// The command as a person would type it.
+fn as_typed(argv: &[String]) -> String {
+    if let [shell, flag, line] = argv
+        && matches!(shell.as_str(), "sh" | "/bin/sh")
+        && flag == "-c"
+    {
+        return line.clone();
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    let words = argv
+        .iter()
+        .map(|word| if !word.is_empty() && word.chars().all(plain) { word.clone() } else { quoted(word) });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A code of 0 is a pass only when no limit was hit and, of tests, when something was tested.
+fn verdict(gate: &Gate, outcome: &Outcome, log: &str) -> Verdict {
+    let could_not_run = |reason: Option<String>| reason.map(|reason| Verdict::CouldNotRun { reason });
+    match (outcome.limit, outcome.exit) {
+        (Some(LimitHit::Wall), _) => Verdict::TimedOut,
+        (Some(_), _) | (None, Exit::Signal(_)) => Verdict::Failed,
+        (None, Exit::Code(0)) => {
+            let nothing = if gate.kind == GateKind::Test { signs::tested_nothing(log) } else { None };
+            could_not_run(nothing).unwrap_or(Verdict::Passed)
+        }
+        (None, Exit::Code(code)) => {
+            let program = gate.command.first().map_or("", String::as_str);
+            could_not_run(signs::could_not_run(program, gate.kind, code, log)).unwrap_or(Verdict::Failed)
+        }
+    }
+}
+
+/// The gate's command behind a shell that merges its output in the order in which it is written, puts the
+/// fetched programs in front of the path, and places files that the set-up made and the tree lacks.
+fn command(gate: &Gate, dependencies: &Dependencies) -> Command {
+    let mut script = String::new();
+    for folder in dependencies.path() {
+        script.push_str(&format!("PATH={}:$PATH; ", quoted(folder)));
+    }
+    for generated in dependencies.generated() {
+        // The tree's own files win; a file that cannot be placed shows in what the gate says.
+        script.push_str(&format!("cp -rn {}/. /work/ 2>/dev/null; ", quoted(&generated)));
+    }
+    script.push_str("export PATH; exec \"$@\" 2>&1");
+    let mut argv = ["sh", "-c", &script, "sh"].map(str::to_owned).to_vec();
+    argv.extend(gate.command.iter().cloned());
+    let mut env: BTreeMap<String, String> =
+        ENVIRONMENT.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    env.extend(dependencies.env());
+    Command {
+        argv,
+        env,
+        cwd: gate.cwd.clone(),
+        limits: Limits { wall: gate.timeout, cpu: gate.timeout * 4, ..Limits::default() },
+        mounts: dependencies.mounts(),
+        scratch: dependencies.scratch(),
+        ..Command::default()
+    }
+}
+
+/// No colours, no questions, no attempts at the network.
+const ENVIRONMENT: &[(&str, &str)] = &[
+    ("CI", "true"),
+    ("NO_COLOR", "1"),
+    ("CARGO_TERM_COLOR", "never"),
+    ("CARGO_NET_OFFLINE", "true"),
+    ("CARGO_INCREMENTAL", "0"),
+    ("PYTHONDONTWRITEBYTECODE", "1"),
+    ("npm_config_offline", "true"),
+    ("npm_config_update_notifier", "false"),
+];
+
+/// A word for the shell.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn limit_reached(limit: LimitHit, gate: &Gate) -> String {
+    match limit {
+        LimitHit::Wall => format!("ended after {} s, its time limit", gate.timeout.as_secs()),
+        LimitHit::Cpu => "ended by the limit on processor time".into(),
+        LimitHit::Memory => "ended by the limit on memory".into(),
+        LimitHit::Processes => "it asked for more processes than it may have".into(),
+        LimitHit::FileSize => "ended by the limit on the size of a file".into(),
+        LimitHit::Disk => "ended by the limit on the size of the tree".into(),
+        LimitHit::Output => "ended because it wrote too much output".into(),
+    }
+}

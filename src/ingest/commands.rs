@@ -1,0 +1,75 @@
+//! `/orchestrate` comments: who said it, whether they may, and which tasks it is about.
+
+use crate::domain::{Command, CommandFault, CommentId, Event, IssueNumber, Notice, Resume, State, Task};
+use crate::github::payload::IssueCommentPayload;
+
+use super::port::observe;
+use super::{Ingest, IngestError, Outcome, place_of};
+
+impl Ingest {
+    pub(super) async fn on_command(
+        &self,
+        payload: &IssueCommentPayload,
+        tasks: &[Task],
+        command: Result<Command, CommandFault>,
+    ) -> Result<Outcome, IngestError> {
+        let comment = CommentId(payload.comment.id);
+        let on = IssueNumber(payload.issue.number);
+        let Some(installation) = payload.installation else {
+            return Ok(Outcome::ignored("the delivery names no installation"));
+        };
+        let place = place_of(&payload.repository, installation, on);
+        let reply = |notice: Notice| {
+            Ok(Outcome { replies: vec![(place.clone(), comment, notice)], ..Outcome::default() })
+        };
+        let command = match command {
+            Ok(command) => command,
+            Err(fault) => return reply(Notice::NotACommand { fault }),
+        };
+        let login = payload.sender.login.clone();
+        let needs = command.needs();
+        if needs > crate::domain::Permission::None
+            && self.client(&place)?.permission(&payload.sender).await? < needs
+        {
+            return reply(Notice::NotAllowed { verb: command.verb().into(), login });
+        }
+        let Some(reader) = tasks.first() else {
+            return match command {
+                Command::Help => reply(Notice::Help),
+                _ => reply(Notice::NoTaskHere),
+            };
+        };
+        let mut addressed: Vec<_> = tasks.iter().filter(|task| takes(task, &command)).collect();
+        if addressed.is_empty() {
+            addressed.push(reader);
+        }
+        let mut events = Vec::new();
+        for task in addressed {
+            // An approval is of the text as it is now, not of the text as we last saw it.
+            if command == Command::Approve {
+                events.extend(
+                    observe(&self.client(&place)?, task)
+                        .await?
+                        .map(|observed| (task.id, Event::TextObserved(observed))),
+                );
+            }
+            let by = payload.sender.account();
+            events.push((task.id, Event::Commanded { command: command.clone(), by, comment, on }));
+        }
+        Ok(Outcome::events(events))
+    }
+}
+
+/// Which of an issue's tasks a command is meant for. What a task does with it, its life decides.
+fn takes(task: &Task, command: &Command) -> bool {
+    match (command, &task.state) {
+        (Command::Help | Command::Status, _) => task.ordinal == 1 || task.pull_request.is_some(),
+        (Command::Approve, State::AwaitingApproval) => true,
+        (Command::Reject, State::AwaitingApproval | State::WaitingForAnswer { .. }) => true,
+        (Command::Retry, State::NeedsPerson { resume: Resume::Discuss, .. }) => task.ordinal == 1,
+        (Command::Retry, State::NeedsPerson { .. }) => true,
+        (Command::Fix(_), State::NeedsPerson { .. } | State::PullRequestOpen) => task.head.is_some(),
+        (Command::Cancel, state) => !state.has_ended() && task.pull_request.is_none(),
+        (Command::Approve | Command::Reject | Command::Retry | Command::Fix(_), _) => false,
+    }
+}

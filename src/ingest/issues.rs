@@ -1,0 +1,142 @@
+//! Issues and their comments.
+
+use crate::domain::{CommentId, Event, IssueNumber, Permission, RepositoryId, State, Task, TaskId};
+use crate::domain::{Origin, parse_command};
+use crate::github::payload::{IssueCommentPayload, IssuesPayload};
+use crate::telemetry::clock;
+
+use super::port::{observe, read_source};
+use super::{Ingest, IngestError, Outcome, place_of};
+
+impl Ingest {
+    pub(super) async fn on_issue(&self, payload: IssuesPayload) -> Result<Outcome, IngestError> {
+        let repository = RepositoryId(payload.repository.id);
+        let number = IssueNumber(payload.issue.number);
+        let tasks = self.store.tasks_of_issue(repository, number).await?;
+        let ours = payload.label.as_ref().is_some_and(|label| label.name.eq_ignore_ascii_case(&self.label));
+        match payload.action.as_str() {
+            "labeled" if ours => self.on_labelled(payload, &tasks).await,
+            "unlabeled" if ours => Ok(Outcome::to_all(&tasks, &Event::Unlabelled)),
+            "closed" => Ok(Outcome::to_all(&tasks, &Event::IssueClosed)),
+            "deleted" | "transferred" => Ok(Outcome::to_all(&tasks, &Event::IssueDeleted)),
+            "edited" if !tasks.is_empty() => self.observe_all(&tasks).await,
+            action => Ok(Outcome::ignored(format!("`{action}` starts nothing here"))),
+        }
+    }
+
+    async fn on_labelled(&self, payload: IssuesPayload, tasks: &[Task]) -> Result<Outcome, IngestError> {
+        if payload.issue.pull_request.is_some() {
+            return Ok(Outcome::ignored("the label asks for work on issues, this is a pull request"));
+        }
+        if payload.issue.state != "open" {
+            return Ok(Outcome::ignored("the issue is closed"));
+        }
+        if !payload.sender.is_person() {
+            return Ok(Outcome::ignored("the label was not set by a person"));
+        }
+        let Some(installation) = payload.installation else {
+            return Ok(Outcome::ignored("the delivery names no installation"));
+        };
+        let place = place_of(&payload.repository, installation, IssueNumber(payload.issue.number));
+        self.store.note_repository(place.repository, place.installation, &place.full_name).await?;
+        let by = payload.sender.account();
+        match tasks.first() {
+            Some(reader) => {
+                let source = read_source(&self.client(&place)?, &place).await?.digest();
+                Ok(Outcome::events([(reader.id, Event::Relabelled { by, source })]))
+            }
+            None => {
+                let task = Task::new(TaskId(clock::new_id()), Origin::GitHub(place), by, clock::now());
+                Ok(Outcome { create: Some(Box::new(task)), ..Outcome::default() })
+            }
+        }
+    }
+
+    pub(super) async fn on_comment(&self, payload: IssueCommentPayload) -> Result<Outcome, IngestError> {
+        let repository = RepositoryId(payload.repository.id);
+        let number = IssueNumber(payload.issue.number);
+        let tasks = match payload.issue.pull_request {
+            Some(_) => self.store.task_of_pull_request(repository, number).await?.into_iter().collect(),
+            None => self.store.tasks_of_issue(repository, number).await?,
+        };
+        let id = CommentId(payload.comment.id);
+        match payload.action.as_str() {
+            "created" => {
+                // Who sent it and who wrote it have to be the same person; bots, Apps and we ourselves
+                // are nobody's voice.
+                let author = payload.comment.user.as_ref().map(|user| user.id);
+                let app = payload.comment.performed_via_github_app.as_ref().map(|app| app.id);
+                if !payload.sender.is_person()
+                    || author != Some(payload.sender.id)
+                    || app == Some(self.github.app_id())
+                {
+                    return Ok(Outcome::ignored("not a person's own comment"));
+                }
+                match parse_command(&payload.comment.body) {
+                    Some(command) => self.on_command(&payload, &tasks, command).await,
+                    None => self.on_plain_comment(&payload, &tasks).await,
+                }
+            }
+            "edited" | "deleted" if tasks.iter().any(|task| concerns(task, id)) => {
+                self.observe_all(&tasks).await
+            }
+            action => Ok(Outcome::ignored(format!("`{action}` of this comment changes nothing"))),
+        }
+    }
+
+    /// An answer to our questions counts from whoever wrote the issue, asked for the work, or may
+    /// write here: each reading costs money.
+    async fn on_plain_comment(
+        &self,
+        payload: &IssueCommentPayload,
+        tasks: &[Task],
+    ) -> Result<Outcome, IngestError> {
+        let waiting: Vec<_> =
+            tasks.iter().filter(|task| matches!(task.state, State::WaitingForAnswer { .. })).collect();
+        let Some(first) = waiting.first() else {
+            return self.look_again(tasks).await;
+        };
+        let sender = payload.sender.id;
+        let asked = first.requested_by.id.0 == sender;
+        let wrote = payload.issue.user.as_ref().is_some_and(|author| author.id == sender);
+        if !asked && !wrote {
+            let Some(place) = first.origin.github() else { return Ok(Outcome::default()) };
+            if self.client(place)?.permission(&payload.sender).await? < Permission::Write {
+                return Ok(Outcome::ignored("an answer from somebody who was not asked"));
+            }
+        }
+        let event = Event::Commented { comment: CommentId(payload.comment.id) };
+        Ok(Outcome::events(waiting.iter().map(|task| (task.id, event.clone()))))
+    }
+
+    /// Reactions have no webhook: any event is an occasion to look at them.
+    async fn look_again(&self, tasks: &[Task]) -> Result<Outcome, IngestError> {
+        let mut events = Vec::new();
+        for task in tasks.iter().filter(|task| task.state == State::AwaitingApproval) {
+            events.extend(self.reactions_on(task).await?.into_iter().map(|event| (task.id, event)));
+        }
+        Ok(Outcome::events(events))
+    }
+
+    /// Compares the text of each task with the text as it stands.
+    pub(super) async fn observe_all(&self, tasks: &[Task]) -> Result<Outcome, IngestError> {
+        let mut events = Vec::new();
+        for task in tasks.iter().filter(|task| !task.state.has_ended()) {
+            let Some(place) = task.origin.github() else { continue };
+            match observe(&self.client(place)?, task).await {
+                Ok(Some(observed)) => events.push((task.id, Event::TextObserved(observed))),
+                Ok(None) => {}
+                Err(error) if error.is_not_found() => events.push((task.id, Event::IssueDeleted)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Outcome::events(events))
+    }
+}
+
+/// Whether the task was made from the comment, or shows its plan in it.
+fn concerns(task: &Task, id: CommentId) -> bool {
+    let read = task.source.as_ref().is_some_and(|source| source.comment_ids().contains(&id));
+    let posted = task.plan.as_ref().and_then(|plan| plan.comment.as_ref());
+    read || posted.is_some_and(|comment| comment.id == id)
+}

@@ -1,0 +1,286 @@
+//! From a role to an answer: routing, budgets, retries, fallback, and a record of every call.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backon::BackoffBuilder;
+use futures::future::BoxFuture;
+
+use super::budget::{Budget, Estimate, Reservation};
+use super::error::LlmError;
+use super::ledger::{Accounting, CallLabel, CallRecord, Ledger};
+use super::message::{Answer, Request, StopReason};
+use super::model::{ModelName, ModelSettings, Price, Role, Settings, TokenCount};
+use super::wire::{CallOptions, FailedCall, Reply, Wire};
+use crate::domain::Usage;
+
+/// What surrounds a call: who asks, for what, and who pays.
+#[derive(Debug, Clone)]
+pub struct CallContext {
+    pub role: Role,
+    pub label: CallLabel,
+    /// All of them have to cover the call.
+    pub budgets: Vec<Arc<Budget>>,
+}
+
+/// Something that answers: a provider's model, or the simulated one of a dry run.
+pub trait Model: Send + Sync {
+    fn call<'a>(
+        &'a self,
+        context: &'a CallContext,
+        request: Request,
+    ) -> BoxFuture<'a, Result<Answer, LlmError>>;
+}
+
+/// Why the settings cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidSettings(pub String);
+
+/// The client of all providers. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Settings,
+    wires: BTreeMap<String, Wire>,
+    ledger: Arc<dyn Ledger>,
+}
+
+impl Client {
+    /// Fails where a role names a model of a provider that has no endpoint. A role without models fails only
+    /// when it is called.
+    pub fn new(settings: Settings, ledger: Arc<dyn Ledger>) -> Result<Self, InvalidSettings> {
+        let mut wires = BTreeMap::new();
+        for (provider, endpoint) in &settings.endpoints {
+            let wire = Wire::new(provider, endpoint.clone()).map_err(InvalidSettings)?;
+            wires.insert(provider.clone(), wire);
+        }
+        for (role, models) in &settings.roles {
+            if let Some(model) = models.iter().find(|model| !wires.contains_key(&model.name.provider)) {
+                let (name, provider) = (&model.name, &model.name.provider);
+                let reason = format!("the role {role} names {name}, but there is no provider {provider}");
+                return Err(InvalidSettings(reason));
+            }
+        }
+        Ok(Self { inner: Arc::new(Inner { settings, wires, ledger }) })
+    }
+
+    /// Asks the models of the role, one after the other, until one answers.
+    ///
+    /// A call that has begun is finished and recorded even when this future is dropped: the provider
+    /// charges for it either way.
+    pub async fn call(&self, context: &CallContext, request: Request) -> Result<Answer, LlmError> {
+        let settings = &self.inner.settings;
+        let bytes = request.bytes();
+        if bytes > settings.max_request_bytes {
+            return Err(LlmError::TooLarge { bytes, max_bytes: settings.max_request_bytes });
+        }
+        let models = settings.roles.get(&context.role).filter(|models| !models.is_empty());
+        let models = models.ok_or(LlmError::NoModel(context.role))?;
+        let request = Arc::new(request);
+        let mut attempt = 0;
+        let mut errors: Vec<(ModelName, LlmError)> = Vec::new();
+        for model in models {
+            let ask = Ask { context: context.clone(), request: Arc::clone(&request), model: model.clone() };
+            match self.call_model(ask, &mut attempt).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) if !error.allows_fallback() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(role = %context.role, model = %model.name, kind = error.kind(), "a model failed");
+                    errors.push((model.name.clone(), error));
+                }
+            }
+        }
+        match errors.len() {
+            1 => Err(errors.remove(0).1),
+            _ => Err(LlmError::EveryModelFailed(errors)),
+        }
+    }
+
+    /// One model, with retries.
+    async fn call_model(&self, ask: Ask, attempt: &mut usize) -> Result<Answer, LlmError> {
+        let policy = self.inner.settings.retry;
+        let mut waits = backon::ExponentialBuilder::default()
+            .with_min_delay(policy.first_wait)
+            .with_max_delay(policy.longest_wait)
+            .with_max_times(policy.max_calls.saturating_sub(1))
+            .with_jitter()
+            .build();
+        let mut waited = Duration::ZERO;
+        let mut schema = if ask.request.response_schema.is_some() { Schema::Sent } else { Schema::None };
+        loop {
+            *attempt += 1;
+            let error = match self.call_once(ask.clone(), schema, *attempt).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if schema == Schema::Sent && refuses_schema(&error) {
+                // An older model or a local server: the prompt asks for the same JSON in words.
+                schema = Schema::None;
+                continue;
+            }
+            if !error.is_transient() || !error.allows_fallback() {
+                return Err(error);
+            }
+            let Some(wait) = waits.next() else { return Err(error) };
+            let wait = error.retry_after().map_or(wait, |asked| asked.max(wait));
+            if waited + wait > policy.max_waiting {
+                return Err(error);
+            }
+            waited += wait;
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// One call, in a task of its own so that it is recorded whatever becomes of the caller.
+    async fn call_once(&self, ask: Ask, schema: Schema, attempt: usize) -> Result<Answer, LlmError> {
+        let inner = Arc::clone(&self.inner);
+        let task = tokio::spawn(async move { inner.perform(&ask, schema, attempt).await });
+        task.await.unwrap_or_else(|error| Err(LlmError::Transport(format!("the call broke off: {error}"))))
+    }
+}
+
+impl Inner {
+    /// Budget, network, record.
+    async fn perform(&self, ask: &Ask, schema: Schema, attempt: usize) -> Result<Answer, LlmError> {
+        let model = &ask.model;
+        let options = CallOptions {
+            temperature: ask.request.temperature.or(model.temperature),
+            max_output_tokens: ask.request.max_output_tokens.unwrap_or(model.max_output_tokens),
+            timeout: self.settings.call_timeout,
+        };
+        let price = model.price.unwrap_or_default();
+        let reservations = reserve(ask, &price, options.max_output_tokens)?;
+        let wire = self.wires.get(&model.name.provider).ok_or(LlmError::NoModel(ask.context.role))?;
+        let schema = ask.request.response_schema.as_ref().filter(|_| schema == Schema::Sent);
+        let started = Instant::now();
+        let outcome = wire.call(&model.name, &ask.request, options, schema).await;
+        let spent = Spent::of(&outcome, &ask.request);
+        let usage = spent.tokens.usage(&price);
+        for reservation in reservations {
+            reservation.settle(usage);
+        }
+        self.record(&CallRecord {
+            label: ask.context.label.clone(),
+            role: ask.context.role,
+            model: model.name.clone(),
+            attempt,
+            tokens: spent.tokens,
+            usage,
+            accounting: spent.accounting,
+            latency: started.elapsed(),
+            stop: outcome.as_ref().ok().map(|reply| reply.stop.clone()),
+            error: outcome
+                .as_ref()
+                .err()
+                .map(|failed| (failed.error.kind().into(), failed.error.to_string())),
+        })
+        .await?;
+        let reply = outcome.map_err(|failed| failed.error)?;
+        Ok(answer(&model.name, reply, usage))
+    }
+
+    /// A record is tried three times: losing one would hide what was spent.
+    async fn record(&self, record: &CallRecord) -> Result<(), LlmError> {
+        let mut last = String::new();
+        for wait in [0, 200, 1_000] {
+            tokio::time::sleep(Duration::from_millis(wait)).await;
+            match self.ledger.record(record).await {
+                Ok(()) => return Ok(()),
+                Err(error) => last = error.to_string(),
+            }
+        }
+        Err(LlmError::NotRecorded(last))
+    }
+}
+
+impl Model for Client {
+    fn call<'a>(
+        &'a self,
+        context: &'a CallContext,
+        request: Request,
+    ) -> BoxFuture<'a, Result<Answer, LlmError>> {
+        Box::pin(Client::call(self, context, request))
+    }
+}
+
+#[derive(Clone)]
+struct Ask {
+    context: CallContext,
+    request: Arc<Request>,
+    model: ModelSettings,
+}
+
+/// Whether the answer's schema travels in the provider's own field.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Schema {
+    Sent,
+    None,
+}
+
+/// What a call used, or may have used.
+struct Spent {
+    tokens: TokenCount,
+    accounting: Accounting,
+}
+
+impl Spent {
+    fn of(outcome: &Result<Reply, FailedCall>, request: &Request) -> Self {
+        match outcome {
+            Ok(reply) => Self { tokens: reply.tokens, accounting: Accounting::Reported },
+            Err(FailedCall { tokens: Some(tokens), .. }) => {
+                Self { tokens: *tokens, accounting: Accounting::Reported }
+            }
+            Err(FailedCall { error, .. }) if error.may_have_cost() => {
+                let tokens = TokenCount { input: estimated_tokens(request), ..TokenCount::default() };
+                Self { tokens, accounting: Accounting::Estimated }
+            }
+            Err(_) => Self { tokens: TokenCount::default(), accounting: Accounting::Nothing },
+        }
+    }
+}
+
+/// Four bytes a token is what English and code come to; the real number follows with the answer.
+fn estimated_tokens(request: &Request) -> u64 {
+    (request.bytes() as u64).div_ceil(4)
+}
+
+fn reserve(ask: &Ask, price: &Price, max_output_tokens: u32) -> Result<Vec<Reservation>, LlmError> {
+    let tokens = TokenCount {
+        input: estimated_tokens(&ask.request),
+        output: max_output_tokens.into(),
+        ..Default::default()
+    };
+    let estimate =
+        Estimate { tokens: tokens.input + tokens.output, cost_micro_usd: price.cost_micro_usd(&tokens) };
+    ask.context.budgets.iter().map(|budget| budget.reserve(estimate)).collect()
+}
+
+/// Whether a provider or server refused the field that carries the schema, and not the question.
+fn refuses_schema(error: &LlmError) -> bool {
+    let LlmError::InvalidRequest(message) = error else { return false };
+    ["output_config", "response_format", "json_schema", "output_format", "output format", "structured output"]
+        .iter()
+        .any(|field| message.contains(field))
+}
+
+fn answer(model: &ModelName, reply: Reply, usage: Usage) -> Answer {
+    let stop = if reply.tool_calls.is_empty() && reply.stop == StopReason::ToolCalls {
+        StopReason::Other("tool calls announced, none made".to_owned())
+    } else {
+        reply.stop
+    };
+    Answer {
+        text: reply.text,
+        tool_calls: reply.tool_calls,
+        stop,
+        tokens: reply.tokens,
+        usage,
+        model: model.clone(),
+        continuation: reply.continuation,
+    }
+}

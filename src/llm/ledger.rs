@@ -1,0 +1,57 @@
+//! Where every call is written down.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde::Serialize;
+
+use super::message::StopReason;
+use super::model::{ModelName, Role, TokenCount};
+use crate::domain::{TaskId, Usage};
+
+/// What a call was made for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CallLabel {
+    pub task: Option<TaskId>,
+    /// The stage or the reviewer, for people: `implement`, `review: safety`, …
+    pub stage: String,
+}
+
+/// Where the numbers of a record come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Accounting {
+    /// The provider counted.
+    Reported,
+    /// No answer came, but the provider may have worked: the prompt's tokens by our estimate.
+    Estimated,
+    /// The provider refused before doing anything.
+    Nothing,
+}
+
+/// One call to a provider, successful or not.
+#[derive(Debug, Clone, Serialize)]
+pub struct CallRecord {
+    pub label: CallLabel,
+    pub role: Role,
+    pub model: ModelName,
+    /// Counted from 1, over all models of the role.
+    pub attempt: usize,
+    pub tokens: TokenCount,
+    pub usage: Usage,
+    pub accounting: Accounting,
+    pub latency: Duration,
+    pub stop: Option<StopReason>,
+    /// The kind of [`super::LlmError`] and its message.
+    pub error: Option<(String, String)>,
+}
+
+/// Why a record could not be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct LedgerError(pub String);
+
+/// Keeps the records of all calls.
+pub trait Ledger: Send + Sync {
+    fn record<'a>(&'a self, record: &'a CallRecord) -> BoxFuture<'a, Result<(), LedgerError>>;
+}

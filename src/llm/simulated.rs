@@ -1,0 +1,108 @@
+//! The model of a dry run: answers from the input alone, without a network, and says so.
+//!
+//! It decides nothing: a task is made of the issue's own words, no file is changed, no finding is made.
+
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::boundary;
+use super::client::{CallContext, Model};
+use super::error::LlmError;
+use super::message::{Answer, Message, Request, StopReason, ToolCall};
+use super::model::{ModelName, Role, TokenCount};
+use crate::domain::Usage;
+
+/// Stands at the beginning of each text that no model wrote.
+pub const MARK: &str = "[simulated]";
+
+/// Longest text that is taken over from an issue, in characters.
+const TAKEN_CHARS: usize = 1_500;
+
+/// Answers every role of a dry run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SimulatedModel;
+
+impl Model for SimulatedModel {
+    fn call<'a>(
+        &'a self,
+        context: &'a CallContext,
+        request: Request,
+    ) -> BoxFuture<'a, Result<Answer, LlmError>> {
+        let answer = match context.role {
+            Role::Discussion => text_answer(&discussion(&request)),
+            Role::Reviewer => text_answer(&json!({
+                "summary": format!("{MARK} Nothing was reviewed: this is a dry run."),
+                "findings": [],
+            })),
+            Role::Implementer | Role::Fixer => finish(),
+        };
+        Box::pin(async move { Ok(answer) })
+    }
+}
+
+fn discussion(request: &Request) -> Value {
+    let prompt: Vec<&str> = request
+        .messages
+        .iter()
+        .filter_map(|message| match message {
+            Message::User { text } => Some(text.as_str()),
+            Message::Assistant { .. } | Message::ToolResults { .. } => None,
+        })
+        .collect();
+    let prompt = prompt.join("\n");
+    let field = |name: &str| boundary::fenced(&prompt, name).unwrap_or_default();
+    let title = one_line(&field("issue title"));
+    let body = cut(field("issue body").trim(), TAKEN_CHARS);
+    let objective = if body.is_empty() { title.clone() } else { body };
+    json!({
+        "kind": "tasks",
+        "understood": format!("{MARK} No model read this issue: this is a dry run. The task repeats the issue's own words."),
+        "tasks": [{
+            "title": cut(&format!("{MARK} {title}"), 100),
+            "objective": format!("{MARK} {objective}"),
+            "requirements": [format!("{MARK} What the issue asks for: {title}")],
+            "constraints": [],
+            "acceptance_criteria": [format!("{MARK} The gates of the repository pass.")],
+            "likely_files": [],
+            "workflow": "coding",
+            "risk": "low",
+            "size": "small",
+            "priority": "normal",
+            "depends_on": [],
+        }],
+        "questions": [],
+    })
+}
+
+fn finish() -> Answer {
+    let call = ToolCall {
+        id: "simulated_1".to_owned(),
+        name: "finish".to_owned(),
+        arguments: json!({
+            "summary": format!("{MARK} Nothing was changed: this is a dry run and no model was asked."),
+            "commit_subject": format!("{MARK} nothing was changed"),
+        }),
+    };
+    Answer { tool_calls: vec![call], stop: StopReason::ToolCalls, ..text_answer(&Value::Null) }
+}
+
+fn text_answer(value: &Value) -> Answer {
+    Answer {
+        text: if value.is_null() { String::new() } else { value.to_string() },
+        tool_calls: Vec::new(),
+        stop: StopReason::Completed,
+        tokens: TokenCount::default(),
+        usage: Usage::default(),
+        model: ModelName { provider: "simulated".to_owned(), model: "dry-run".to_owned() },
+        continuation: None,
+    }
+}
+
+fn one_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.is_empty() { "an issue without a title".to_owned() } else { line }
+}
+
+fn cut(text: &str, chars: usize) -> String {
+    text.chars().take(chars).collect()
+}

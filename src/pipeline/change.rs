@@ -1,0 +1,123 @@
+//! A change on its way: from the sandbox into a commit, and from commits into what an agent reads.
+
+use crate::agents::{Change, ChangedFile, Hunk, HunkLine};
+use crate::checkout::Checkout;
+use crate::config::RepositoryPolicy;
+use crate::domain::{CommitSha, Reason, Task};
+use crate::speech::{CommitView, Gateway, commit_message};
+use crate::store::{Artifact, ArtifactKind};
+use crate::telemetry::clock;
+use crate::workspace::{
+    CommitRequest, FileDiff, FileStatus, IgnoreRules, LineKind, RepoPath, Snapshot, SnapshotLimits, TreeDiff,
+};
+
+use super::{Pipeline, StageError, json_artifact};
+
+/// What an agent made, to be committed on top of `parent`.
+pub(super) struct Made<'a> {
+    pub base: &'a CommitSha,
+    pub parent: &'a CommitSha,
+    pub files: &'a Snapshot,
+    pub subject: &'a str,
+    pub summary: &'a str,
+    pub transcript: &'a [crate::agents::Step],
+}
+
+impl Pipeline {
+    /// Commits a change and packs the whole work for keeping. `None`: nothing was changed.
+    pub(super) fn commit(
+        &self,
+        task: &Task,
+        checkout: &Checkout,
+        made: &Made<'_>,
+    ) -> Result<Option<(CommitSha, Vec<Artifact>)>, StageError> {
+        let redact = |text: &str| self.redactor.clean(text);
+        let message = commit_message(
+            &Gateway::new(&redact, &[]),
+            &CommitView { task, subject: Some(made.subject), done: made.summary },
+        );
+        let rules = IgnoreRules::of(&snapshot(checkout, made.base)?);
+        let head = checkout.mirror.commit(&CommitRequest {
+            parents: std::slice::from_ref(made.parent),
+            files: made.files,
+            limits: SnapshotLimits::default(),
+            ignore: &rules,
+            author: &self.settings.author,
+            committed_at: clock::now(),
+            message: &message,
+        })?;
+        let Some(head) = head else { return Ok(None) };
+        let kept =
+            |kind, name: &str, body| Artifact { kind, version: task.version, name: name.to_owned(), body };
+        let bundle = checkout.mirror.bundle(made.base, &head)?;
+        let patch = checkout.mirror.diff(made.base, &head)?.unified;
+        let artifacts = vec![
+            kept(ArtifactKind::Commits, "work.bundle", bundle),
+            kept(ArtifactKind::Patch, "work.patch", patch.into_bytes()),
+            kept(ArtifactKind::Summary, "summary.md", made.summary.as_bytes().to_vec()),
+            json_artifact(task, ArtifactKind::Transcript, "transcript.json", &made.transcript)?,
+        ];
+        Ok(Some((head, artifacts)))
+    }
+}
+
+/// The files of a commit.
+pub(super) fn snapshot(checkout: &Checkout, commit: &CommitSha) -> Result<Snapshot, StageError> {
+    Ok(checkout.mirror.snapshot(commit, &SnapshotLimits::default())?)
+}
+
+/// The repository's own policy, as its base has it: a change cannot alter the rules that it is judged by.
+pub(super) fn policy(checkout: &Checkout, base: &CommitSha) -> Result<RepositoryPolicy, StageError> {
+    let refused = |detail: String| StageError::stop(Reason::ChangeRefused { detail });
+    let path = RepoPath::parse(RepositoryPolicy::PATH).map_err(|error| refused(error.to_string()))?;
+    match checkout.mirror.read_file(base, &path)? {
+        Some(bytes) => RepositoryPolicy::parse(&String::from_utf8_lossy(&bytes))
+            .map_err(|error| refused(error.to_string())),
+        None => Ok(RepositoryPolicy::default()),
+    }
+}
+
+/// The commits that a task has once its code stage was done.
+pub(super) fn commits_of(task: &Task) -> Result<(&CommitSha, &CommitSha), StageError> {
+    task.base.as_ref().zip(task.head.as_ref()).ok_or_else(|| {
+        StageError::stop(Reason::Internal { detail: "the task has no work to look at".into() })
+    })
+}
+
+/// A difference as agents read it.
+pub(super) fn change_of(
+    checkout: &Checkout,
+    head: &CommitSha,
+    diff: &TreeDiff,
+) -> Result<Change, StageError> {
+    let mut files = Vec::with_capacity(diff.files.len());
+    for file in &diff.files {
+        let bytes = match file.status {
+            FileStatus::Deleted => None,
+            _ => checkout.mirror.read_file(head, &file.path)?,
+        };
+        files.push(ChangedFile {
+            path: file.path.to_string(),
+            old_path: file.old_path.as_ref().map(ToString::to_string),
+            new_text: bytes.and_then(|bytes| String::from_utf8(bytes).ok()),
+            hunks: hunks_of(file),
+        });
+    }
+    Ok(Change { files })
+}
+
+fn hunks_of(file: &FileDiff) -> Vec<Hunk> {
+    let hunks = file.hunks().iter().map(|hunk| Hunk {
+        new_start: hunk.new_start,
+        lines: hunk
+            .lines
+            .iter()
+            .map(|line| match line.kind {
+                LineKind::Context => HunkLine::Context(line.text.clone()),
+                LineKind::Added => HunkLine::Added(line.text.clone()),
+                LineKind::Removed => HunkLine::Removed(line.text.clone()),
+            })
+            .collect(),
+    });
+    hunks.collect()
+}

@@ -1,0 +1,126 @@
+//! Mending: what a gate, a reviewer or a person objects to.
+
+use crate::agents::{FixInput, Wrong, fix};
+use crate::domain::{
+    Changed, Event, FixCause, GateReport, Reason, ReviewRound, Severity, State, Task, Verdict,
+};
+use crate::store::ArtifactKind;
+
+use super::change::{change_of, policy, snapshot};
+use super::gate::gate_policy;
+use super::implement::{Bench, specification_of};
+use super::{Pipeline, StageEnd, StageError, tool_limits};
+
+impl Pipeline {
+    pub(super) async fn fix(&self, task: &Task) -> Result<StageEnd, StageError> {
+        let State::Fixing { cause } = &task.state else {
+            return Err(StageError::stop(Reason::Internal { detail: "there is nothing to fix".into() }));
+        };
+        let specification = specification_of(task)?;
+        let checkout = self.repositories.checkout(task).await?;
+        // On an open pull request the work goes on from what is there now, people's commits included.
+        let remote_head = match (&task.branch, task.pull_request) {
+            (Some(branch), Some(_)) => Some(checkout.mirror.resolve(branch)?),
+            _ => None,
+        };
+        let parent = match (*cause, &remote_head, &task.head) {
+            (FixCause::Instruction, Some(remote), _) => remote.clone(),
+            (_, _, Some(head)) => head.clone(),
+            (_, _, None) => {
+                return Err(StageError::stop(Reason::Internal { detail: "there is no work to fix".into() }));
+            }
+        };
+        let base = task.base.clone().unwrap_or_else(|| checkout.tip.clone());
+        let policy = policy(&checkout, &base)?;
+        let limits = self.settings.limits.lowered_by(&policy.limits);
+        let wrong = self.wrong(task, *cause).await?;
+        let change = change_of(&checkout, &parent, &checkout.mirror.diff(&base, &parent)?)?;
+        let files = snapshot(&checkout, &parent)?;
+        let agent = self.agent(task, &limits).await?;
+        let session = self.sandbox.open(&files).await?;
+        let base_files = snapshot(&checkout, &base)?;
+        let toolbox = self.toolbox(task, &gate_policy(&policy), &base_files, session.as_ref()).await?;
+        let input = FixInput { specification, change: &change, wrong: &wrong };
+        let done = fix(&agent, &toolbox, tool_limits(&limits), input).await;
+        drop(toolbox);
+        let bench = Bench { checkout: &checkout, base: &base, parent: &parent, role: "fixer" };
+        let (head, artifacts) = self.take_in(task, &bench, session, done).await?;
+        let remote_head = remote_head.filter(|_| *cause == FixCause::Instruction);
+        let event = match head {
+            Ok(head) => Event::Fixed { head, changed: Changed::Yes, remote_head },
+            Err(said) => Event::Fixed { head: parent, changed: Changed::No { said }, remote_head },
+        };
+        Ok(StageEnd { events: vec![event], artifacts })
+    }
+
+    /// What the fixer is told.
+    async fn wrong(&self, task: &Task, cause: FixCause) -> Result<Vec<Wrong>, StageError> {
+        match cause {
+            FixCause::Instruction => {
+                let text = task.instruction.clone().unwrap_or_default();
+                Ok(vec![Wrong::Instruction { by: "a maintainer".into(), text }])
+            }
+            FixCause::Gates => {
+                let reports: Vec<GateReport> = self.kept(task, ArtifactKind::Gates).await?;
+                Ok(reports.iter().filter(|report| report.blocks()).map(gate_in_words).collect())
+            }
+            FixCause::Findings => {
+                let round: ReviewRound = self.kept(task, ArtifactKind::Review).await?;
+                let blocks = |severity: &Severity| self.settings.blocking.contains(severity);
+                let blocking = round.open().filter(|finding| blocks(&finding.severity));
+                Ok(blocking.cloned().map(Wrong::Finding).collect())
+            }
+        }
+    }
+
+    /// The newest kept results of a kind; empty where there are none.
+    pub(super) async fn kept<T: serde::de::DeserializeOwned + Default>(
+        &self,
+        task: &Task,
+        kind: ArtifactKind,
+    ) -> Result<T, StageError> {
+        match self.store.latest_artifact(task.id, kind).await? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+                let detail = format!("the kept {} results cannot be read: {error}", kind.as_str());
+                StageError::stop(Reason::Internal { detail })
+            }),
+            None => Ok(T::default()),
+        }
+    }
+}
+
+fn gate_in_words(report: &GateReport) -> Wrong {
+    let end = match (&report.verdict, report.exit) {
+        (Verdict::TimedOut, _) => "ended by its time limit".to_owned(),
+        (_, Some(code)) => format!("exit code {code}"),
+        (_, None) => "ended by a signal".to_owned(),
+    };
+    Wrong::Gate { name: report.name.clone(), command: report.command.clone(), end, log: report.log.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{GateKind, Requirement};
+
+    #[test]
+    fn a_fixer_is_told_how_the_gate_ended() {
+        let report = |verdict, exit| GateReport {
+            name: "test".into(),
+            kind: GateKind::Test,
+            requirement: Requirement::Required,
+            command: "cargo test".into(),
+            verdict,
+            exit,
+            duration_ms: 1,
+            log: "FAILED".into(),
+            findings: vec![],
+        };
+        let end = |wrong| match wrong {
+            Wrong::Gate { end, .. } => end,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(end(gate_in_words(&report(Verdict::Failed, Some(101)))), "exit code 101");
+        assert_eq!(end(gate_in_words(&report(Verdict::TimedOut, None))), "ended by its time limit");
+    }
+}

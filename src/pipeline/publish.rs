@@ -1,0 +1,35 @@
+//! Before anything is published: what is published is what was approved.
+
+use crate::domain::{Event, Reason, Task, plan_digest};
+use crate::ingest::port::observe;
+
+use super::{Pipeline, StageEnd, StageError};
+
+impl Pipeline {
+    /// Looks at the issue once more. An edit that no webhook told us of stops the task here.
+    pub(super) async fn publish(&self, task: &Task) -> Result<StageEnd, StageError> {
+        check_approval(task)?;
+        let mut events = Vec::new();
+        if let (Some(github), Some(place)) = (&self.repositories.github, task.origin.github()) {
+            match observe(&github.repository(place)?, task).await {
+                Ok(observed) => events.extend(observed.map(Event::TextObserved)),
+                Err(error) if error.is_not_found() => events.push(Event::IssueDeleted),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        events.push(Event::PublishChecked);
+        Ok(StageEnd { events, artifacts: Vec::new() })
+    }
+}
+
+/// The approval is of this plan, and the plan is of this text.
+pub(super) fn check_approval(task: &Task) -> Result<(), StageError> {
+    let approved = task.approval.as_ref().map(|approval| approval.plan);
+    let planned = task.plan.as_ref().zip(task.source.as_ref());
+    let computed = planned.map(|(plan, source)| plan_digest(source.digest(), &plan.specification));
+    if approved.is_some() && approved == computed && approved == task.plan.as_ref().map(|plan| plan.digest) {
+        Ok(())
+    } else {
+        Err(StageError::stop(Reason::TextChanged))
+    }
+}

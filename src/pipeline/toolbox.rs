@@ -1,0 +1,92 @@
+//! A model's tools, all of them inside the sandbox: our own program is there to serve the file tools,
+//! so that no process with a secret ever opens a path that a model chose.
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::agents::tools::{CommandEnd, ToolAnswer, ToolRequest, Toolbox, ToolboxError, command_answer};
+use crate::gates::Dependencies;
+use crate::sandbox::{Command, Exit, LimitHit, Limits, PROGRAM_INSIDE, Session};
+
+/// Longest time of a command that names none, and longest that one may ask for.
+const DEFAULT_COMMAND: Duration = Duration::from_secs(300);
+
+pub(super) struct SandboxToolbox<'a> {
+    pub session: &'a dyn Session,
+    pub limits: Limits,
+    /// What the gates see of the project's packages, for the model's commands too.
+    pub dependencies: Dependencies,
+}
+
+impl SandboxToolbox<'_> {
+    async fn serve(&self, request: &ToolRequest) -> Result<ToolAnswer, ToolboxError> {
+        let broken = |error: String| ToolboxError(error);
+        let stdin = serde_json::to_vec(request).map_err(|error| broken(error.to_string()))?;
+        let mut command = Command::new([PROGRAM_INSIDE, "in-sandbox", "tool"]);
+        command.stdin = Some(stdin);
+        command.limits = Limits { wall: Duration::from_secs(60), ..self.limits.clone() };
+        let outcome = self.session.run(&command).await.map_err(|error| broken(error.to_string()))?;
+        if !outcome.succeeded() {
+            let said = outcome.stderr.text();
+            return Ok(ToolAnswer::failed(format!("the tool ended with {}: {said}", how(outcome.exit))));
+        }
+        serde_json::from_str(&outcome.stdout.text()).map_err(|error| broken(error.to_string()))
+    }
+
+    async fn run(&self, line: &str, timeout: Option<u32>) -> Result<ToolAnswer, ToolboxError> {
+        let asked = timeout.map_or(DEFAULT_COMMAND, |seconds| Duration::from_secs(seconds.into()));
+        let path: String = self.dependencies.path().iter().map(|folder| format!("{folder}:")).collect();
+        let line = format!("PATH={path}$PATH; export PATH\n{line}");
+        let command = Command {
+            env: self.dependencies.env(),
+            mounts: self.dependencies.mounts(),
+            scratch: self.dependencies.scratch(),
+            limits: Limits { wall: asked.min(self.limits.wall), ..self.limits.clone() },
+            ..Command::new(["/bin/sh", "-c", &line])
+        };
+        let outcome = self.session.run(&command).await.map_err(|error| ToolboxError(error.to_string()))?;
+        let end = CommandEnd {
+            how: how(outcome.exit),
+            limit: outcome.limit.map(|limit| in_words(limit).to_owned()),
+            stdout: &outcome.stdout.text(),
+            stderr: &outcome.stderr.text(),
+        };
+        Ok(command_answer(&end))
+    }
+}
+
+impl Toolbox for SandboxToolbox<'_> {
+    fn call<'a>(&'a self, call: &'a ToolRequest) -> BoxFuture<'a, Result<ToolAnswer, ToolboxError>> {
+        Box::pin(async move {
+            match call {
+                ToolRequest::Run { command, timeout_seconds } => self.run(command, *timeout_seconds).await,
+                ToolRequest::List { .. }
+                | ToolRequest::Search { .. }
+                | ToolRequest::Read { .. }
+                | ToolRequest::Edit { .. }
+                | ToolRequest::Write { .. }
+                | ToolRequest::Delete { .. } => self.serve(call).await,
+            }
+        })
+    }
+}
+
+fn how(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exit code {code}"),
+        Exit::Signal(signal) => format!("signal {signal}"),
+    }
+}
+
+fn in_words(limit: LimitHit) -> &'static str {
+    match limit {
+        LimitHit::Wall => "ended by the time limit",
+        LimitHit::Cpu => "ended by the processor time limit",
+        LimitHit::Memory => "the memory limit was hit",
+        LimitHit::Processes => "the limit of processes was hit",
+        LimitHit::FileSize => "the limit for one file's size was hit",
+        LimitHit::Disk => "the disk limit was hit",
+        LimitHit::Output => "it printed more than is allowed",
+    }
+}

@@ -1,0 +1,245 @@
+//! What bubblewrap is told: which of the host's files are there, which namespaces are new, and what the
+//! environment is.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Seek, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::bubblewrap::Shared;
+use super::identity::Owner;
+use super::inside;
+use super::launch::Plan;
+use super::model::{Access, Command, Mount, Network};
+
+/// Where the tree is inside.
+pub(super) const WORK: &str = "/work";
+/// The user inside, whoever it is outside.
+const INNER_USER: &str = "1000";
+/// Where our own program is inside.
+pub const PROGRAM_INSIDE: &str = "/run/orchestrator/bin/orchestrator";
+const SOCKET: &str = "/run/orchestrator/egress.sock";
+const CA_BUNDLE: &str = "/run/orchestrator/ca.pem";
+
+/// The host's `/etc` as far as programs need it to start, find libraries and check certificates. Users,
+/// hosts and name service are our own files, see [`OWN_ETC`].
+const HOST_ETC: &[&str] = &[
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/crypto-policies",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/localtime",
+    "/etc/mime.types",
+    "/etc/pki/ca-trust",
+    "/etc/pki/tls/certs",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+];
+
+/// Files of `/etc` that are the same on every machine.
+pub(super) const OWN_ETC: &[(&str, &str)] = &[
+    (
+        "passwd",
+        "root:x:0:0:root:/root:/bin/sh\nsandbox:x:1000:1000:sandbox:/tmp/home:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
+    ),
+    ("group", "root:x:0:\nsandbox:x:1000:\nnogroup:x:65534:\n"),
+    ("hosts", "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 sandbox\n"),
+    ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
+];
+
+/// Folders that are links into `/usr` on most systems and folders on others.
+const ROOT_FOLDERS: &[&str] = &["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+
+/// Everything that one start of bubblewrap needs to know.
+pub(super) struct Inside<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) tree: &'a Path,
+    pub(super) owner: Owner,
+    pub(super) command: &'a Command,
+    /// The host's end of the egress proxy.
+    pub(super) egress: Option<&'a Path>,
+}
+
+impl Inside<'_> {
+    /// The arguments of bubblewrap, the command included. What has to be visible is staged with `plan`.
+    pub(super) fn arguments(&self, plan: &mut Plan) -> io::Result<Vec<OsString>> {
+        let mut list = List::default();
+        self.namespaces(&mut list);
+        for (name, value) in self.environment() {
+            list.add(["--setenv", &name, &value]);
+        }
+        self.system(&mut list, plan)?;
+        for mount in self.shared.options.toolchains.iter().flat_map(|toolchain| &toolchain.mounts) {
+            list.mount(mount, plan)?;
+        }
+        list.bind("--bind", plan.stage(self.tree)?, WORK);
+        // It serves the file tools of a model, and forwards to the egress proxy where there is one.
+        list.bind("--ro-bind", plan.stage(&self.shared.options.program)?, PROGRAM_INSIDE);
+        if let Some(socket) = self.egress {
+            list.bind("--bind", plan.stage(socket)?, SOCKET);
+            if let Some(bundle) = &self.shared.options.ca_bundle {
+                list.bind("--ro-bind", plan.stage(bundle)?, CA_BUNDLE);
+            }
+        }
+        for mount in &self.command.mounts {
+            list.mount(mount, plan)?;
+        }
+        for folder in &self.command.scratch {
+            self.tmpfs(&mut list, &folder.display().to_string(), self.command.limits.memory_bytes / 4);
+        }
+        list.add(["--remount-ro", "/", "--remount-ro", "/dev", "--remount-ro", "/sys"]);
+        let folder = self.command.cwd.as_ref().map_or(WORK.to_owned(), |path| format!("{WORK}/{path}"));
+        list.add(["--chdir", &folder]);
+        Ok(list.0)
+    }
+
+    /// What bubblewrap starts: a shell that becomes the command, and between them the forwarder where the
+    /// command may use the network. The shell turns "there is no such program" into code 127.
+    pub(super) fn command(&self) -> Vec<OsString> {
+        let mut list = List::default();
+        // The limit counts processes in the sandbox's own user namespace only when it is set inside it
+        // (Linux 5.14). As an ordinary user outside, it would count everything that the user runs.
+        let limit = match self.owner {
+            Owner::Own => format!(
+                "ulimit -u {0} 2>/dev/null || ulimit -p {0} 2>/dev/null; ",
+                self.command.limits.processes
+            ),
+            Owner::Reserved(_) => String::new(),
+        };
+        list.add(["/bin/sh", "-c", &format!("{limit}exec \"$@\""), "sh"]);
+        if self.egress.is_some() {
+            list.add([PROGRAM_INSIDE, "in-sandbox", "forward", "--socket", SOCKET, "--"]);
+        }
+        list.0.extend(self.command.argv.iter().map(OsString::from));
+        list.0
+    }
+
+    fn namespaces(&self, list: &mut List) {
+        list.add(["--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]);
+        list.add(["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--clearenv"]);
+        list.add(["--uid", INNER_USER, "--gid", INNER_USER, "--hostname", "sandbox", "--cap-drop", "ALL"]);
+        if self.shared.features.disable_userns {
+            list.add(["--disable-userns"]);
+        }
+    }
+
+    fn environment(&self) -> BTreeMap<String, String> {
+        let toolchains = &self.shared.options.toolchains;
+        let mut path: Vec<String> =
+            toolchains.iter().flat_map(|t| &t.path).map(|folder| folder.display().to_string()).collect();
+        path.extend(["/usr/local/bin", "/usr/bin", "/bin"].map(str::to_owned));
+        let mut env = BTreeMap::new();
+        let mut set = |name: &str, value: &str| env.insert(name.to_owned(), value.to_owned());
+        set("PATH", &path.join(":"));
+        set("HOME", "/tmp/home");
+        set("TMPDIR", "/tmp");
+        set("LANG", "C.UTF-8");
+        set("USER", "sandbox");
+        if matches!(self.command.network, Network::AllowList(_)) {
+            let proxy = format!("http://{}", inside::FORWARDER);
+            for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"] {
+                set(name, &proxy);
+            }
+            set("NO_PROXY", "127.0.0.1,localhost");
+            set("no_proxy", "127.0.0.1,localhost");
+            if self.shared.options.ca_bundle.is_some() {
+                CA_VARIABLES.iter().for_each(|name| {
+                    set(name, CA_BUNDLE);
+                });
+            }
+        }
+        env.extend(toolchains.iter().flat_map(|t| t.env.clone()));
+        env.extend(self.command.env.clone());
+        env
+    }
+
+    fn system(&self, list: &mut List, plan: &mut Plan) -> io::Result<()> {
+        list.add(["--ro-bind", "/usr", "/usr"]);
+        for folder in ROOT_FOLDERS.iter().map(Path::new) {
+            match std::fs::read_link(folder) {
+                Ok(target) => list.bind("--symlink", target, folder),
+                Err(_) if folder.is_dir() => list.bind("--ro-bind", folder.into(), folder),
+                Err(_) => {}
+            }
+        }
+        for folder in ["/etc", "/etc/pki", "/etc/pki/tls", "/etc/ssl", "/run", "/run/orchestrator"] {
+            list.add(["--perms", "0755", "--dir", folder]);
+        }
+        for file in HOST_ETC.iter().map(Path::new).filter(|file| file.exists()) {
+            list.bind("--ro-bind", file.into(), file);
+        }
+        for (name, _) in OWN_ETC {
+            let inside = format!("/etc/{name}");
+            list.bind("--ro-bind", plan.stage(&self.shared.etc.join(name))?, &inside);
+        }
+        list.add(["--proc", "/proc", "--dev", "/dev"]);
+        let memory = self.command.limits.memory_bytes;
+        self.tmpfs(list, "/dev/shm", memory / 4);
+        self.tmpfs(list, "/tmp", memory / 2);
+        list.add(["--perms", "0755", "--dir", "/tmp/home", "--perms", "0555", "--tmpfs", "/sys"]);
+        Ok(())
+    }
+
+    fn tmpfs(&self, list: &mut List, inside: &str, bytes: u64) {
+        if self.shared.features.size {
+            list.add(["--size", &bytes.max(1 << 20).to_string()]);
+        }
+        list.add(["--perms", "1777", "--tmpfs", inside]);
+    }
+}
+
+/// The variables by which common tools are told of a bundle of certificates.
+const CA_VARIABLES: &[&str] = &[
+    "SSL_CERT_FILE",
+    "CURL_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_CERT",
+    "CARGO_HTTP_CAINFO",
+    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+    "NPM_CONFIG_CAFILE",
+];
+
+#[derive(Default)]
+struct List(Vec<OsString>);
+
+impl List {
+    fn add<'a>(&mut self, words: impl IntoIterator<Item = &'a str>) {
+        self.0.extend(words.into_iter().map(OsString::from));
+    }
+
+    fn bind(&mut self, how: &str, host: PathBuf, inside: impl AsRef<Path>) {
+        self.0.extend([how.into(), host.into_os_string(), inside.as_ref().as_os_str().to_owned()]);
+    }
+
+    fn mount(&mut self, mount: &Mount, plan: &mut Plan) -> io::Result<()> {
+        let how = match mount.access {
+            Access::ReadOnly => "--ro-bind",
+            Access::ReadWrite => "--bind",
+        };
+        let staged = plan.stage(&mount.host);
+        let staged =
+            staged.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", mount.host.display())))?;
+        self.bind(how, staged, &mount.inside);
+        Ok(())
+    }
+}
+
+/// A file in memory for bubblewrap to read: its arguments stay out of the list of processes, and may be
+/// longer than that allows.
+pub(super) fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let fd = nix::sys::memfd::memfd_create(c"sandbox", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
+    let mut file = std::fs::File::from(fd);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file.into())
+}
+
+/// Arguments as `bwrap --args` reads them.
+pub(super) fn separated(arguments: &[OsString]) -> Vec<u8> {
+    arguments.iter().flat_map(|argument| [OsStr::as_bytes(argument), b"\0"].concat()).collect()
+}

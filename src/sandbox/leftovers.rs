@@ -1,0 +1,116 @@
+//! Folders of sessions: made, locked while their process lives, and found again when it has died.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::cgroup;
+use super::removal::remove_tree;
+
+/// A session's folder below the work root:
+/// `tree/` is what the sandbox sees, `lock` is held while the session lives, `groups` lists its control
+/// groups, one path a line.
+#[derive(Debug)]
+pub(super) struct SessionFolder {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl SessionFolder {
+    /// Makes and locks a folder. Blocks while another process sweeps.
+    pub(super) fn create(work_root: &Path) -> io::Result<Self> {
+        let sessions = work_root.join("sessions");
+        let _gate = gate(work_root)?;
+        let path = tempfile::Builder::new().prefix("s-").tempdir_in(&sessions)?.keep();
+        let lock = lock(&path, FlockArg::LockExclusiveNonblock)?;
+        fs::DirBuilder::new().mode(0o755).create(path.join("tree"))?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    pub(super) fn tree(&self) -> PathBuf {
+        self.path.join("tree")
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The session's own name, which is also that of its control groups.
+    pub(super) fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        format!("orchestrator-{name}")
+    }
+
+    /// Notes which control groups the session will use, so that a sweep finds them.
+    pub(super) fn note_groups(&self, groups: &[PathBuf]) -> io::Result<()> {
+        let lines: String = groups.iter().map(|group| format!("{}\n", group.display())).collect();
+        fs::write(self.path.join("groups"), lines)
+    }
+
+    /// Removes the folder and the control groups. Blocks.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        remove(&self.path)
+    }
+}
+
+/// Removes the folders and control groups of sessions whose process is dead. Gives their number.
+pub(super) fn sweep(work_root: &Path) -> io::Result<usize> {
+    let _gate = gate(work_root)?;
+    let mut swept = 0;
+    for entry in fs::read_dir(work_root.join("sessions"))? {
+        let path = entry?.path();
+        // A lock that is held belongs to a living session.
+        if let Ok(_lock) = lock(&path, FlockArg::LockExclusiveNonblock) {
+            remove(&path)?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
+}
+
+/// Folders appear and are swept one process at a time: a new folder is never seen without its lock.
+fn gate(work_root: &Path) -> io::Result<Flock<File>> {
+    lock(work_root, FlockArg::LockExclusive)
+}
+
+fn lock(folder: &Path, how: FlockArg) -> io::Result<Flock<File>> {
+    let file = File::options().create(true).truncate(false).write(true).open(folder.join("lock"))?;
+    Flock::lock(file, how).map_err(|(_, error)| error.into())
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let groups = fs::read_to_string(path.join("groups")).unwrap_or_default();
+    for group in groups.lines().map(Path::new) {
+        cgroup::remove(group)?;
+    }
+    // Processes of a sandbox without control groups may take a moment to die.
+    for _ in 0..50 {
+        if remove_tree(path).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    remove_tree(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_removes_the_dead_and_spares_the_living() {
+        let root = tempfile::tempdir().expect("a folder");
+        fs::create_dir(root.path().join("sessions")).expect("sessions");
+        let living = SessionFolder::create(root.path()).expect("one");
+        let dead = SessionFolder::create(root.path()).expect("two");
+        fs::write(dead.tree().join("file"), "x").expect("a file");
+        let dead_path = dead.path().to_path_buf();
+        drop(dead);
+        assert_eq!(sweep(root.path()).expect("swept"), 1);
+        assert!(living.tree().exists() && !dead_path.exists());
+        assert_eq!(sweep(root.path()).expect("swept"), 0);
+    }
+}

@@ -1,0 +1,143 @@
+//! What the sandbox can do on this machine, in words for `doctor`.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use super::bubblewrap::{Bubblewrap, Shared};
+use super::launch::Stages;
+use super::model::{Command, Exit, Outcome, Sandbox, SandboxError};
+use crate::workspace::Snapshot;
+
+/// What was found out about the sandbox.
+#[derive(Debug, Clone)]
+pub struct ProbeReport {
+    /// Whether a command ran.
+    pub works: bool,
+    /// From the request for a sandbox to the end of a command that does nothing, where one ran.
+    pub start_time: Option<Duration>,
+    pub findings: Vec<Finding>,
+}
+
+/// One property of the sandbox here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    Good {
+        what: String,
+    },
+    /// It works, with less protection or less precision than it could.
+    Weaker {
+        what: String,
+        mend: String,
+    },
+    Broken {
+        what: String,
+        mend: String,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Good { what } => f.write_str(what),
+            Self::Weaker { what, mend } | Self::Broken { what, mend } => write!(f, "{what}. {mend}"),
+        }
+    }
+}
+
+pub(super) async fn probe(sandbox: &Bubblewrap, shared: &Shared) -> ProbeReport {
+    let start = Instant::now();
+    let outcome = attempt(sandbox).await;
+    let start_time = start.elapsed();
+    let mut findings = vec![];
+    let works = match &outcome {
+        Ok(outcome) if outcome.exit == Exit::Code(0) => true,
+        Ok(outcome) => {
+            let said = format!("{}{}", outcome.stdout.text(), outcome.stderr.text());
+            findings.push(Finding::Broken {
+                what: format!("a command in a sandbox ended with {:?}: {}", outcome.exit, said.trim()),
+                mend: "Look at what it said".into(),
+            });
+            false
+        }
+        Err(error) => {
+            findings.push(Finding::Broken { what: error.to_string(), mend: mend(error).into() });
+            false
+        }
+    };
+    findings.push(identity(shared));
+    findings.extend(groups(shared));
+    findings.extend(features(shared));
+    for toolchain in &shared.options.toolchains {
+        findings.push(Finding::Good { what: format!("the {} toolchain is visible", toolchain.name) });
+    }
+    ProbeReport { works, start_time: works.then_some(start_time), findings }
+}
+
+async fn attempt(sandbox: &Bubblewrap) -> Result<Outcome, SandboxError> {
+    let session = sandbox.open(&Snapshot::default()).await?;
+    let outcome = session.run(&Command::new(["true"])).await;
+    session.close().await?;
+    outcome
+}
+
+fn mend(error: &SandboxError) -> &'static str {
+    match error {
+        SandboxError::Setup { reason } if reason.contains("namespace") || reason.contains("uid map") => {
+            "Unprivileged user namespaces are off. Turn them on: `sysctl kernel.unprivileged_userns_clone=1` \
+             on older Debian, `sysctl kernel.apparmor_restrict_unprivileged_userns=0` or a profile for bwrap on \
+             Ubuntu 24.04; in a container, allow `unshare` and `mount` and do not mask /proc; in a systemd \
+             unit, leave RestrictNamespaces out"
+        }
+        SandboxError::Unavailable { .. } => "Install bubblewrap 0.5 or newer",
+        _ => "See the documentation on sandboxes",
+    }
+}
+
+fn identity(shared: &Shared) -> Finding {
+    let (first, last) = (shared.options.user_ids.start(), shared.options.user_ids.end());
+    match (nix::unistd::geteuid().is_root(), shared.stages) {
+        (true, Stages::Mounts) => {
+            Finding::Good { what: format!("each sandbox has a user id of its own, {first} to {last}") }
+        }
+        (true, Stages::Direct) => Finding::Weaker {
+            what: "root without CAP_SYS_ADMIN: toolchains and data below folders that only root may enter cannot \
+                   be used"
+                .into(),
+            mend: "Run as an ordinary user, or keep them where everybody may read".into(),
+        },
+        (false, _) => Finding::Weaker {
+            what: "all sandboxes run as this program's own user, apart from each other by namespaces only".into(),
+            mend: "Running as root gives each a user id of its own".into(),
+        },
+    }
+}
+
+fn groups(shared: &Shared) -> Vec<Finding> {
+    let places = &shared.places;
+    [("memory", &places.memory), ("processes", &places.pids), ("processor time", &places.cpu)]
+        .into_iter()
+        .map(|(what, place)| match place {
+            Some(_) => Finding::Good { what: format!("{what}: counted and limited by a control group") },
+            None => Finding::Weaker {
+                what: format!(
+                    "{what}: no control group may be made, so the limit is sampled ten times a second"
+                ),
+                mend: "Run as root, or as a systemd unit with Delegate=yes".into(),
+            },
+        })
+        .collect()
+}
+
+fn features(shared: &Shared) -> Vec<Finding> {
+    let upgrade = "Upgrade bubblewrap to 0.8 or newer";
+    let weaker = |what: &str| Finding::Weaker { what: what.into(), mend: upgrade.into() };
+    let mut findings = vec![];
+    if !shared.features.size {
+        findings.push(weaker("files in /tmp are limited only by the memory limit"));
+    }
+    if !shared.features.disable_userns {
+        findings.push(weaker("user namespaces inside are refused by the system call filter alone"));
+    }
+    findings.push(Finding::Good { what: "system calls are filtered".into() });
+    findings
+}

@@ -1,0 +1,126 @@
+//! A scripted model server: speaks the providers' wire formats and answers from a scenario.
+//!
+//! It checks keys, headers and bodies as the providers do, so that the real client is what a test
+//! exercises. It thinks nothing: a [`Scenario`]'s rules answer from what a request contains. It does not
+//! stream.
+
+mod anthropic;
+mod counting;
+mod demo;
+mod evidence;
+mod openai;
+mod scenario;
+mod schema_rules;
+mod serve;
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+pub use counting::Counted;
+pub use demo::DemoProject;
+pub use evidence::{Call, Evidence, ToolResult, Turn, WireFormat};
+pub use scenario::{Answer, InvalidScenario, Scenario, ScriptedCall, Stop};
+
+/// The only key that the server takes. It opens nothing else.
+pub const API_KEY: &str = "simulated-model-key";
+
+/// One request and what became of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Exchange {
+    /// Counted from 1.
+    pub number: usize,
+    pub wire: WireFormat,
+    /// The rule that answered; none where the request was refused or a fault was due.
+    pub rule: Option<String>,
+    pub status: u16,
+    /// Whether a whole answer went out.
+    pub delivered: bool,
+    pub counted: Counted,
+    /// Why the request was refused: malformed, or no rule's evidence was there.
+    pub refusal: Option<String>,
+    pub request: Value,
+    pub answer: Value,
+}
+
+/// A running server on loopback; it stops when dropped.
+pub struct ModelServer {
+    address: SocketAddr,
+    state: Arc<State>,
+    task: JoinHandle<()>,
+}
+
+impl ModelServer {
+    /// Starts on a free port.
+    pub async fn start(scenario: Scenario) -> std::io::Result<Self> {
+        Self::start_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), scenario).await
+    }
+
+    pub async fn start_at(address: SocketAddr, scenario: Scenario) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(State { scenario, inner: Mutex::default() });
+        let router = serve::router(Arc::clone(&state));
+        let task = tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "the model server stopped");
+            }
+        });
+        Ok(Self { address, state, task })
+    }
+
+    /// What goes into `ANTHROPIC_BASE_URL`.
+    pub fn anthropic_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What goes into `OPENAI_BASE_URL`.
+    pub fn openai_url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    pub fn api_key(&self) -> &'static str {
+        API_KEY
+    }
+
+    /// Answers that the next well-formed requests get before any rule is asked: a storm of 429, a
+    /// dropped connection.
+    pub fn inject(&self, faults: impl IntoIterator<Item = Answer>) {
+        self.state.lock().faults.extend(faults);
+    }
+
+    /// Every exchange so far, in order of arrival.
+    pub fn journal(&self) -> Vec<Exchange> {
+        self.state.lock().journal.clone()
+    }
+}
+
+impl Drop for ModelServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct State {
+    scenario: Scenario,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    requests: usize,
+    faults: VecDeque<Answer>,
+    cache: counting::PromptCache,
+    journal: Vec<Exchange>,
+}
+
+impl State {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,96 @@
+//! The table of commands: what each does and who may give it, from the same types that decide it.
+
+use super::page::{Block, Page};
+use super::text::{code, line_of};
+use crate::domain::{Command, Permission};
+
+/// One of each command; the text of `fix` stands for any text.
+pub(super) fn commands() -> [Command; 7] {
+    [
+        Command::Help,
+        Command::Status,
+        Command::Approve,
+        Command::Reject,
+        Command::Retry,
+        Command::Fix("<text>".to_owned()),
+        Command::Cancel,
+    ]
+}
+
+/// What to type, and what follows.
+pub(super) fn usage(command: &Command) -> (&'static str, &'static str) {
+    match command {
+        Command::Help => ("/orchestrate help", "Shows this table."),
+        Command::Status => {
+            ("/orchestrate status", "Shows the state of the task, what it cost, and what it waits for.")
+        }
+        Command::Approve => {
+            ("/orchestrate approve", "Approves the plan as it stands, like 👍 on its comment.")
+        }
+        Command::Reject => {
+            ("/orchestrate reject", "Rejects the plan, like 👎 on its comment; the task ends.")
+        }
+        Command::Retry => {
+            ("/orchestrate retry", "Goes on where the task stopped; a cancelled task reads the issue anew.")
+        }
+        Command::Fix(_) => (
+            "/orchestrate fix <text>",
+            "Works one more round by this instruction, and pushes on top of what is there.",
+        ),
+        Command::Cancel => ("/orchestrate cancel", "Stops the work. An open pull request stays as it is."),
+    }
+}
+
+/// Who may give a command.
+pub(super) fn who(permission: Permission) -> &'static str {
+    match permission {
+        Permission::None => "anyone",
+        Permission::Read => "people with read permission",
+        Permission::Write => "people with write permission",
+        Permission::Admin => "administrators",
+    }
+}
+
+pub(super) fn table() -> Page {
+    let mut page = Page::default();
+    let rows = commands().into_iter().map(|command| {
+        let (typed, effect) = usage(&command);
+        vec![line_of![code(typed)], line_of![effect], line_of![who(command.needs())]]
+    });
+    page.push(Block::Table { head: vec!["Command", "What it does", "Who may"], rows: rows.collect() });
+    page.paragraph(line_of![
+        "A command stands at the start of a line of a new comment, outside of quotes and code, one in each ",
+        "comment. Editing a comment gives no command.",
+    ]);
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::parse_command;
+
+    #[test]
+    fn what_the_table_says_to_type_is_the_command() {
+        for command in commands() {
+            let (typed, _) = usage(&command);
+            assert_eq!(parse_command(typed), Some(Ok(command)));
+        }
+    }
+
+    #[test]
+    fn every_verb_is_in_the_table_once() {
+        // Exhaustive, so that a new command does not compile until this and the table know it.
+        let place = |command: &Command| match command {
+            Command::Help => 0,
+            Command::Status => 1,
+            Command::Approve => 2,
+            Command::Reject => 3,
+            Command::Retry => 4,
+            Command::Fix(_) => 5,
+            Command::Cancel => 6,
+        };
+        let places: Vec<usize> = commands().iter().map(place).collect();
+        assert_eq!(places, (0..places.len()).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,94 @@
+//! A line on the terminal for each state that a task comes to.
+
+use std::time::Duration;
+
+use super::gateway::Gateway;
+use super::text::{Line, code, commit, figure, line_of, quote, quote_up_to};
+use super::words::{self, plural};
+use crate::domain::{FixCause, Reason, State, Task};
+
+/// `  12.3 s  running the gates: first fix round`, without a line's end. `elapsed`: since the task began.
+pub fn progress(gateway: &Gateway, task: &Task, elapsed: Duration) -> String {
+    let mut line = line_of![figure(format!("{:>8}  ", words::duration(elapsed.as_millis() as u64)))];
+    line.push(words::state(&task.state));
+    if let Some(more) = more(task) {
+        line.push(": ");
+        line.extend(more);
+    }
+    gateway.plain(&line)
+}
+
+fn more(task: &Task) -> Option<Line> {
+    match &task.state {
+        State::Discussing => Some(line_of![quote_up_to(80, task.title())]),
+        State::WaitingForAnswer { questions } => {
+            Some(line_of![figure(plural(questions.len() as u64, "question", "questions"))])
+        }
+        State::AwaitingApproval => Some(line_of!["plan ", quote_up_to(80, task.title())]),
+        State::Gating if task.gate_rounds + task.review_rounds > 0 => {
+            Some(line_of!["after fix round ", task.gate_rounds + task.review_rounds,])
+        }
+        State::Fixing { cause: FixCause::Gates } => Some(line_of!["round ", task.gate_rounds]),
+        State::Fixing { cause: FixCause::Findings } => Some(line_of!["round ", task.review_rounds]),
+        State::PullRequestOpen | State::PullRequestClosed => task.pull_request.map(|number| line_of![number]),
+        State::Done => task.branch.as_ref().map(|branch| line_of![code(branch.as_str())]),
+        State::NeedsPerson { reason, .. } => Some(short(reason)),
+        State::Publishing => task.head.as_ref().map(|head| line_of!["commit ", commit(head)]),
+        State::Queued
+        | State::Implementing
+        | State::Gating
+        | State::Reviewing
+        | State::Fixing { .. }
+        | State::Cancelled { .. } => None,
+    }
+}
+
+/// The reason in a few words.
+fn short(reason: &Reason) -> Line {
+    match reason {
+        Reason::TextChanged => "the approved text was changed".into(),
+        Reason::ModelJunk { role, .. } => line_of!["no usable answer from the ", code(role)],
+        Reason::ModelUnavailable { detail } => line_of!["no model answers: ", quote(detail)],
+        Reason::LimitReached { limit } => line_of!["limit reached: ", quote(limit)],
+        Reason::NothingChanged { .. } => "the model changed nothing".into(),
+        Reason::GatesFail { gates, .. } => {
+            let mut line = line_of!["gates still fail: "];
+            line.extend(Line::listed(gates.iter().map(|gate| code(gate))));
+            line
+        }
+        Reason::BlockingFindings { count, .. } => line_of!["blocking findings still open: ", *count],
+        Reason::ReviewersFailed { .. } => "no reviewer gave a usable answer".into(),
+        Reason::BranchMoved { .. } => "somebody else moved the branch".into(),
+        Reason::ChangeRefused { detail } => line_of!["change refused: ", quote(detail)],
+        Reason::Refused { detail, .. } => line_of!["GitHub refused: ", quote(detail)],
+        Reason::SandboxUnavailable { detail } => line_of!["no sandbox: ", quote(detail)],
+        Reason::Unreachable { what, .. } => line_of![quote(what), " cannot be reached"],
+        Reason::WaitExpired { what, .. } => line_of!["waited too long for ", quote(what)],
+        Reason::Internal { detail } => line_of!["internal fault: ", quote(detail)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{self, gateway};
+    use super::*;
+
+    #[test]
+    fn a_line_for_each_state_and_reason() {
+        let mut lines = Vec::new();
+        for (index, task) in samples::in_every_state().iter().chain(&samples::for_every_reason()).enumerate()
+        {
+            lines.push(progress(&gateway(), task, Duration::from_millis(index as u64 * 2_345)));
+        }
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn a_title_sends_no_codes_to_the_terminal() {
+        let mut task = samples::task();
+        let title = &mut task.plan.as_mut().expect("a plan").specification.title;
+        *title = "a\u{1b}[2J\u{1b}]0;owned\u{7}\r\nb\u{202e}".into();
+        task.state = State::AwaitingApproval;
+        assert_eq!(progress(&gateway(), &task, Duration::ZERO), "    0 ms  waiting for approval: plan a b");
+    }
+}

@@ -1,0 +1,263 @@
+//! Why a task stopped, in words: what happened, what is kept, what to do.
+
+use super::text::{Line, Piece, code, commit, figure, line_of, quote};
+use super::words::plural;
+use crate::domain::{FixCause, Origin, Reason, Resume, Task};
+
+pub(super) struct Advice {
+    pub happened: Line,
+    /// What the model, the forge or a tool said of it, where that is longer than a line.
+    pub said: Option<String>,
+    pub kept: Line,
+    pub to_do: Vec<Line>,
+}
+
+/// What to tell of a task that stopped for `reason` and would go on at `resume`. `label` is the one
+/// that starts work.
+pub(super) fn advice(task: &Task, reason: &Reason, resume: Resume, label: &str) -> Advice {
+    let (happened, said) = happened(task, reason);
+    let mut to_do = match task.origin {
+        Origin::GitHub(_) => vec![retry(task, resume, label)],
+        Origin::Local { .. } => vec![line_of![
+            "Run ",
+            code("orchestrator run"),
+            " again, with an issue file that says more where the work went wrong.",
+        ]],
+    };
+    to_do.extend(fix(task, reason));
+    to_do.extend(before_retrying(reason));
+    Advice { happened, said, kept: kept(task), to_do }
+}
+
+fn happened(task: &Task, reason: &Reason) -> (Line, Option<String>) {
+    let unpublished = match task.pull_request {
+        None if task.origin.github().is_none() => " No branch was written.",
+        None => " Nothing was pushed.",
+        Some(_) => " The pull request is unchanged.",
+    };
+    match reason {
+        Reason::TextChanged => (
+            line_of![
+                "The issue or the plan comment was changed after the plan was made. An approval covers the ",
+                "exact text, so it is void, and the work stopped before anything was published.",
+            ],
+            None,
+        ),
+        Reason::ModelJunk { role, fault } => (
+            line_of![
+                "The model in the role ",
+                code(role),
+                " gave answers that cannot be used, also after it was told what was wrong with them.",
+            ],
+            Some(fault.clone()),
+        ),
+        Reason::ModelUnavailable { detail } => {
+            ("No model answered, also not after several tries.".into(), Some(detail.clone()))
+        }
+        Reason::LimitReached { limit } => (line_of!["The work reached a limit: ", quote(limit), "."], None),
+        Reason::NothingChanged { said } => {
+            ("The model ended its work without changing a file. It said:".into(), Some(said.clone()))
+        }
+        Reason::GatesFail { gates, rounds } => {
+            let mut line = line_of![
+                "After ",
+                figure(plural(u64::from(*rounds), "round", "rounds")),
+                " of fixes, required gates still fail: ",
+            ];
+            line.extend(Line::listed(gates.iter().map(|gate| code(gate))));
+            line.push(".");
+            line.push(unpublished);
+            (line, None)
+        }
+        Reason::BlockingFindings { count, rounds } => {
+            let line = line_of![
+                "After ",
+                figure(plural(u64::from(*rounds), "round", "rounds")),
+                " of fixes, ",
+                figure(plural(u64::from(*count), "blocking finding is", "blocking findings are")),
+                " still open.",
+                unpublished,
+            ];
+            (line, None)
+        }
+        Reason::ReviewersFailed { reviewers } => {
+            let mut line = line_of!["No reviewer gave a usable answer: "];
+            line.extend(Line::listed(reviewers.iter().map(|reviewer| code(reviewer))));
+            line.push(". A change that nobody reviewed is not published.");
+            (line, None)
+        }
+        Reason::BranchMoved { actual } => (branch_moved(task, actual), None),
+        Reason::ChangeRefused { detail } => (
+            line_of!["The change touches what it may not touch, so it was refused.", unpublished],
+            Some(detail.clone()),
+        ),
+        Reason::Refused { what, detail } => (
+            line_of!["GitHub refused to ", act(what), ", and trying again does not help."],
+            Some(detail.clone()),
+        ),
+        Reason::SandboxUnavailable { detail } => (
+            line_of!["The sandbox could not be started, and nothing is run outside of it.", unpublished],
+            Some(detail.clone()),
+        ),
+        Reason::Unreachable { what, detail } => (
+            line_of![quote(what), " could not be reached, also not after several tries."],
+            Some(detail.clone()),
+        ),
+        Reason::WaitExpired { what, days } => (
+            line_of![
+                "I waited for ",
+                quote(what),
+                " for ",
+                figure(plural(u64::from(*days), "day", "days")),
+                ", and the wait is over.",
+            ],
+            None,
+        ),
+        Reason::Internal { detail } => (
+            line_of![
+                "Something failed in Orchestrator itself. The log has more under the task ",
+                code(task.id.to_string()),
+                "."
+            ],
+            Some(detail.clone()),
+        ),
+    }
+}
+
+fn branch_moved(task: &Task, actual: &str) -> Line {
+    let branch = match &task.branch {
+        Some(branch) => line_of!["The branch ", code(branch.as_str())],
+        None => line_of!["The branch"],
+    };
+    let mut line = branch;
+    line.extend(line_of![
+        " is not where I left it on GitHub (found: ",
+        code(actual),
+        "). Somebody else pushed to it or removed it, and I never overwrite a person's commit.",
+    ]);
+    line
+}
+
+/// What the effect was to do, by [`crate::domain::Effect::kind`].
+fn act(effect: &str) -> Piece {
+    match effect {
+        "post_plan" => "post the plan".into(),
+        "comment" => "post a comment".into(),
+        "push_branch" => "take the branch".into(),
+        "open_pull_request" => "open the pull request".into(),
+        "label_pull_request" => "label the pull request".into(),
+        "post_review" => "take the review".into(),
+        "report_check" => "take the check run".into(),
+        "write_local_branch" => "write the branch".into(),
+        other => quote(other),
+    }
+}
+
+fn kept(task: &Task) -> Line {
+    match (&task.head, &task.base) {
+        (Some(head), Some(base)) => line_of![
+            "The work so far is kept as commit ",
+            commit(head),
+            " on ",
+            commit(base),
+            ", with its patch, logs and findings.",
+        ],
+        (Some(head), None) => line_of!["The work so far is kept as commit ", commit(head), "."],
+        (None, _) if task.plan.is_some() => "The plan is kept. There is no code yet.".into(),
+        (None, _) => "The issue was not turned into a plan yet, so there is nothing to keep.".into(),
+    }
+}
+
+fn retry(task: &Task, resume: Resume, label: &str) -> Line {
+    if resume == Resume::Discuss && task.ordinal > 1 {
+        return line_of![
+            "The first task of the plan reads the issue for all of its tasks. Change the issue to what you want, ",
+            "then remove the label ",
+            code(label),
+            " and set it again.",
+        ];
+    }
+    let goes_on = match resume {
+        Resume::Discuss => {
+            " reads the issue as it stands now and makes a new plan, which needs a new approval."
+        }
+        Resume::Implement => " writes the change again from the approved plan.",
+        Resume::Gate => " runs the gates again on the kept work.",
+        Resume::Review => " has the kept work reviewed again.",
+        Resume::Fix(FixCause::Gates) => {
+            " goes on from the kept work with a fresh set of rounds for the gates."
+        }
+        Resume::Fix(FixCause::Findings) => {
+            " goes on from the kept work with a fresh set of rounds for the findings."
+        }
+        Resume::Fix(FixCause::Instruction) => {
+            " works on the instruction again, from the branch as it is now."
+        }
+        Resume::Publish => " publishes the kept work again.",
+    };
+    line_of![code("/orchestrate retry"), goes_on]
+}
+
+/// `fix` needs work to go on from, and a text that was approved.
+fn fix(task: &Task, reason: &Reason) -> Option<Line> {
+    let by_words = match reason {
+        Reason::TextChanged | Reason::WaitExpired { .. } => return None,
+        Reason::NothingChanged { .. } => " says in other words what to change.",
+        Reason::ChangeRefused { .. } => " says how to do it without touching that.",
+        Reason::GatesFail { .. } | Reason::BlockingFindings { .. } => {
+            " does the same, with your advice on how to mend it."
+        }
+        _ => " goes on from the kept work by your instruction.",
+    };
+    task.origin.github()?;
+    task.head.as_ref().map(|_| line_of![code("/orchestrate fix <text>"), by_words])
+}
+
+/// What has to be mended first, where retrying alone would only fail again.
+fn before_retrying(reason: &Reason) -> Option<Line> {
+    let doctor = |what: &'static str| {
+        Some(line_of![
+            "Whoever runs Orchestrator: ",
+            code("orchestrator doctor"),
+            " checks ",
+            what,
+            " and says how to mend it."
+        ])
+    };
+    match reason {
+        Reason::ModelJunk { .. } => Some(line_of![
+            "If it happens again: say in the issue more exactly what is wanted, or have the operator give the role ",
+            "another model in ",
+            code("orchestrator.yaml"),
+            ".",
+        ]),
+        Reason::ModelUnavailable { .. } => doctor("the model's address and key"),
+        Reason::LimitReached { .. } => Some(line_of![
+            "Limits are set by the operator in ",
+            code("orchestrator.yaml"),
+            "; a smaller task reaches them later.",
+        ]),
+        Reason::NothingChanged { .. } => {
+            Some("If the issue itself should say more, edit it: that makes a new plan.".into())
+        }
+        Reason::ChangeRefused { .. } => Some(line_of![
+            "Which paths are protected is set in ",
+            code(".orchestrator/config.yaml"),
+            " on the default branch.",
+        ]),
+        Reason::Refused { .. } => Some(line_of![
+            "Mend what GitHub names first: most often a permission that the App was not granted, or a rule for branches.",
+        ]),
+        Reason::SandboxUnavailable { .. } => doctor("the sandbox"),
+        Reason::Unreachable { .. } => doctor("what it has to reach"),
+        Reason::ReviewersFailed { .. } => doctor("the model's address and key"),
+        Reason::Internal { .. } => {
+            Some("If it happens again, give the operator the task's number from above.".into())
+        }
+        Reason::TextChanged
+        | Reason::GatesFail { .. }
+        | Reason::BlockingFindings { .. }
+        | Reason::BranchMoved { .. }
+        | Reason::WaitExpired { .. } => None,
+    }
+}

@@ -1,0 +1,167 @@
+//! The report of `orchestrator run`: the same facts as a pull request, for a file.
+
+use super::evidence::{Evidence, could_not_run, gate_logs};
+use super::gateway::Gateway;
+use super::notice::dry_run;
+use super::page::{Block, Page, Room, Summary};
+use super::pull_request::{ChangeSize, altered_tests, checks, facts};
+use super::reason::advice;
+use super::text::{code, line_of, quote, quote_up_to, strong};
+use super::words::{self, Mode};
+use super::{plan, status};
+use crate::domain::{State, Task};
+
+#[derive(Debug, Clone, Copy)]
+pub struct LocalReportView<'a> {
+    /// The task at its end.
+    pub task: &'a Task,
+    /// What the implementer says that it did; empty before there was code.
+    pub done: &'a str,
+    pub size: ChangeSize,
+    /// Tests of the base branch that the change alters or removes.
+    pub altered_tests: &'a [String],
+    pub evidence: Evidence<'a>,
+    /// The work as a patch, where no branch holds it.
+    pub patch: Option<&'a str>,
+    pub mode: Mode,
+}
+
+/// Markdown.
+pub fn local_report(gateway: &Gateway, view: &LocalReportView) -> String {
+    gateway.body(|room| page(view, room)).into_string()
+}
+
+fn page(view: &LocalReportView, room: Room) -> Page {
+    let task = view.task;
+    let mut page = Page::default();
+    page.heading(line_of![quote_up_to(200, task.title())]);
+    if view.mode == Mode::DryRun {
+        page.append(dry_run());
+    }
+    page.append(outcome(task));
+    page.append(could_not_run(&view.evidence, room));
+    page.push(Block::Prose(view.done.to_owned(), room.text));
+    page.append(altered_tests(view.altered_tests));
+    if task.head.is_some() {
+        page.append(checks(&view.evidence, room));
+    }
+    page.heading("Facts");
+    page.bullets(facts(task, &view.size, &view.evidence));
+    page.append(gate_logs(&view.evidence, room));
+    if let Some(plan) = &task.plan {
+        page.details(
+            Summary::from("The task as it was understood"),
+            plan::task(&plan.specification, &[], room),
+        );
+    }
+    if let Some(patch) = view.patch.filter(|patch| !patch.trim().is_empty() && room.log > 0) {
+        let mut inner = Page::default();
+        inner.push(Block::Log(patch.to_owned(), room.log));
+        page.details("The work as a patch", inner);
+    }
+    page
+}
+
+/// What the run ended in and what to do with it.
+fn outcome(task: &Task) -> Page {
+    let mut page = Page::default();
+    match (&task.state, &task.branch) {
+        (State::Done, Some(branch)) => {
+            page.paragraph(line_of![
+                strong("Done."),
+                " The change is on the branch ",
+                code(branch.as_str()),
+                "."
+            ]);
+            page.paragraph(line_of![
+                "Your checkout was not touched. ",
+                code(format!("git diff {}...{branch}", base(task))),
+                " shows the change, ",
+                code(format!("git merge {branch}")),
+                " takes it.",
+            ]);
+        }
+        (State::NeedsPerson { reason, resume }, _) => {
+            let advice = advice(task, reason, *resume, "");
+            let mut line = line_of![strong("Not done."), " "];
+            line.extend(advice.happened);
+            page.paragraph(line);
+            if let Some(said) = advice.said {
+                page.push(Block::Log(said, 4_000));
+            }
+            page.paragraph(advice.kept);
+            page.bullets(advice.to_do);
+        }
+        (State::WaitingForAnswer { questions }, _) => {
+            page.paragraph(line_of![
+                strong("Not done."),
+                " The issue leaves open what has to be known first:"
+            ]);
+            page.bullets(questions.iter().map(|question| quote(question).into()).collect());
+            page.paragraph("Put the answers into the issue file and run it again.");
+        }
+        (State::Cancelled { reason }, _) => {
+            let mut line = line_of![strong("Cancelled."), " "];
+            line.extend(status::cancelled(reason));
+            page.paragraph(line);
+        }
+        (state, _) => {
+            page.paragraph(line_of![strong("Not done."), " The run ended while ", words::state(state), "."]);
+        }
+    }
+    page
+}
+
+fn base(task: &Task) -> String {
+    match (&task.origin, &task.base) {
+        (crate::domain::Origin::Local { base, .. }, _) => base.to_string(),
+        (_, Some(base)) => base.to_string(),
+        _ => "HEAD".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{self, Proof, gateway};
+    use super::*;
+    use crate::domain::{FixCause, Reason, Resume};
+
+    #[test]
+    fn a_report_of_finished_work() {
+        let (task, proof) = (samples::local(State::Done), Proof::good());
+        insta::assert_snapshot!(local_report(&gateway(), &samples::report_view(&task, &proof)));
+    }
+
+    #[test]
+    fn a_report_of_work_that_stopped() {
+        let reason = Reason::GatesFail { gates: vec!["test".into()], rounds: 2 };
+        let mut task = samples::local(State::NeedsPerson { reason, resume: Resume::Fix(FixCause::Gates) });
+        task.branch = None;
+        let proof = Proof::mixed();
+        let view =
+            LocalReportView { patch: Some("--- a/x\n+++ b/x\n"), ..samples::report_view(&task, &proof) };
+        insta::assert_snapshot!(local_report(&gateway(), &view));
+    }
+
+    #[test]
+    fn a_report_of_an_issue_that_leaves_questions() {
+        let questions = vec!["Which currency?".to_owned(), "Since when?".to_owned()];
+        let mut task = samples::local(State::WaitingForAnswer { questions });
+        (task.plan, task.branch, task.head, task.base, task.approval) = (None, None, None, None, None);
+        let (proof, view) = (Proof::none(), LocalReportView::clone);
+        let whole = samples::report_view(&task, &proof);
+        insta::assert_snapshot!(local_report(
+            &gateway(),
+            &LocalReportView { done: "", mode: Mode::DryRun, ..view(&whole) }
+        ));
+    }
+
+    #[test]
+    fn a_report_of_cancelled_work() {
+        let task = samples::local(State::Cancelled {
+            reason: crate::domain::CancelReason::Command { by: "ada".into() },
+        });
+        let proof = Proof::none();
+        insta::assert_snapshot!(local_report(&gateway(), &samples::report_view(&task, &proof)));
+    }
+}

@@ -1,0 +1,125 @@
+//! What stages made: kept whatever becomes of the task.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::domain::TaskId;
+
+use super::{Store, StoreError, signed, unsigned};
+
+/// What an artifact is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ArtifactKind {
+    /// The commits from base to head as a git pack, so that another machine can go on.
+    Commits,
+    /// The diff from base to head, for people.
+    Patch,
+    /// Gate reports (`Vec<GateReport>` as JSON).
+    Gates,
+    /// The review round (JSON).
+    Review,
+    /// What the implementer and the fixers say that they did.
+    Summary,
+    /// What a model was told and answered (JSON).
+    Transcript,
+    /// How long a stage was in sandboxes (JSON).
+    Timing,
+    /// What a person reads when the work is done locally (Markdown).
+    Report,
+}
+
+impl ArtifactKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Commits => "commits",
+            Self::Patch => "patch",
+            Self::Gates => "gates",
+            Self::Review => "review",
+            Self::Summary => "summary",
+            Self::Transcript => "transcript",
+            Self::Timing => "timing",
+            Self::Report => "report",
+        }
+    }
+}
+
+/// A product of a stage that began at a version of its task.
+#[derive(Debug, Clone)]
+pub struct Artifact {
+    pub kind: ArtifactKind,
+    pub version: u64,
+    pub name: String,
+    pub body: Vec<u8>,
+}
+
+/// A kept artifact, as lists of them show it.
+#[derive(Debug, Clone)]
+pub struct KeptArtifact {
+    pub kind: String,
+    pub version: u64,
+    pub name: String,
+    pub body: Vec<u8>,
+    pub created_at: DateTime<Utc>,
+}
+
+pub(super) async fn insert(
+    tx: &mut PgConnection,
+    task: TaskId,
+    artifact: &Artifact,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO artifacts (task_id, kind, version, name, body) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (task_id, kind, version, name) DO UPDATE SET body = excluded.body, created_at = now()",
+        task.0,
+        artifact.kind.as_str(),
+        signed(artifact.version),
+        artifact.name,
+        artifact.body,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+impl Store {
+    /// The newest artifact of a kind.
+    pub async fn latest_artifact(
+        &self,
+        task: TaskId,
+        kind: ArtifactKind,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "SELECT body FROM artifacts WHERE task_id = $1 AND kind = $2 ORDER BY version DESC, id DESC LIMIT 1",
+            task.0,
+            kind.as_str(),
+        )
+        .fetch_optional(&self.pool)
+        .await?)
+    }
+
+    /// Every artifact of a task, in the order in which they were made.
+    pub async fn artifacts(&self, task: TaskId) -> Result<Vec<KeptArtifact>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT kind, version, name, body, created_at FROM artifacts WHERE task_id = $1 ORDER BY version, id",
+            task.0
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| KeptArtifact {
+                kind: row.kind,
+                version: unsigned(row.version),
+                name: row.name,
+                body: row.body,
+                created_at: row.created_at,
+            })
+            .collect())
+    }
+
+    /// Keeps something outside of a transition: the work of a stage that failed.
+    pub async fn keep(&self, task: TaskId, artifact: &Artifact) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        insert(&mut connection, task, artifact).await
+    }
+}

@@ -1,0 +1,326 @@
+//! Jobs: what is to be done, leased to one worker at a time and fenced.
+//!
+//! All times are the database's: one clock decides who holds a lease.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Effect, GitHubPlace, Notice, Stage, TaskId};
+
+use super::{Store, StoreError};
+
+/// A lease that nobody renewed for this long is free for others.
+pub const LEASE: Duration = Duration::from_secs(45);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JobKind {
+    Ingest,
+    Stage,
+    Effect,
+    Wait,
+    Schedule,
+}
+
+impl JobKind {
+    pub const ALL: [Self; 5] = [Self::Ingest, Self::Stage, Self::Effect, Self::Wait, Self::Schedule];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Stage => "stage",
+            Self::Effect => "effect",
+            Self::Wait => "wait",
+            Self::Schedule => "schedule",
+        }
+    }
+}
+
+/// What recurs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleName {
+    /// Looks at the reactions on plans that wait.
+    Reactions,
+    /// The daily digest.
+    Digest,
+}
+
+impl ScheduleName {
+    pub const ALL: [Self; 2] = [Self::Reactions, Self::Digest];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reactions => "reactions",
+            Self::Digest => "digest",
+        }
+    }
+}
+
+/// What a job is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "work")]
+pub enum Work {
+    Ingest {
+        delivery: i64,
+    },
+    /// `version`: the task's version when the stage was asked for.
+    Stage {
+        task: TaskId,
+        stage: Stage,
+        version: u64,
+    },
+    Effect {
+        task: TaskId,
+        version: u64,
+        act: Effect,
+    },
+    /// An answer where there is no task.
+    Reply {
+        place: GitHubPlace,
+        notice: Notice,
+    },
+    /// A digest mail that covers the days before `until` (seconds since the epoch).
+    DigestMail {
+        until: i64,
+        days: u32,
+        to: String,
+    },
+    Wait {
+        task: TaskId,
+        version: u64,
+    },
+    Schedule {
+        name: ScheduleName,
+    },
+}
+
+impl Work {
+    pub(super) fn kind(&self) -> JobKind {
+        match self {
+            Self::Ingest { .. } => JobKind::Ingest,
+            Self::Stage { .. } => JobKind::Stage,
+            Self::Effect { .. } | Self::Reply { .. } | Self::DigestMail { .. } => JobKind::Effect,
+            Self::Wait { .. } => JobKind::Wait,
+            Self::Schedule { .. } => JobKind::Schedule,
+        }
+    }
+
+    pub(super) fn task(&self) -> Option<TaskId> {
+        match self {
+            Self::Stage { task, .. } | Self::Effect { task, .. } | Self::Wait { task, .. } => Some(*task),
+            Self::Ingest { .. } | Self::Reply { .. } | Self::DigestMail { .. } | Self::Schedule { .. } => {
+                None
+            }
+        }
+    }
+}
+
+/// A job that this worker may do, for now.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    pub job: i64,
+    pub key: String,
+    pub work: Work,
+    /// Counts the times that the job was taken, from 1.
+    pub attempts: u32,
+    pub(super) owner: String,
+    pub(super) fence: i64,
+}
+
+/// Another worker has the job by now, or it was cancelled: what this one has to write is void.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the lease of job {job} is lost")]
+pub struct LeaseLost {
+    pub job: i64,
+}
+
+impl Store {
+    /// Takes the next job of the given kinds. `per_repository` bounds the stages that run at once in
+    /// one repository. The fence goes up with each lease, so that what an earlier holder still writes
+    /// is refused.
+    pub async fn claim(
+        &self,
+        kinds: &[JobKind],
+        owner: &str,
+        per_repository: i64,
+    ) -> Result<Option<Lease>, StoreError> {
+        let kinds: Vec<String> = kinds.iter().map(|kind| kind.as_str().to_owned()).collect();
+        let row = sqlx::query!(
+            r#"UPDATE jobs SET lease_owner = $2, lease_until = now() + make_interval(secs => $3),
+                               fence = fence + 1, attempts = attempts + 1
+               WHERE id = (
+                   SELECT j.id FROM jobs j
+                   WHERE j.state = 'ready' AND j.kind = ANY($1) AND j.run_at <= now()
+                     AND (j.lease_until IS NULL OR j.lease_until < now())
+                     AND NOT EXISTS (
+                         SELECT 1 FROM jobs e WHERE e.lane = j.lane AND e.id < j.id AND e.state = 'ready')
+                     AND (j.kind <> 'stage' OR j.repository_id IS NULL OR $4 > (
+                         SELECT count(*) FROM jobs r
+                         WHERE r.kind = 'stage' AND r.state = 'ready' AND r.lease_until > now()
+                           AND r.repository_id = j.repository_id))
+                   ORDER BY j.run_at, j.id
+                   FOR UPDATE SKIP LOCKED LIMIT 1)
+               RETURNING id, key, payload, attempts, fence"#,
+            &kinds,
+            owner,
+            LEASE.as_secs_f64(),
+            per_repository,
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let lease = |work| Lease {
+            job: row.id,
+            key: row.key.clone(),
+            work,
+            attempts: row.attempts.max(0) as u32,
+            owner: owner.to_owned(),
+            fence: row.fence,
+        };
+        match serde_json::from_value::<Work>(row.payload) {
+            Ok(work) => Ok(Some(lease(work))),
+            Err(error) => {
+                // A job of a newer version of the program: it is kept for a person to look at.
+                let unreadable = lease(Work::Ingest { delivery: 0 });
+                self.refuse(&unreadable, &format!("this version cannot read the job: {error}")).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Renews a lease. An error of kind [`StoreError::LeaseLost`] tells the worker to stop.
+    pub async fn renew(&self, lease: &Lease) -> Result<(), StoreError> {
+        let done = sqlx::query!(
+            r#"UPDATE jobs SET lease_until = now() + make_interval(secs => $4)
+               WHERE id = $1 AND fence = $2 AND lease_owner = $3 AND state = 'ready'"#,
+            lease.job,
+            lease.fence,
+            lease.owner,
+            LEASE.as_secs_f64(),
+        )
+        .execute(&self.pool)
+        .await?;
+        held(lease, done.rows_affected())
+    }
+
+    /// Gives a job back, to be tried again after `wait`.
+    pub async fn retry(&self, lease: &Lease, wait: Duration, error: &str) -> Result<(), StoreError> {
+        let done = sqlx::query!(
+            r#"UPDATE jobs SET run_at = now() + make_interval(secs => $4), last_error = $5,
+                               lease_owner = NULL, lease_until = NULL
+               WHERE id = $1 AND fence = $2 AND lease_owner = $3 AND state = 'ready'"#,
+            lease.job,
+            lease.fence,
+            lease.owner,
+            wait.as_secs_f64(),
+            error,
+        )
+        .execute(&self.pool)
+        .await?;
+        held(lease, done.rows_affected())
+    }
+
+    /// Puts a schedule's job off until its next turn.
+    pub async fn reschedule(&self, lease: &Lease, wait: Duration) -> Result<(), StoreError> {
+        let done = sqlx::query!(
+            r#"UPDATE jobs SET run_at = now() + make_interval(secs => $4), last_error = NULL, attempts = 0,
+                               lease_owner = NULL, lease_until = NULL
+               WHERE id = $1 AND fence = $2 AND lease_owner = $3 AND state = 'ready'"#,
+            lease.job,
+            lease.fence,
+            lease.owner,
+            wait.as_secs_f64(),
+        )
+        .execute(&self.pool)
+        .await?;
+        held(lease, done.rows_affected())
+    }
+
+    /// Ends a job that cannot be done. It stays in the table for an operator to see.
+    pub async fn refuse(&self, lease: &Lease, error: &str) -> Result<(), StoreError> {
+        let done = sqlx::query!(
+            r#"UPDATE jobs SET state = 'refused', last_error = $4, finished_at = now(),
+                               lease_owner = NULL, lease_until = NULL
+               WHERE id = $1 AND fence = $2 AND lease_owner = $3 AND state = 'ready'"#,
+            lease.job,
+            lease.fence,
+            lease.owner,
+            error,
+        )
+        .execute(&self.pool)
+        .await?;
+        held(lease, done.rows_affected())
+    }
+
+    /// Makes sure that each schedule has its job; a schedule's job lives for ever.
+    pub async fn ensure_schedules(&self) -> Result<(), StoreError> {
+        for name in ScheduleName::ALL {
+            let key = format!("schedule/{}", name.as_str());
+            let payload = serde_json::json!({ "work": "schedule", "name": name });
+            sqlx::query!(
+                "INSERT INTO jobs (key, kind, lane, payload) VALUES ($1, 'schedule', $1, $2)
+                 ON CONFLICT (key) DO NOTHING",
+                key,
+                payload,
+            )
+            .execute(&self.pool)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Enqueues work that belongs to no task, once by its key.
+    pub async fn enqueue(&self, key: &str, work: &Work) -> Result<(), StoreError> {
+        let payload = serde_json::to_value(work).unwrap_or_default();
+        sqlx::query!(
+            "INSERT INTO jobs (key, kind, lane, payload) VALUES ($1, $2, $1, $3) ON CONFLICT (key) DO NOTHING",
+            key,
+            work.kind().as_str(),
+            payload,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Makes a schedule or a waiting retry due now; the tests' and the demo's way not to wait.
+    pub async fn hurry_schedule(&self, name: ScheduleName) -> Result<(), StoreError> {
+        sqlx::query!(
+            "UPDATE jobs SET run_at = now() WHERE key = $1 AND state = 'ready' AND lease_until IS NULL",
+            format!("schedule/{}", name.as_str()),
+        )
+        .execute(&self.pool)
+        .await?;
+        sqlx::query!("SELECT pg_notify('jobs', '')").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// How many jobs of a task are still to be done, waits for people apart.
+    pub async fn jobs_left(&self, task: TaskId) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT count(*) AS "count!" FROM jobs WHERE task_id = $1 AND state = 'ready' AND kind <> 'wait'"#,
+            task.0
+        )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
+    /// How long until the next job of these kinds is due, if any waits for its time.
+    pub async fn next_due(&self, kinds: &[JobKind]) -> Result<Option<Duration>, StoreError> {
+        let kinds: Vec<String> = kinds.iter().map(|kind| kind.as_str().to_owned()).collect();
+        let seconds = sqlx::query_scalar!(
+            r#"SELECT extract(epoch FROM min(greatest(run_at, coalesce(lease_until, run_at))) - now())::float8
+               FROM jobs j WHERE state = 'ready' AND kind = ANY($1) AND NOT EXISTS (
+                   SELECT 1 FROM jobs e WHERE e.lane = j.lane AND e.id < j.id AND e.state = 'ready')"#,
+            &kinds,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))))
+    }
+}
+
+pub(super) fn held(lease: &Lease, rows: u64) -> Result<(), StoreError> {
+    if rows == 1 { Ok(()) } else { Err(LeaseLost { job: lease.job }.into()) }
+}

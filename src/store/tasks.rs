@@ -1,0 +1,163 @@
+//! Tasks and their history.
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::{GitHubPlace, IssueNumber, Origin, RepositoryId, Task, TaskId};
+
+use super::{Store, StoreError, signed, unsigned};
+
+/// A task in the database that this version of the program cannot read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("task {id} cannot be read by this version: {fault}")]
+pub struct UnreadableTask {
+    pub id: uuid::Uuid,
+    pub fault: String,
+}
+
+/// A line of a task's history.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct TransitionRecord {
+    pub version: u64,
+    pub event: String,
+    /// The state after it.
+    pub state: String,
+    pub at: DateTime<Utc>,
+}
+
+pub(super) fn read(id: uuid::Uuid, data: serde_json::Value) -> Result<Task, UnreadableTask> {
+    serde_json::from_value(data).map_err(|error| UnreadableTask { id, fault: error.to_string() })
+}
+
+impl Store {
+    pub async fn task(&self, id: TaskId) -> Result<Task, StoreError> {
+        let row = sqlx::query!("SELECT id, data FROM tasks WHERE id = $1", id.0)
+            .fetch_optional(&self.pool)
+            .await?
+            .ok_or_else(|| StoreError::Missing { what: "task", id: id.to_string() })?;
+        Ok(read(row.id, row.data)?)
+    }
+
+    /// The tasks of an issue, the one that reads it first.
+    pub async fn tasks_of_issue(
+        &self,
+        repository: RepositoryId,
+        issue: IssueNumber,
+    ) -> Result<Vec<Task>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT id, data FROM tasks WHERE repository_id = $1 AND issue_number = $2
+             ORDER BY ordinal, created_at",
+            signed(repository.0),
+            signed(issue.0),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(|row| Ok(read(row.id, row.data)?)).collect()
+    }
+
+    pub async fn task_of_pull_request(
+        &self,
+        repository: RepositoryId,
+        number: IssueNumber,
+    ) -> Result<Option<Task>, StoreError> {
+        let row = sqlx::query!(
+            "SELECT id, data FROM tasks WHERE repository_id = $1 AND pull_request = $2
+             ORDER BY created_at DESC LIMIT 1",
+            signed(repository.0),
+            signed(number.0),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| Ok(read(row.id, row.data)?)).transpose()
+    }
+
+    /// All tasks in the named states, oldest first.
+    pub async fn tasks_in(&self, states: &[&str]) -> Result<Vec<Task>, StoreError> {
+        let states: Vec<String> = states.iter().map(|&state| state.to_owned()).collect();
+        let rows =
+            sqlx::query!("SELECT id, data FROM tasks WHERE state = ANY($1) ORDER BY created_at", &states)
+                .fetch_all(&self.pool)
+                .await?;
+        rows.into_iter().map(|row| Ok(read(row.id, row.data)?)).collect()
+    }
+
+    /// Tasks of a repository, or of an installation, that have not ended.
+    pub async fn open_tasks_of(&self, repositories: &[RepositoryId]) -> Result<Vec<Task>, StoreError> {
+        let ids: Vec<i64> = repositories.iter().map(|id| signed(id.0)).collect();
+        let rows = sqlx::query!(
+            "SELECT id, data FROM tasks WHERE repository_id = ANY($1) AND state NOT IN ('done', 'cancelled')",
+            &ids
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(|row| Ok(read(row.id, row.data)?)).collect()
+    }
+
+    pub async fn history(&self, id: TaskId) -> Result<Vec<TransitionRecord>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT version, event, state, at FROM transitions WHERE task_id = $1 ORDER BY version",
+            id.0
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| TransitionRecord {
+                version: unsigned(row.version),
+                event: row.event,
+                state: row.state,
+                at: row.at,
+            })
+            .collect())
+    }
+
+    /// The task with the state that it had after a transition: what was decided then is told as it was,
+    /// whatever happened since.
+    pub async fn task_as_of(&self, id: TaskId, version: u64) -> Result<Task, StoreError> {
+        let now = self.task(id).await?;
+        let detail = sqlx::query_scalar!(
+            "SELECT state_detail FROM transitions WHERE task_id = $1 AND version = $2",
+            id.0,
+            signed(version),
+        )
+        .fetch_optional(&self.pool)
+        .await?
+        .ok_or_else(|| StoreError::Missing { what: "version of task", id: format!("{id} {version}") })?;
+        let state = serde_json::from_value(detail)
+            .map_err(|error| UnreadableTask { id: id.0, fault: error.to_string() })?;
+        Ok(Task { state, ..now })
+    }
+
+    /// A person may rename a repository at any time; what tasks show and where they push follows.
+    pub async fn rename_repository(&self, place: &GitHubPlace) -> Result<(), StoreError> {
+        sqlx::query!(
+            r#"UPDATE tasks SET data = jsonb_set(data, '{origin,full_name}', to_jsonb($2::text))
+               WHERE repository_id = $1 AND data #>> '{origin,full_name}' <> $2"#,
+            signed(place.repository.0),
+            place.full_name,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+}
+
+/// The columns that are copies of what `data` says.
+pub(super) struct TaskColumns {
+    pub repository: Option<i64>,
+    pub issue: Option<i64>,
+    pub pull_request: Option<i64>,
+}
+
+impl TaskColumns {
+    pub(super) fn of(task: &Task) -> Self {
+        let place = match &task.origin {
+            Origin::GitHub(place) => Some(place),
+            Origin::Local { .. } => None,
+        };
+        Self {
+            repository: place.map(|place| signed(place.repository.0)),
+            issue: place.map(|place| signed(place.issue.0)),
+            pull_request: task.pull_request.map(|number| signed(number.0)),
+        }
+    }
+}

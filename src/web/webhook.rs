@@ -1,0 +1,87 @@
+//! `POST /webhooks/github`.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use secrecy::ExposeSecret;
+
+use crate::store::Arrival;
+
+use super::{Signature, WebState};
+
+/// Longest `X-GitHub-Delivery` and `X-GitHub-Event` that are taken; GitHub's are 36 and below 40.
+const HEADER_CAP: usize = 100;
+
+/// Answers 202 only after the delivery is committed, and 5xx whenever it is not, so that GitHub shows
+/// it as failed and it can be delivered again.
+pub(super) async fn receive(
+    State(state): State<WebState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, String) {
+    let header = |name: &str| headers.get(name).map(|value| value.as_bytes());
+    let verified = Signature::from_header(header("x-hub-signature-256"))
+        .map(|signature| signature.verifies(state.webhook_secret.expose_secret().as_bytes(), &body));
+    match verified {
+        Ok(true) => {}
+        Ok(false) => return refuse(StatusCode::UNAUTHORIZED, "the signature does not match the body"),
+        Err(fault) => return refuse(StatusCode::UNAUTHORIZED, &fault.to_string()),
+    }
+    let (Some(guid), Some(event)) = (plain(header("x-github-delivery")), plain(header("x-github-event")))
+    else {
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "X-GitHub-Delivery or X-GitHub-Event is missing or malformed",
+        );
+    };
+    let malformed = fault_of(&body);
+    match state.store.receive(guid, event, &body, malformed.as_deref()).await {
+        Ok(arrival) => {
+            let known = arrival == Arrival::Known;
+            tracing::info!(guid, event, known, malformed = malformed.is_some(), "delivery");
+            (StatusCode::ACCEPTED, "accepted\n".to_owned())
+        }
+        Err(error) => {
+            tracing::error!(guid, event, %error, "the delivery could not be stored");
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the delivery could not be stored; deliver it again\n".to_owned(),
+            )
+        }
+    }
+}
+
+fn refuse(status: StatusCode, why: &str) -> (StatusCode, String) {
+    tracing::warn!(status = status.as_u16(), why, "a webhook request was refused");
+    (status, format!("{why}\n"))
+}
+
+fn plain(header: Option<&[u8]>) -> Option<&str> {
+    let text = std::str::from_utf8(header?).ok()?;
+    let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+    (printable && !text.is_empty() && text.len() <= HEADER_CAP).then_some(text)
+}
+
+/// Why a body is not a JSON object, if it is not. Only its form is looked at: what it means is for
+/// `ingest`.
+fn fault_of(body: &[u8]) -> Option<String> {
+    // `IgnoredAny` builds nothing, and serde_json stops at a depth of 128.
+    match serde_json::from_slice::<std::collections::BTreeMap<String, serde::de::IgnoredAny>>(body) {
+        Ok(_) => None,
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_json_objects_are_well_formed() {
+        assert_eq!(fault_of(br#"{"a": [1, {"b": null}]}"#), None);
+        let deep = [b"{\"a\":".as_slice(), &vec![b'['; 100_000]].concat();
+        for body in [&b""[..], b"[]", b"{", b"\xff", b"{\"a\":1}x", &deep] {
+            assert!(fault_of(body).is_some());
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Snapshots and commits: what each kind of entry becomes.
+
+use std::os::unix::ffi::OsStrExt;
+
+use orchestrator::workspace::{
+    CommitRequest, FileEntry, FileMode, IgnoreRules, LeftOutReason, SnapshotLimits, WorkspaceError,
+};
+
+use crate::git_server::git;
+use crate::scene::{Scene, bot, branch, commit, commit_ignoring, file, noon, path, snapshot};
+
+#[tokio::test]
+async fn every_kind_of_entry_is_handled_on_purpose() {
+    let scene = Scene::start().await;
+    scene.write("windows.txt", "a\r\nb\r\n");
+    scene.write("latin1.txt", b"caf\xe9\n");
+    scene.write("run.sh", "#!/bin/sh\n");
+    scene.write("Case.txt", "upper\n");
+    scene.write("case.txt", "lower\n");
+    scene.write(".gitattributes", "* text=auto eol=lf filter=evil\n*.bin filter=lfs\n");
+    scene.write("big.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n");
+    std::fs::set_permissions(scene.clone.join("run.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("a mode");
+    std::os::unix::fs::symlink("src/main.rs", scene.clone.join("link")).expect("a link");
+    std::os::unix::fs::symlink("/etc/passwd", scene.clone.join("outside")).expect("a link");
+    let odd = std::ffi::OsStr::from_bytes(b"odd\xff.txt");
+    std::fs::write(scene.clone.join(odd), "odd\n").expect("a file");
+    std::fs::write(scene.clone.join("back\\slash"), "odd\n").expect("a file");
+    scene.write("large", vec![b'x'; 5000]);
+    let first = git(&scene.clone, &["rev-parse", "HEAD"]);
+    git(&scene.clone, &["-c", "core.autocrlf=false", "add", "-A"]);
+    git(&scene.clone, &["update-index", "--add", "--cacheinfo", &format!("160000,{first},vendor/sub")]);
+    // The bytes of the work tree, without the attributes' say.
+    for name in ["windows.txt", "big.bin"] {
+        let id = git(&scene.clone, &["hash-object", "-w", "--no-filters", name]);
+        git(&scene.clone, &["update-index", "--cacheinfo", &format!("100644,{id},{name}")]);
+    }
+    git(&scene.clone, &["commit", "-q", "-m", "odd things"]);
+    git(&scene.clone, &["push", "-q", "origin", "HEAD:main"]);
+
+    let mirror = scene.mirror().await;
+    let base = mirror.resolve(&branch("main")).expect("main");
+    let limits = SnapshotLimits { file_bytes: 4096, ..SnapshotLimits::default() };
+    let files = mirror.snapshot(&base, &limits).expect("a snapshot");
+    let bytes = |name: &str| files.files[&path(name)].bytes.clone();
+    assert_eq!(bytes("windows.txt"), b"a\r\nb\r\n");
+    assert_eq!(bytes("latin1.txt"), b"caf\xe9\n");
+    assert!(bytes("big.bin").starts_with(b"version https://git-lfs"));
+    assert_eq!((bytes("Case.txt"), bytes("case.txt")), (b"upper\n".to_vec(), b"lower\n".to_vec()));
+    assert_eq!(files.files[&path("run.sh")].mode, FileMode::Executable);
+    let link = FileEntry { mode: FileMode::Symlink, bytes: b"src/main.rs".to_vec() };
+    assert_eq!(files.files[&path("link")], link);
+    assert_eq!(mirror.read_file(&base, &path("link")).expect("read"), None);
+    assert_eq!(mirror.read_file(&base, &path("src")).expect("read"), None);
+    assert_eq!(mirror.read_file(&base, &path("none/at/all")).expect("read"), None);
+    assert_eq!(mirror.read_file(&base, &path("case.txt")).expect("read").as_deref(), Some(&b"lower\n"[..]));
+
+    let left_out = mirror.left_out(&base, &limits).expect("a list");
+    let left_out: Vec<_> = left_out.iter().map(|entry| (entry.path.as_str(), &entry.reason)).collect();
+    assert_eq!(
+        left_out,
+        [
+            ("back\\slash", &LeftOutReason::UnusablePath),
+            ("large", &LeftOutReason::TooLarge { bytes: 5000 }),
+            ("odd\u{fffd}.txt", &LeftOutReason::UnusablePath),
+            ("vendor/sub", &LeftOutReason::Submodule { commit: first }),
+        ]
+    );
+
+    // Files that came back as they went out make no commit; one change leaves all the rest alone.
+    let request = CommitRequest {
+        parents: std::slice::from_ref(&base),
+        files: &files,
+        limits,
+        ignore: &IgnoreRules::none(),
+        author: &bot(),
+        committed_at: noon(),
+        message: "fix",
+    };
+    assert_eq!(mirror.commit(&request).expect("an answer"), None);
+    let mut changed = files.clone();
+    changed.files.insert(path("latin1.txt"), file(b"caf\xe9s\n"));
+    changed.files.insert(path("vendor/sub/planted"), file("x"));
+    changed.files.insert(path("vendor/sub"), file("x"));
+    let head =
+        mirror.commit(&CommitRequest { files: &changed, ..request }).expect("an answer").expect("a commit");
+    let repository = scene.folder.path().join("mirrors/7.git");
+    let changes = git(&repository, &["diff-tree", "-r", "--name-status", base.as_str(), head.as_str()]);
+    assert_eq!(changes, "M\tlatin1.txt");
+    git(&repository, &["fsck", "--strict", head.as_str()]);
+}
+
+#[tokio::test]
+async fn a_commit_records_new_changed_deleted_and_made_executable_files_and_nothing_else() {
+    let scene = Scene::start().await;
+    for name in ["a", "a-b", "a.b", "dir/x", "dir/y/z", "dir.c", "dir0", "gone/deep/er"] {
+        scene.write(name, name);
+    }
+    scene.publish("files");
+    let mirror = scene.mirror().await;
+    let base = mirror.resolve(&branch("main")).expect("main");
+    let mut files = snapshot(&mirror, &base);
+    files.files.remove(&path("gone/deep/er"));
+    files.files.insert(path("dir/y/z"), file("changed\r\n"));
+    files.files.insert(path("new/é/x"), file("new"));
+    files.files.insert(path("a-b"), FileEntry { mode: FileMode::Executable, bytes: b"a-b".to_vec() });
+    files.files.insert(path("ln"), FileEntry { mode: FileMode::Symlink, bytes: b"dir/x".to_vec() });
+    files.files.remove(&path("a"));
+    files.files.insert(path("a/now/a/folder"), file("x"));
+    let head = commit(&mirror, &base, &files).expect("a change");
+    assert_eq!(snapshot(&mirror, &head), files);
+    let repository = scene.folder.path().join("mirrors/7.git");
+    git(&repository, &["fsck", "--strict", head.as_str()]);
+    let changes = git(
+        &repository,
+        &[
+            "-c",
+            "core.quotePath=false",
+            "diff-tree",
+            "-r",
+            "--no-renames",
+            "--name-status",
+            base.as_str(),
+            head.as_str(),
+        ],
+    );
+    let expected =
+        ["D\ta", "M\ta-b", "A\ta/now/a/folder", "M\tdir/y/z", "D\tgone/deep/er", "A\tln", "A\tnew/é/x"];
+    let mut changes: Vec<_> = changes.lines().collect();
+    changes.sort_unstable_by_key(|line| &line[2..]);
+    assert_eq!(changes, expected);
+}
+
+#[tokio::test]
+async fn ignored_files_stay_out_unless_they_were_tracked() {
+    let scene = Scene::start().await;
+    scene.write(".gitignore", "/target\n*.log\n");
+    scene.write("kept.log", "tracked all the same\n");
+    git(&scene.clone, &["add", "-f", "kept.log"]);
+    scene.publish("ignore");
+    let mirror = scene.mirror().await;
+    let base = mirror.resolve(&branch("main")).expect("main");
+    let tree = snapshot(&mirror, &base);
+    let rules = IgnoreRules::of(&tree);
+    let mut files = tree.clone();
+    files.files.insert(path("target/debug/x"), file("x"));
+    files.files.insert(path("x.log"), file("x"));
+    assert_eq!(commit_ignoring(&mirror, &base, &files, &rules), None);
+    // The base's rules hold, whatever the change makes of them.
+    files.files.insert(path(".gitignore"), file(""));
+    files.files.insert(path("kept.log"), file("changed\n"));
+    let head = commit_ignoring(&mirror, &base, &files, &rules).expect("a change");
+    let after = snapshot(&mirror, &head);
+    assert!(!after.files.contains_key(&path("x.log")) && !after.files.contains_key(&path("target/debug/x")));
+    assert_eq!(after.files[&path("kept.log")].bytes, b"changed\n");
+}
+
+#[tokio::test]
+async fn links_out_of_the_tree_and_impossible_trees_are_refused() {
+    let scene = Scene::start().await;
+    let mirror = scene.mirror().await;
+    let base = mirror.resolve(&branch("main")).expect("main");
+    let attempt = |name: &str, entry: FileEntry| {
+        let mut files = snapshot(&mirror, &base);
+        files.files.insert(path(name), entry);
+        let request = CommitRequest {
+            parents: std::slice::from_ref(&base),
+            files: &files,
+            limits: SnapshotLimits::default(),
+            ignore: &IgnoreRules::none(),
+            author: &bot(),
+            committed_at: noon(),
+            message: "x",
+        };
+        mirror.commit(&request)
+    };
+    let outside = FileEntry { mode: FileMode::Symlink, bytes: b"../../etc/passwd".to_vec() };
+    assert!(matches!(attempt("src/link", outside), Err(WorkspaceError::LinkLeavesTree { .. })));
+    assert!(
+        matches!(attempt("README.md/x", file("x")), Err(WorkspaceError::FileAndFolder(at)) if at == "README.md")
+    );
+}
+
+#[tokio::test]
+async fn a_tree_beyond_its_limits_is_refused_before_it_is_read() {
+    let scene = Scene::start().await;
+    let mirror = scene.mirror().await;
+    let base = mirror.resolve(&branch("main")).expect("main");
+    let few = SnapshotLimits { files: 1, ..SnapshotLimits::default() };
+    assert!(matches!(mirror.snapshot(&base, &few), Err(WorkspaceError::TreeTooLarge { .. })));
+    let small = SnapshotLimits { bytes: 10, ..SnapshotLimits::default() };
+    assert!(matches!(mirror.snapshot(&base, &small), Err(WorkspaceError::TreeTooLarge { .. })));
+}
+
+#[tokio::test]
+async fn a_tree_that_unpacks_to_billions_of_folders_is_refused() {
+    let scene = Scene::start().await;
+    let bare = scene.bare();
+    let mktree = |lines: String| {
+        use std::io::Write;
+        let mut child = std::process::Command::new("git")
+            .args(["mktree"])
+            .current_dir(&bare)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("git");
+        child.stdin.take().expect("input").write_all(lines.as_bytes()).expect("written");
+        let output = child.wait_with_output().expect("output");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    let mut tree = mktree(String::new());
+    for _ in 0..12 {
+        tree = mktree((0..10).map(|name| format!("040000 tree {tree}\tf{name}\n")).collect());
+    }
+    let bomb = git(&bare, &["commit-tree", &tree, "-m", "bomb"]);
+    git(&bare, &["update-ref", "refs/heads/bomb", &bomb]);
+    let mirror = scene.mirror().await;
+    let bomb = mirror.resolve(&branch("bomb")).expect("bomb");
+    let limits = SnapshotLimits { files: 10_000, ..SnapshotLimits::default() };
+    assert!(matches!(mirror.snapshot(&bomb, &limits), Err(WorkspaceError::TreeTooLarge { .. })));
+}
