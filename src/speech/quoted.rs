@@ -43,7 +43,7 @@ pub(super) fn line(text: &str, links: &[String]) -> String {
 }
 
 /// The first code span, by CommonMark's rule: a run of backticks up to the next run as long.
-fn next_code(text: &str) -> Option<(&str, &str, &str)> {
+pub(super) fn next_code(text: &str) -> Option<(&str, &str, &str)> {
     let mut from = 0;
     while let Some(at) = text[from..].find('`').map(|at| at + from) {
         let run = text[at..].len() - text[at..].trim_start_matches('`').len();
