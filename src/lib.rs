@@ -6,6 +6,7 @@
 //! out stages ([`pipeline`]) and effects ([`effects`]).
 
 pub mod agents;
+pub mod application;
 pub mod checkout;
 pub mod cli;
 pub mod config;

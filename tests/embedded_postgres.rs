@@ -316,3 +316,16 @@ async fn an_ordinary_user_needs_no_root() {
     assert!(owner.wait().unwrap().success());
     assert!(!alive(pid));
 }
+
+#[tokio::test]
+async fn a_user_without_a_name_is_told_so() {
+    if !geteuid().is_root() {
+        // Only root can be another user, and our own has a name.
+        return;
+    }
+    let folder = folder();
+    fs::create_dir_all(folder.path().join("postgres/cluster")).unwrap();
+    chown(folder.path().join("postgres/cluster"), Some(3_999_999_999), Some(65534)).unwrap();
+    let error = EmbeddedPostgres::start(folder.path(), EmbeddedOptions::throwaway()).await.unwrap_err();
+    assert!(matches!(error, EmbeddedError::NamelessUser(3_999_999_999)), "{error:?}");
+}

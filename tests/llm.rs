@@ -403,6 +403,9 @@ async fn a_server_that_hangs_is_given_up_and_the_prompt_is_accounted_for() {
 async fn dropped_connections_junk_and_half_calls_are_told_apart_and_recorded() {
     for provider in WIRES {
         for (text, kind) in [("drop", "transport"), ("junk", "malformed"), ("half", "malformed")] {
+            if text == "half" && provider != "anthropic" {
+                continue; // there half a call is whole JSON, see the next test
+            }
             let bench = bench(provider).await;
             let error = fails(&bench, text).await;
             assert_eq!(error.kind(), kind, "{provider} {text}: {error}");
@@ -415,13 +418,20 @@ async fn dropped_connections_junk_and_half_calls_are_told_apart_and_recorded() {
 }
 
 #[tokio::test]
-async fn half_a_call_that_the_provider_counted_is_recorded_as_counted() {
+async fn half_a_call_is_kept_for_the_model_to_be_told() {
     let bench = bench("openai").await;
-    fails(&bench, "half").await;
-    let counted = bench.server.journal()[0].counted;
-    let record = &bench.book.records()[0];
-    assert_eq!(record.accounting, Accounting::Reported);
-    assert_eq!((record.tokens.input, record.tokens.output), (counted.input, counted.output));
+    let mut request = Request { tools: vec![read_file()], ..ask("half") };
+    let answer = bench.client.call(&context(), request.clone()).await.expect("an answer");
+    let call = answer.tool_calls[0].clone();
+    assert_eq!(call.arguments, json!("{\"path\": \"src/l"));
+    assert_ledger_equals_server(&bench);
+    // The conversation goes on from it.
+    request.messages.push(answer.into_message());
+    let content = "that was no JSON; hello".to_owned();
+    request
+        .messages
+        .push(Message::ToolResults { results: vec![ToolResult { id: call.id, name: call.name, content }] });
+    assert_eq!(bench.client.call(&context(), request).await.expect("answers").text, "hi");
 }
 
 #[tokio::test]
@@ -459,6 +469,34 @@ async fn when_a_model_fails_the_next_of_the_role_is_asked() {
         assert_eq!(asked.last(), Some(&models[1]));
         assert_eq!(asked.first(), Some(&models[0]));
     }
+}
+
+#[tokio::test]
+async fn reasoning_blocks_go_back_unchanged_to_the_model_that_wrote_them() {
+    let bench = bench_with(&[model("anthropic"), model("openai")], |_| {}).await;
+    let thinking =
+        json!({"type": "thinking", "thinking": "It must be in the file.", "signature": "c2lnbmVk"});
+    bench.server.inject([Scripted::Junk {
+        body: json!({
+            "id": "m", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5",
+            "content": [thinking, {"type": "tool_use", "id": "t1", "name": "read_file", "input": {"path": "a.txt"}}],
+            "stop_reason": "tool_use", "usage": {"input_tokens": 9, "output_tokens": 4},
+        })
+        .to_string(),
+    }]);
+    let mut request = Request { tools: vec![read_file()], ..ask("What is in the file?") };
+    let answer = bench.client.call(&context(), request.clone()).await.expect("answers");
+    request.messages.push(answer.into_message());
+    let content = "the file says 42".to_owned();
+    let result = ToolResult { id: "t1".into(), name: "read_file".into(), content };
+    request.messages.push(Message::ToolResults { results: vec![result] });
+    bench.client.call(&context(), request.clone()).await.expect("answers");
+    let sent = |at: usize| bench.server.journal()[at].request["messages"].clone();
+    assert_eq!(sent(1)[1]["content"][0], thinking);
+    // Another provider gets the words and the call, and no blocks that it does not know.
+    bench.server.inject([refusal(401, None)]);
+    bench.client.call(&context(), request).await.expect("answers");
+    assert!(!sent(3).to_string().contains("c2lnbmVk"), "{}", sent(3));
 }
 
 #[tokio::test]

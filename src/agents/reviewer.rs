@@ -161,10 +161,10 @@ fn suggestion_fault(suggestion: &str, range: &[&str]) -> Option<String> {
     if lines == range {
         return Some("`suggestion` is what stands there already".to_owned());
     }
-    let numbered = |line: &&str| {
+    let is_numbered = |line: &&str| {
         line.trim_start().split_once('\t').is_some_and(|(number, _)| number.parse::<u32>().is_ok())
     };
-    if !lines.is_empty() && lines.iter().all(|line| numbered(line)) {
+    if !lines.is_empty() && lines.iter().all(is_numbered) {
         return Some("`suggestion` carries line numbers: give only the text".to_owned());
     }
     None

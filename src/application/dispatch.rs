@@ -58,7 +58,8 @@ impl Dispatch {
         let Some(until) = last_digest(clock::now(), self.digest, self.digest_hour) else { return Ok(()) };
         for to in &self.digest_to {
             let key = format!("digest/{}/{to}", until.format("%Y-%m-%d"));
-            let work = Work::DigestMail { until: until.timestamp(), days: days_of(self.digest), to: to.clone() };
+            let work =
+                Work::DigestMail { until: until.timestamp(), days: days_of(self.digest), to: to.clone() };
             self.store.enqueue(&key, &work).await?;
         }
         Ok(())

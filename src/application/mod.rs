@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::domain::{ApprovalMeans, Approvals, Rules};
+use crate::github::GitHub;
 use crate::queue::{Runner, Workers};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
@@ -30,6 +31,7 @@ const WAIT_DAYS: u32 = 14;
 /// A deployment on this machine, ready to run.
 pub struct Application {
     pub store: Store,
+    pub github: GitHub,
     listener: TcpListener,
     router: axum::Router,
     runner: Runner,
@@ -82,10 +84,11 @@ impl Application {
             .with_context(|| format!("cannot listen on {}", config.web.listen))?;
         let state =
             WebState { store: store.clone(), webhook_secret: Arc::new(credentials.webhook_secret.clone()) };
-        let parts = parts::Parts::build(config, &store, Some(&credentials)).await?;
+        let github = parts::github(config, &credentials)?;
+        let parts = parts::Parts::build(config, &store, Some((&credentials, &github))).await?;
         let handler = dispatch::Dispatch::new(store.clone(), parts, config);
         let runner = Runner::new(store.clone(), Arc::new(handler), owner(), workers(config));
-        Ok(Self { store, listener, router: router(state), runner, database })
+        Ok(Self { store, github, listener, router: router(state), runner, database })
     }
 
     pub fn address(&self) -> std::io::Result<SocketAddr> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::{ModelChoice, ModelsConfig, Protocol as ConfiguredProtocol};
-use crate::llm::{Endpoint, ModelName, Price, Protocol, RetryPolicy, Role, RoleSettings, Settings};
+use crate::llm::{Endpoint, ModelName, ModelSettings, Price, Protocol, RetryPolicy, Role, Settings};
 
 /// The largest request, in bytes of text: about half a million tokens.
 const MOST_REQUEST_BYTES: usize = 2 * 1024 * 1024;
@@ -24,27 +24,27 @@ pub fn model_settings(config: &ModelsConfig) -> Settings {
         (Role::Reviewer, &config.roles.reviewer),
         (Role::Fixer, &config.roles.fixer),
     ];
-    let mut prices = BTreeMap::new();
-    let mut roles = BTreeMap::new();
-    for (role, choices) in lists {
-        let Some(first) = choices.first() else { continue };
-        for choice in choices {
-            prices.extend(price_of(choice).map(|price| (name_of(choice), price)));
-        }
-        let settings = RoleSettings {
-            models: choices.iter().map(name_of).collect(),
-            temperature: first.temperature,
-            max_output_tokens: first.max_tokens,
-            call_timeout: config.request_timeout,
-        };
-        roles.insert(role, settings);
+    let roles: BTreeMap<_, _> = lists
+        .into_iter()
+        .filter(|(_, choices)| !choices.is_empty())
+        .map(|(role, choices)| (role, choices.iter().map(model).collect()))
+        .collect();
+    Settings {
+        endpoints: endpoints.collect(),
+        roles,
+        call_timeout: config.request_timeout,
+        retry: RetryPolicy { max_calls: config.retries as usize + 1, ..RetryPolicy::default() },
+        max_request_bytes: MOST_REQUEST_BYTES,
     }
-    let retry = RetryPolicy { max_calls: config.retries as usize + 1, ..RetryPolicy::default() };
-    Settings { endpoints: endpoints.collect(), roles, prices, retry, max_request_bytes: MOST_REQUEST_BYTES }
 }
 
-fn name_of(choice: &ModelChoice) -> ModelName {
-    ModelName { provider: choice.provider.clone(), model: choice.model.clone() }
+fn model(choice: &ModelChoice) -> ModelSettings {
+    ModelSettings {
+        name: ModelName { provider: choice.provider.clone(), model: choice.model.clone() },
+        temperature: choice.temperature,
+        max_output_tokens: choice.max_tokens,
+        price: price_of(choice),
+    }
 }
 
 fn price_of(choice: &ModelChoice) -> Option<Price> {

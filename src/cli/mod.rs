@@ -1,1 +1,118 @@
 //! The command line: arguments become one command, a command ends in an exit code.
+
+mod demo;
+mod doctor;
+mod exit;
+mod in_sandbox;
+mod run;
+mod serve;
+mod simulate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Environment, FILE_NAME};
+use crate::telemetry::{self, LogFormat};
+
+pub use exit::Exit;
+
+/// Turns labelled issues into reviewed pull requests.
+#[derive(Debug, Parser)]
+#[command(name = "orchestrator", version, arg_required_else_help = true)]
+struct Arguments {
+    /// The configuration file. Default: `orchestrator.yaml` in this folder, where there is one.
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Receive webhooks and work on tasks.
+    Serve,
+    /// Play the whole story on this machine: issue, plan, approval, code, gates, reviews, pull request, mail.
+    Demo(demo::DemoArguments),
+    /// Start the GitHub stand-in, the scripted model and the inbox alone, to play with.
+    Simulate(simulate::SimulateArguments),
+    /// Work on an issue in a repository of your own, without GitHub; ends in a local `auto/` branch.
+    Run(run::RunArguments),
+    /// Check everything that a deployment needs and say how to mend what is missing.
+    Doctor(doctor::DoctorArguments),
+    /// What our own program does inside a sandbox.
+    #[command(hide = true)]
+    InSandbox(in_sandbox::InSandboxArguments),
+}
+
+/// Runs the command of this process's arguments.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Command::InSandbox(inside) = &arguments.command {
+        return in_sandbox::main(inside);
+    }
+    // Fails only when a provider is installed already, which is as good.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::report(&anyhow::Error::new(error).context("no threads to work with")),
+    };
+    match runtime.block_on(dispatch(arguments)) {
+        Ok(exit) => exit.into(),
+        Err(error) => exit::report(&error),
+    }
+}
+
+async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
+    let environment = Environment::of_process();
+    match arguments.command {
+        Command::Serve => serve::serve(load(arguments.config, &environment)?).await,
+        Command::Demo(demo) => demo::demo(demo, arguments.config, &environment).await,
+        Command::Simulate(simulate) => simulate::simulate(simulate).await,
+        Command::Run(run) => run::run(run, load_quietly(arguments.config, &environment)?).await,
+        Command::Doctor(doctor) => doctor::doctor(doctor, arguments.config, &environment).await,
+        Command::InSandbox(_) => Ok(Exit::Usage),
+    }
+}
+
+/// The configuration of a deployment: the named file, or the usual one where it exists.
+fn load_quietly(file: Option<PathBuf>, environment: &Environment) -> anyhow::Result<Config> {
+    let usual = PathBuf::from(FILE_NAME);
+    let file = file.or_else(|| usual.exists().then_some(usual));
+    Ok(Config::load(file.as_deref(), environment)?)
+}
+
+/// The same, with the log as it configures it.
+fn load(file: Option<PathBuf>, environment: &Environment) -> anyhow::Result<Config> {
+    let config = load_quietly(file, environment)?;
+    telemetry::init(config.log.format, &config.log.filter).context("the log cannot be set up")?;
+    for notice in &config.notices {
+        tracing::warn!("{notice}");
+    }
+    Ok(config)
+}
+
+/// Logs of commands that talk to a person: warnings only, unless asked for more.
+fn quiet_log(verbose: bool) -> anyhow::Result<()> {
+    let filter = if verbose { "info" } else { "error" };
+    telemetry::init(LogFormat::Pretty, filter).context("the log cannot be set up")
+}
+
+/// Ends when the process is told to stop.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                terminate.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}

@@ -92,17 +92,17 @@ impl Resolver<'_> {
         }
     }
 
-    fn from_env(&self, key: &str) -> Option<&str> {
+    fn variable(&self, key: &str) -> Option<&str> {
         variable_of(key).and_then(|name| self.env.get(name))
     }
 
     pub fn text(&self, key: &str, file: Option<String>) -> Option<String> {
-        self.from_env(key).map(str::to_owned).or(file).filter(|text| !text.is_empty())
+        self.variable(key).map(str::to_owned).or(file).filter(|text| !text.is_empty())
     }
 
     pub fn secret(&self, key: &str, file: Option<Secret>) -> Option<SecretString> {
         use secrecy::ExposeSecret;
-        let value = self.from_env(key).map(SecretString::from).or(file.map(|secret| secret.0));
+        let value = self.variable(key).map(SecretString::from).or(file.map(|secret| secret.0));
         value.filter(|secret| !secret.expose_secret().is_empty())
     }
 
@@ -116,7 +116,7 @@ impl Resolver<'_> {
     }
 
     fn switch(&self, key: &str, file: Option<bool>) -> Result<Option<bool>, ConfigError> {
-        match self.from_env(key).map(str::to_ascii_lowercase).as_deref() {
+        match self.variable(key).map(str::to_ascii_lowercase).as_deref() {
             None => Ok(file),
             Some("true" | "1" | "yes" | "on") => Ok(Some(true)),
             Some("false" | "0" | "no" | "off") => Ok(Some(false)),
@@ -125,7 +125,7 @@ impl Resolver<'_> {
     }
 
     fn optional_number(&self, key: &str, file: Option<u64>) -> Result<Option<u64>, ConfigError> {
-        match self.from_env(key) {
+        match self.variable(key) {
             None => Ok(file),
             Some(text) => text.parse().map(Some).map_err(|_| self.error(key, "expected a whole number")),
         }
@@ -156,7 +156,7 @@ impl Resolver<'_> {
 
     /// Paths in the file start from the file's folder, those in the environment from the working one.
     fn path(&self, key: &str, file: Option<String>) -> Result<Option<PathBuf>, ConfigError> {
-        if let Some(path) = self.from_env(key) {
+        if let Some(path) = self.variable(key) {
             return Ok(Some(PathBuf::from(path)));
         }
         match file {
@@ -286,7 +286,7 @@ impl Resolver<'_> {
     fn mail(&self, file: file::Mail) -> Result<MailConfig, ConfigError> {
         let smtp_url = self.secret("mail.smtp_url", file.smtp_url);
         let from = self.text("mail.from", file.from);
-        let to: Vec<String> = match self.from_env("mail.to") {
+        let to: Vec<String> = match self.variable("mail.to") {
             Some(list) => list.split(',').map(|one| one.trim().to_owned()).collect(),
             None => file.to.unwrap_or_default(),
         };
@@ -333,6 +333,8 @@ impl Resolver<'_> {
                 first,
                 count: self.number("sandbox.uid_range.count", file.uid_range.count, 64, 1..=65_536)?,
             },
+            search_path: self.env.get("PATH").unwrap_or_default().to_owned(),
+            ca_bundle: self.env.get("SSL_CERT_FILE").map(PathBuf::from),
         })
     }
 

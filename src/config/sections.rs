@@ -239,6 +239,10 @@ pub struct SandboxConfig {
     /// Hosts that the set-up step may reach, `host` or `host:port`; empty: none, and no set-up step.
     pub setup_allow_hosts: Vec<String>,
     pub uid_range: UidRange,
+    /// The `PATH` of this process: where toolchains to show inside are looked for.
+    pub search_path: String,
+    /// The certificates that this process trusts (`SSL_CERT_FILE`), for set-up steps with network.
+    pub ca_bundle: Option<PathBuf>,
 }
 
 /// The severity of a finding, as written in configuration.

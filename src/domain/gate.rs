@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What a gate is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateKind {
     Format,
@@ -37,12 +37,21 @@ pub enum Verdict {
 }
 
 /// A line of a gate's output that points into the code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GateFinding {
     pub path: String,
     /// Counted from 1, where the tool names one.
     pub line: Option<u32>,
     pub message: String,
+    pub severity: GateSeverity,
+}
+
+/// How grave the tool itself calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateSeverity {
+    Error,
+    Warning,
 }
 
 /// One run of one gate.

@@ -20,7 +20,7 @@ pub use event::{Changed, Event, ObservedText, Reading, Thumb};
 pub use finding::{
     FailedReviewer, Finding, FindingStatus, ReviewRound, ReviewerSummary, Severity, TrackedFinding,
 };
-pub use gate::{GateFinding, GateKind, GateReport, Requirement, Verdict};
+pub use gate::{GateFinding, GateKind, GateReport, GateSeverity, Requirement, Verdict};
 pub use ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId, UserId};
 pub use permission::{APPROVAL_NEEDS, Permission};
 pub use refs::{BranchName, CommitSha, InvalidBranchName, InvalidCommitSha};

@@ -13,8 +13,9 @@ pub(super) use javascript::PackageManager;
 pub(super) use project::Project;
 pub(super) use python::{declares as python_declares, test_extras};
 
-use super::model::{Ecosystem, Gate, GateKind, Requirement};
+use super::model::{Ecosystem, Gate};
 use super::policy::{GatePolicy, TIMEOUT};
+use crate::domain::{GateKind, Requirement};
 use crate::workspace::Snapshot;
 use ci::Ci;
 

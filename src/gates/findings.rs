@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-use super::model::{GateFinding, Severity};
+use crate::domain::{GateFinding, GateSeverity as Severity};
 use crate::workspace::RepoPath;
 
 const MOST: usize = 100;
@@ -107,7 +107,7 @@ impl Reader<'_> {
         let Some(path) = self.path(path.trim()) else { return };
         let line = line.and_then(|line| line.parse().ok()).filter(|line| *line > 0);
         let message: String = message.trim().chars().take(LONGEST_MESSAGE).collect();
-        let finding = GateFinding { path, line, message, severity };
+        let finding = GateFinding { path: path.to_string(), line, message, severity };
         if !finding.message.is_empty() && self.seen.insert(finding.clone()) {
             self.found.push(finding);
         }

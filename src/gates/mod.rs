@@ -17,6 +17,6 @@ mod signs;
 
 pub use dependencies::{Dependencies, EgressPolicy, SetupRecord, Stores, prepare};
 pub use discover::discover;
-pub use model::{Ecosystem, Gate, GateFinding, GateKind, GateReport, Requirement, Severity, Verdict};
+pub use model::{Ecosystem, Gate};
 pub use policy::{CommandLine, GatePolicy, GateRule, PythonSetup, SetupPolicy};
 pub use run::run;

@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Ecosystem, Gate, GateKind, Requirement};
+use super::model::{Ecosystem, Gate};
+use crate::domain::{GateKind, Requirement};
 use crate::workspace::RepoPath;
 
 /// Gates that the repository names, and how its packages are fetched.

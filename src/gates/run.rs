@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::dependencies::Dependencies;
-use super::model::{Gate, GateKind, GateReport, Verdict};
+use super::model::Gate;
 use super::{findings, log, signs};
+use crate::domain::{GateKind, GateReport, Verdict};
 use crate::sandbox::{Command, Exit, LimitHit, Limits, Outcome, SandboxError, Session};
 
 /// Runs a gate on the tree of a session.
@@ -50,16 +51,31 @@ pub async fn run(
 
 fn report(gate: &Gate, verdict: Verdict) -> GateReport {
     GateReport {
-        gate: gate.name.clone(),
+        name: gate.name.clone(),
         kind: gate.kind,
         requirement: gate.requirement,
-        command: gate.command.clone(),
+        command: as_typed(&gate.command),
         verdict,
         exit: None,
         duration_ms: 0,
         log: String::new(),
         findings: vec![],
     }
+}
+
+/// The command as a person would type it.
+fn as_typed(argv: &[String]) -> String {
+    if let [shell, flag, line] = argv
+        && matches!(shell.as_str(), "sh" | "/bin/sh")
+        && flag == "-c"
+    {
+        return line.clone();
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    let words = argv
+        .iter()
+        .map(|word| if !word.is_empty() && word.chars().all(plain) { word.clone() } else { quoted(word) });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// A code of 0 is a pass only when no limit was hit and, of tests, when something was tested.

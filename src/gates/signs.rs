@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::model::GateKind;
+use crate::domain::GateKind;
 
 /// Why a gate that ended with a code other than 0 says nothing about the change; `None` where it does.
 pub(super) fn could_not_run(program: &str, kind: GateKind, code: i32, log: &str) -> Option<String> {

@@ -55,7 +55,7 @@ impl RepositoryClient {
             check_runs: Vec<CheckRun>,
         }
         let name = encode(name);
-        let path = self.path(format_args!("/commits/{head}/check-runs?check_name={name}&per_page=100"));
+        let path = self.path(&format!("/commits/{head}/check-runs?check_name={name}&per_page=100"));
         Ok(self.get::<Answer>(&path).await?.check_runs)
     }
 
@@ -64,7 +64,7 @@ impl RepositoryClient {
             "name": new.name, "head_sha": new.head, "external_id": new.external_id, "status": "completed",
             "conclusion": new.conclusion, "output": { "title": new.title, "summary": new.summary, "annotations": new.annotations },
         });
-        self.post(&self.path(format_args!("/check-runs")), &body).await
+        self.post(&self.path("/check-runs"), &body).await
     }
 
     /// Adds annotations to a run; GitHub wants title and summary again.
@@ -77,7 +77,7 @@ impl RepositoryClient {
         let body = json!({
             "output": { "title": run.title, "summary": run.summary, "annotations": annotations },
         });
-        self.patch::<_, CheckRun>(&self.path(format_args!("/check-runs/{id}")), &body).await?;
+        self.patch::<_, CheckRun>(&self.path(&format!("/check-runs/{id}")), &body).await?;
         Ok(())
     }
 }

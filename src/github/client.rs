@@ -82,6 +82,11 @@ impl GitHub {
         limited(async { Ok(self.app.get("/app", None::<&()>).await?) }).await
     }
 
+    /// How long writes of this process have waited for their turn, all together.
+    pub fn paced(&self) -> Duration {
+        self.pacer.waited()
+    }
+
     pub fn app_id(&self) -> u64 {
         self.app_id
     }
@@ -130,7 +135,7 @@ pub(super) enum Conditional<T> {
 impl RepositoryClient {
     /// A path below the repository. By name and not by id: the documented routes are by name, and a
     /// renamed repository's old name is redirected.
-    pub(super) fn path(&self, rest: std::fmt::Arguments<'_>) -> String {
+    pub(super) fn path(&self, rest: &str) -> String {
         format!("/repos/{}{rest}", self.place.full_name)
     }
 

@@ -93,36 +93,36 @@ pub enum ReactionsSeen {
 
 impl RepositoryClient {
     pub async fn issue(&self, number: IssueNumber) -> Result<Issue, GitHubError> {
-        self.get(&self.path(format_args!("/issues/{number}"))).await
+        self.get(&self.path(&format!("/issues/{number}"))).await
     }
 
     /// All comments, oldest first.
     pub async fn comments(&self, number: IssueNumber) -> Result<Vec<Comment>, GitHubError> {
-        self.list(&self.path(format_args!("/issues/{number}/comments"))).await
+        self.list(&self.path(&format!("/issues/{number}/comments"))).await
     }
 
     pub async fn comment(&self, id: CommentId) -> Result<Comment, GitHubError> {
-        self.get(&self.path(format_args!("/issues/comments/{id}"))).await
+        self.get(&self.path(&format!("/issues/comments/{id}"))).await
     }
 
     pub async fn create_comment(&self, number: IssueNumber, body: &str) -> Result<Comment, GitHubError> {
-        let path = self.path(format_args!("/issues/{number}/comments"));
+        let path = self.path(&format!("/issues/{number}/comments"));
         self.post(&path, &json!({ "body": body })).await
     }
 
     pub async fn delete_comment(&self, id: CommentId) -> Result<(), GitHubError> {
-        self.delete(&self.path(format_args!("/issues/comments/{id}"))).await
+        self.delete(&self.path(&format!("/issues/comments/{id}"))).await
     }
 
     pub async fn add_labels(&self, number: IssueNumber, labels: &[&str]) -> Result<(), GitHubError> {
-        let path = self.path(format_args!("/issues/{number}/labels"));
+        let path = self.path(&format!("/issues/{number}/labels"));
         self.post::<_, serde_json::Value>(&path, &json!({ "labels": labels })).await?;
         Ok(())
     }
 
     /// The reactions on a comment of ours; `etag` is that of the last look.
     pub async fn reactions(&self, id: CommentId, etag: Option<&str>) -> Result<ReactionsSeen, GitHubError> {
-        let path = self.path(format_args!("/issues/comments/{id}/reactions"));
+        let path = self.path(&format!("/issues/comments/{id}/reactions"));
         let first = format!("{path}?per_page=100");
         match self.get_if_changed::<Vec<Reaction>>(&first, etag).await? {
             Conditional::Unchanged => Ok(ReactionsSeen::Unchanged),

@@ -2,6 +2,7 @@
 //! (docs.github.com, "Best practices for using the REST API").
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -14,11 +15,12 @@ use crate::domain::InstallationId;
 pub(super) struct Pacer {
     interval: Duration,
     next: Mutex<HashMap<InstallationId, Instant>>,
+    waited_ms: AtomicU64,
 }
 
 impl Pacer {
     pub(super) fn new(interval: Duration) -> Self {
-        Self { interval, next: Mutex::default() }
+        Self { interval, next: Mutex::default(), waited_ms: AtomicU64::new(0) }
     }
 
     /// Waits for this installation's turn and returns how long that took.
@@ -31,7 +33,13 @@ impl Pacer {
             at
         };
         tokio::time::sleep_until(at).await;
-        start.elapsed()
+        let waited = start.elapsed();
+        self.waited_ms.fetch_add(waited.as_millis() as u64, Ordering::Relaxed);
+        waited
+    }
+
+    pub(super) fn waited(&self) -> Duration {
+        Duration::from_millis(self.waited_ms.load(Ordering::Relaxed))
     }
 }
 

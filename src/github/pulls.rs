@@ -67,22 +67,22 @@ pub struct NewReview<'a> {
 
 impl RepositoryClient {
     pub async fn pull_request(&self, number: IssueNumber) -> Result<PullRequest, GitHubError> {
-        self.get(&self.path(format_args!("/pulls/{number}"))).await
+        self.get(&self.path(&format!("/pulls/{number}"))).await
     }
 
     /// Pull requests from a branch of this repository, in any state.
     pub async fn pull_requests_from(&self, branch: &BranchName) -> Result<Vec<PullRequest>, GitHubError> {
         let owner = self.place.full_name.split('/').next().unwrap_or_default();
         let head = encode(&format!("{owner}:{branch}"));
-        self.list(&self.path(format_args!("/pulls?state=all&head={head}"))).await
+        self.list(&self.path(&format!("/pulls?state=all&head={head}"))).await
     }
 
     pub async fn create_pull_request(&self, new: &NewPullRequest<'_>) -> Result<PullRequest, GitHubError> {
-        self.post(&self.path(format_args!("/pulls")), new).await
+        self.post(&self.path("/pulls"), new).await
     }
 
     pub async fn reviews(&self, number: IssueNumber) -> Result<Vec<Review>, GitHubError> {
-        self.list(&self.path(format_args!("/pulls/{number}/reviews"))).await
+        self.list(&self.path(&format!("/pulls/{number}/reviews"))).await
     }
 
     pub async fn create_review(
@@ -93,7 +93,7 @@ impl RepositoryClient {
         let body = json!({
             "commit_id": new.commit, "body": new.body, "event": "COMMENT", "comments": new.comments,
         });
-        self.post(&self.path(format_args!("/pulls/{number}/reviews")), &body).await
+        self.post(&self.path(&format!("/pulls/{number}/reviews")), &body).await
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Collaborator {
 
 impl RepositoryClient {
     pub async fn repository(&self) -> Result<Repository, GitHubError> {
-        self.get(&self.path(format_args!(""))).await
+        self.get(&self.path("")).await
     }
 
     /// What somebody may do here, now. GitHub can only be asked by login, and logins change hands: the
@@ -38,7 +38,7 @@ impl RepositoryClient {
         if !actor.is_person() {
             return Ok(Permission::None);
         }
-        let path = self.path(format_args!("/collaborators/{}/permission", actor.login));
+        let path = self.path(&format!("/collaborators/{}/permission", actor.login));
         let answer: Answer = match self.get(&path).await {
             Ok(answer) => answer,
             Err(GitHubError::NotFound { .. }) => return Ok(Permission::None),

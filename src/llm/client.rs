@@ -263,7 +263,7 @@ fn reserve(ask: &Ask, price: &Price, max_output_tokens: u32) -> Result<Vec<Reser
 /// Whether a provider or server refused the field that carries the schema, and not the question.
 fn refuses_schema(error: &LlmError) -> bool {
     let LlmError::InvalidRequest(message) = error else { return false };
-    ["output_config", "response_format", "json_schema", "output_format"]
+    ["output_config", "response_format", "json_schema", "output_format", "output format", "structured output"]
         .iter()
         .any(|field| message.contains(field))
 }

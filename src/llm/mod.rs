@@ -20,6 +20,6 @@ pub use error::LlmError;
 pub use ledger::{Accounting, CallLabel, CallRecord, Ledger, LedgerError};
 pub use message::{Answer, Continuation, Message, Request, StopReason, ToolCall, ToolDefinition, ToolResult};
 pub use model::{
-    Endpoint, InvalidModelName, ModelName, ModelSettings, Price, Protocol, RetryPolicy, Role, Settings,
-    TokenCount,
+    DEFAULT_MAX_REQUEST_BYTES, Endpoint, InvalidModelName, ModelName, ModelSettings, Price, Protocol,
+    RetryPolicy, Role, Settings, TokenCount,
 };

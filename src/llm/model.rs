@@ -213,9 +213,12 @@ pub struct Settings {
     /// For one call, from connecting to the last byte.
     pub call_timeout: Duration,
     pub retry: RetryPolicy,
-    /// The largest request that is sent, in bytes of text.
+    /// The largest request that is sent, in bytes of text; see [`DEFAULT_MAX_REQUEST_BYTES`].
     pub max_request_bytes: usize,
 }
+
+/// About 200,000 tokens, what the usual models take.
+pub const DEFAULT_MAX_REQUEST_BYTES: usize = 800_000;
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ use genai::chat::{
 use genai::resolver::{AuthData, Endpoint as WireEndpoint};
 use genai::{Headers, ModelIden, ServiceTarget};
 use secrecy::ExposeSecret;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::error::LlmError;
 use super::message::{Continuation, Message, Request, StopReason, ToolCall};
@@ -204,7 +204,7 @@ fn chat_message(model: &ModelName, message: &Message) -> ChatMessage {
                 ContentPart::ToolCall(WireToolCall {
                     call_id: call.id.clone(),
                     fn_name: call.name.clone(),
-                    fn_arguments: call.arguments.clone(),
+                    fn_arguments: as_object(&call.arguments),
                     thought_signatures: None,
                 })
             }));
@@ -226,6 +226,11 @@ fn chat_message(model: &ModelName, message: &Message) -> ChatMessage {
     }
 }
 
+/// No provider takes arguments back that are not an object, not even those that it sent itself.
+fn as_object(arguments: &Value) -> Value {
+    if arguments.is_object() { arguments.clone() } else { json!({"unreadable": arguments}) }
+}
+
 fn reply(model: &ModelName, response: ChatResponse) -> Reply {
     let tool_calls: Vec<ToolCall> = response
         .content
@@ -240,8 +245,9 @@ fn reply(model: &ModelName, response: ChatResponse) -> Reply {
     let text = response.content.texts().concat();
     let stop = stop_reason(response.stop_reason.as_ref(), !tool_calls.is_empty());
     let is_empty = text.is_empty() && tool_calls.is_empty();
-    let continuation =
-        (!is_empty).then(|| Continuation { model: model.clone(), content: response.content.clone() });
+    let takes_back = tool_calls.iter().all(|call| call.arguments.is_object());
+    let continuation = (!is_empty && takes_back)
+        .then(|| Continuation { model: model.clone(), content: response.content.clone() });
     Reply { text, tool_calls, stop, tokens: token_count(&response.usage), continuation }
 }
 

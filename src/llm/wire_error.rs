@@ -5,10 +5,10 @@ use std::time::Duration;
 use chrono::DateTime;
 use genai::webc;
 use http::HeaderMap;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::error::LlmError;
-use super::message::StopReason;
+use super::message::{StopReason, ToolCall};
 use super::model::{Protocol, TokenCount};
 use super::wire::{FailedCall, Reply};
 
@@ -97,21 +97,49 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some((until - now).to_std().unwrap_or(Duration::ZERO))
 }
 
+/// A body that the crate could not read. With OpenAI's format the one thing that models get wrong is the
+/// arguments of a tool call, a string that should hold JSON: the call is kept with the text as it is, for
+/// the model to be told.
 fn unreadable(protocol: Protocol, body: &Value, cause: &str) -> Result<Reply, FailedCall> {
     let tokens = reported_tokens(protocol, body);
-    let cut_off = body.pointer("/choices/0/finish_reason").and_then(Value::as_str) == Some("length");
-    if cut_off && let Some(tokens) = tokens {
-        let text = body.pointer("/choices/0/message/content").and_then(Value::as_str).unwrap_or_default();
+    if protocol == Protocol::OpenAi
+        && let (Some(tokens), Some(choice)) = (tokens, body.pointer("/choices/0"))
+        && let Some(tool_calls) = lenient_calls(choice)
+    {
+        let cut_off = choice.get("finish_reason").and_then(Value::as_str) == Some("length");
+        let text = choice.pointer("/message/content").and_then(Value::as_str).unwrap_or_default();
         return Ok(Reply {
             text: text.to_owned(),
-            tool_calls: Vec::new(),
-            stop: StopReason::OutputLimit,
+            tool_calls: if cut_off { Vec::new() } else { tool_calls },
+            stop: if cut_off { StopReason::OutputLimit } else { StopReason::ToolCalls },
             tokens,
             continuation: None,
         });
     }
     let error = LlmError::Malformed(format!("{}: {}", short(cause), short(&body.to_string())));
     Err(FailedCall { error, tokens })
+}
+
+fn lenient_calls(choice: &Value) -> Option<Vec<ToolCall>> {
+    let calls = choice.pointer("/message/tool_calls")?.as_array().filter(|calls| !calls.is_empty())?;
+    calls
+        .iter()
+        .map(|call| {
+            let text = |path: &str| call.pointer(path).and_then(Value::as_str);
+            let arguments = match call.pointer("/function/arguments") {
+                // Local servers send nothing for a call without arguments.
+                None | Some(Value::Null) => json!({}),
+                Some(Value::String(text)) if text.trim().is_empty() => json!({}),
+                Some(Value::String(text)) => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
+                Some(other) => other.clone(),
+            };
+            Some(ToolCall {
+                id: text("/id")?.to_owned(),
+                name: text("/function/name")?.to_owned(),
+                arguments,
+            })
+        })
+        .collect()
 }
 
 /// The usage of a body that could not be read as an answer.
@@ -156,9 +184,11 @@ mod tests {
             .collect()
     }
 
+    type Headers = &'static [(&'static str, &'static str)];
+
     #[test]
     fn retry_after_is_read_in_every_form() {
-        let cases: [(&[(&str, &str)], Option<u64>); 6] = [
+        let cases: [(Headers, Option<u64>); 6] = [
             (&[("retry-after", "2")], Some(2_000)),
             (&[("retry-after", "0.5")], Some(500)),
             (&[("retry-after-ms", "1500"), ("retry-after", "9")], Some(1_500)),
@@ -205,6 +235,25 @@ mod tests {
         }
         let quota = by_status(429, r#"{"error":{"message":"no","code":"insufficient_quota"}}"#, &none);
         assert_eq!((quota.kind(), quota.is_transient()), ("out_of_credit", false));
+    }
+
+    #[test]
+    fn arguments_that_are_no_json_are_kept_for_the_model_to_be_told() {
+        let call = |arguments: &str| {
+            json!({
+                "choices": [{"finish_reason": "tool_calls", "message": {"content": null, "tool_calls": [
+                    {"id": "c", "type": "function", "function": {"name": "list_files", "arguments": arguments}}]}}],
+                "usage": {"prompt_tokens": 7, "completion_tokens": 3},
+            })
+        };
+        for (arguments, expected) in
+            [("", json!({})), ("{\"a\": 1}", json!({"a": 1})), ("{\"a", json!("{\"a"))]
+        {
+            let reply = unreadable(Protocol::OpenAi, &call(arguments), "cause").expect("kept");
+            assert_eq!(reply.tool_calls[0].arguments, expected);
+            assert_eq!((reply.tokens.input, reply.tokens.output), (7, 3));
+        }
+        assert!(unreadable(Protocol::OpenAi, &json!({"usage": {}}), "cause").is_err());
     }
 
     #[test]

@@ -47,12 +47,8 @@ impl Pipeline {
             message: &message,
         })?;
         let Some(head) = head else { return Ok(None) };
-        let kept = |kind, name: &str, body| Artifact {
-            kind,
-            version: task.version,
-            name: name.to_owned(),
-            body,
-        };
+        let kept =
+            |kind, name: &str, body| Artifact { kind, version: task.version, name: name.to_owned(), body };
         let bundle = checkout.mirror.bundle(made.base, &head)?;
         let patch = checkout.mirror.diff(made.base, &head)?.unified;
         let artifacts = vec![
@@ -89,7 +85,11 @@ pub(super) fn commits_of(task: &Task) -> Result<(&CommitSha, &CommitSha), StageE
 }
 
 /// A difference as agents read it.
-pub(super) fn change_of(checkout: &Checkout, head: &CommitSha, diff: &TreeDiff) -> Result<Change, StageError> {
+pub(super) fn change_of(
+    checkout: &Checkout,
+    head: &CommitSha,
+    diff: &TreeDiff,
+) -> Result<Change, StageError> {
     let mut files = Vec::with_capacity(diff.files.len());
     for file in &diff.files {
         let bytes = match file.status {

@@ -7,6 +7,7 @@ use crate::domain::{
 use crate::store::ArtifactKind;
 
 use super::change::{change_of, policy, snapshot};
+use super::gate::gate_policy;
 use super::implement::{Bench, specification_of};
 use super::{Pipeline, StageEnd, StageError, tool_limits};
 
@@ -30,14 +31,15 @@ impl Pipeline {
             }
         };
         let base = task.base.clone().unwrap_or_else(|| checkout.tip.clone());
-        let limits = self.settings.limits.lowered_by(&policy(&checkout, &base)?.limits);
+        let policy = policy(&checkout, &base)?;
+        let limits = self.settings.limits.lowered_by(&policy.limits);
         let wrong = self.wrong(task, *cause).await?;
         let change = change_of(&checkout, &parent, &checkout.mirror.diff(&base, &parent)?)?;
         let files = snapshot(&checkout, &parent)?;
         let agent = self.agent(task, &limits).await?;
         let session = self.sandbox.open(&files).await?;
         let base_files = snapshot(&checkout, &base)?;
-        let toolbox = self.toolbox(&checkout, &base, session.as_ref(), &base_files).await?;
+        let toolbox = self.toolbox(task, &gate_policy(&policy), &base_files, session.as_ref()).await?;
         let input = FixInput { specification, change: &change, wrong: &wrong };
         let done = fix(&agent, &toolbox, tool_limits(&limits), input).await;
         drop(toolbox);
@@ -93,12 +95,7 @@ fn gate_in_words(report: &GateReport) -> Wrong {
         (_, Some(code)) => format!("exit code {code}"),
         (_, None) => "ended by a signal".to_owned(),
     };
-    Wrong::Gate {
-        name: report.name.clone(),
-        command: report.command.clone(),
-        end,
-        log: report.log.clone(),
-    }
+    Wrong::Gate { name: report.name.clone(), command: report.command.clone(), end, log: report.log.clone() }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Running the gates on a fresh tree of the work, by the rules of the base.
 
-use crate::checkout::Checkout;
+use std::num::NonZeroU32;
+
 use crate::config::{GateEntry, RepositoryPolicy};
-use crate::domain::{CommitSha, Event, GateReport, Task, Verdict};
-use crate::gates::{self, CommandLine, Dependencies, GatePolicy, GateRule};
+use crate::domain::{Event, GateKind, GateReport, Origin, Requirement, Task, Verdict};
+use crate::gates::{self, CommandLine, Dependencies, GatePolicy, GateRule, Stores};
 use crate::store::ArtifactKind;
 use crate::workspace::Snapshot;
 
@@ -16,7 +17,7 @@ impl Pipeline {
         let (base, head) = commits_of(task)?;
         let base_files = snapshot(&checkout, base)?;
         let rules = gate_policy(&policy(&checkout, base)?);
-        let dependencies = self.dependencies(&checkout, base, &base_files).await?;
+        let dependencies = self.dependencies(task, &rules, &base_files).await?;
         let session = self.sandbox.open(&snapshot(&checkout, head)?).await?;
         let mut reports: Vec<GateReport> = Vec::new();
         for gate in gates::discover(&base_files, Some(&rules)) {
@@ -37,23 +38,40 @@ impl Pipeline {
     /// What the project depends on, fetched for the base's lock files where the operator allows it.
     pub(super) async fn dependencies(
         &self,
-        checkout: &Checkout,
-        base: &CommitSha,
+        task: &Task,
+        rules: &GatePolicy,
         base_files: &Snapshot,
     ) -> Result<Dependencies, StageError> {
-        let rules = gate_policy(&policy(checkout, base)?);
-        let stores = gates::Stores { root: self.settings.dependencies.clone() };
-        Ok(gates::prepare(self.sandbox.as_ref(), base_files, &rules, &stores, self.settings.egress.as_ref())
-            .await?)
+        let repository = match &task.origin {
+            Origin::GitHub(place) => format!("github-{}", place.repository),
+            Origin::Local { repository, .. } => format!("local-{repository}"),
+        };
+        let stores = Stores {
+            cache_root: &self.settings.dependencies,
+            repository: &repository,
+            egress: self.settings.egress.as_ref(),
+        };
+        Ok(gates::prepare(self.sandbox.as_ref(), base_files, Some(rules), stores).await?)
     }
 }
 
 /// A repository's own gates, as the gate room wants them.
-fn gate_policy(policy: &RepositoryPolicy) -> GatePolicy {
+pub(super) fn gate_policy(policy: &RepositoryPolicy) -> GatePolicy {
     let gates = policy.gates.as_ref().map(|gates| gates.iter().map(rule).collect());
     GatePolicy { gates, ..GatePolicy::default() }
 }
 
 fn rule(entry: &GateEntry) -> GateRule {
-    unimplemented_until_merge(entry)
+    let seconds = entry.timeout.and_then(|timeout| u32::try_from(timeout.as_secs()).ok());
+    let kind = entry.kind.as_ref().map(|kind| serde_json::Value::from(kind.as_str()));
+    GateRule {
+        name: entry.name.clone(),
+        // A kind that we do not know is one of the repository's own.
+        kind: kind.and_then(|kind| serde_json::from_value(kind).ok()).unwrap_or(GateKind::Custom),
+        run: CommandLine::Words(entry.run.argv()),
+        cwd: None,
+        timeout_seconds: seconds.and_then(NonZeroU32::new),
+        requirement: if entry.required { Requirement::Required } else { Requirement::Advisory },
+        needs: None,
+    }
 }

@@ -4,11 +4,13 @@ use crate::agents::{AgentError, ImplementInput, Implemented, implement};
 use crate::checkout::Checkout;
 use crate::context::{overview, relevant, snippets_text};
 use crate::domain::{CommitSha, Event, Reason, Task, TaskSpecification};
+use crate::gates::GatePolicy;
 use crate::sandbox::Session;
 use crate::store::{Artifact, ArtifactKind};
 use crate::workspace::Snapshot;
 
 use super::change::{Made, policy, snapshot};
+use super::gate::gate_policy;
 use super::publish::check_approval;
 use super::toolbox::SandboxToolbox;
 use super::{
@@ -31,13 +33,14 @@ impl Pipeline {
         let specification = specification_of(task)?;
         let checkout = self.repositories.checkout(task).await?;
         let base = checkout.tip.clone();
-        let limits = self.settings.limits.lowered_by(&policy(&checkout, &base)?.limits);
+        let policy = policy(&checkout, &base)?;
+        let limits = self.settings.limits.lowered_by(&policy.limits);
         let files = snapshot(&checkout, &base)?;
         let overview = overview(&files, OVERVIEW_TOKENS);
         let snippets = snippets_text(&relevant(&files, &query(specification), SNIPPETS_TOKENS));
         let agent = self.agent(task, &limits).await?;
         let session = self.sandbox.open(&files).await?;
-        let toolbox = self.toolbox(&checkout, &base, session.as_ref(), &files).await?;
+        let toolbox = self.toolbox(task, &gate_policy(&policy), &files, session.as_ref()).await?;
         let input =
             ImplementInput { specification, overview: &overview, snippets: &snippets, earlier_failures: "" };
         let done = implement(&agent, &toolbox, tool_limits(&limits), input).await;
@@ -46,24 +49,20 @@ impl Pipeline {
         let (head, artifacts) = self.take_in(task, &bench, session, done).await?;
         match head {
             Ok(head) => Ok(StageEnd { events: vec![Event::Implemented { base, head }], artifacts }),
-            Err(said) => {
-                Err(StageError::Stop { reason: Reason::NothingChanged { said }, kept: artifacts })
-            }
+            Err(said) => Err(StageError::Stop { reason: Reason::NothingChanged { said }, kept: artifacts }),
         }
     }
 
     /// The tools of a model, with the dependencies that the gates see.
     pub(super) async fn toolbox<'a>(
         &self,
-        checkout: &Checkout,
-        base: &CommitSha,
+        task: &Task,
+        rules: &GatePolicy,
+        base_files: &Snapshot,
         session: &'a dyn Session,
-        files: &Snapshot,
     ) -> Result<SandboxToolbox<'a>, StageError> {
-        let dependencies = self.dependencies(checkout, base, files).await?;
-        let mut environment = crate::sandbox::Command::default();
-        dependencies.apply(&mut environment);
-        Ok(SandboxToolbox { session, limits: self.settings.command_limits.clone(), environment })
+        let dependencies = self.dependencies(task, rules, base_files).await?;
+        Ok(SandboxToolbox { session, limits: self.settings.command_limits.clone(), dependencies })
     }
 
     /// Reads back what an agent left in its tree and commits it. The inner `Err` is what the agent says
@@ -135,4 +134,3 @@ fn query(specification: &TaskSpecification) -> String {
     }
     text
 }
-

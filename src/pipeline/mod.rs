@@ -9,6 +9,7 @@ mod fix;
 mod gate;
 mod implement;
 mod ledger;
+mod metered;
 mod publish;
 mod review;
 mod toolbox;
@@ -31,6 +32,8 @@ use crate::telemetry::{Redactor, clock};
 use crate::workspace::{Author, WorkspaceError};
 
 pub use ledger::StoreLedger;
+use metered::Meter;
+pub use metered::MeteredSandbox;
 
 /// Tokens of a repository's overview and of the places that fit a task.
 const OVERVIEW_TOKENS: usize = 4_000;
@@ -82,9 +85,16 @@ impl StageEnd {
 #[derive(Debug)]
 enum StageError {
     /// The same may work in a while.
-    Again { what: &'static str, error: String, wait: Option<Duration> },
+    Again {
+        what: &'static str,
+        error: String,
+        wait: Option<Duration>,
+    },
     /// A person has to look at it. What was made so far is kept.
-    Stop { reason: Reason, kept: Vec<Artifact> },
+    Stop {
+        reason: Reason,
+        kept: Vec<Artifact>,
+    },
     Store(StoreError),
 }
 
@@ -184,22 +194,31 @@ impl Pipeline {
         }
         let version = task.version;
         if lease.attempts > MOST_ATTEMPTS {
-            let detail = format!("the `{}` stage was begun {MOST_ATTEMPTS} times and never ended", stage.as_str());
+            let detail =
+                format!("the `{}` stage was begun {MOST_ATTEMPTS} times and never ended", stage.as_str());
             return self.end(lease, id, stage, Some(failed(stage, Reason::Internal { detail }))).await;
         }
-        if let Applied::Moved(moved) = self.store.apply(id, &Event::StageStarted { stage }, clock::now()).await? {
+        if let Applied::Moved(moved) =
+            self.store.apply(id, &Event::StageStarted { stage }, clock::now()).await?
+        {
             tracing::info!(state = moved.state.name(), "stage begun");
         }
         let task = self.store.task(id).await?;
         let limit = self.settings.limits.stage_wall;
-        let done = match tokio::time::timeout(limit, self.stage(&task, stage)).await {
+        let meter = Meter::default();
+        let work = meter.measure(self.stage(&task, stage));
+        let done = match tokio::time::timeout(limit, work).await {
             Ok(done) => done,
             Err(_) => Err(StageError::stop(Reason::LimitReached {
                 limit: format!("{} s for the `{}` stage", limit.as_secs(), stage.as_str()),
             })),
         };
         let end = match done {
-            Ok(end) => end,
+            Ok(mut end) => {
+                let timing = serde_json::json!({ "stage": stage.as_str(), "sandbox_ms": meter.spent_ms() });
+                end.artifacts.extend(json_artifact(&task, ArtifactKind::Timing, "timing.json", &timing));
+                end
+            }
             Err(StageError::Again { error, wait, .. }) if lease.attempts < MOST_ATTEMPTS => {
                 return Err(JobFailure::Retry { error, wait });
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use crate::agents::tools::{CommandEnd, ToolAnswer, ToolRequest, Toolbox, ToolboxError, command_answer};
+use crate::gates::Dependencies;
 use crate::sandbox::{Command, Exit, LimitHit, Limits, PROGRAM_INSIDE, Session};
 
 /// Longest time of a command that names none, and longest that one may ask for.
@@ -14,8 +15,8 @@ const DEFAULT_COMMAND: Duration = Duration::from_secs(300);
 pub(super) struct SandboxToolbox<'a> {
     pub session: &'a dyn Session,
     pub limits: Limits,
-    /// What the gates' environment adds, so that the model's commands see the same dependencies.
-    pub environment: Command,
+    /// What the gates see of the project's packages, for the model's commands too.
+    pub dependencies: Dependencies,
 }
 
 impl SandboxToolbox<'_> {
@@ -35,9 +36,15 @@ impl SandboxToolbox<'_> {
 
     async fn run(&self, line: &str, timeout: Option<u32>) -> Result<ToolAnswer, ToolboxError> {
         let asked = timeout.map_or(DEFAULT_COMMAND, |seconds| Duration::from_secs(seconds.into()));
-        let mut command = self.environment.clone();
-        command.argv = ["/bin/sh", "-c", line].map(str::to_owned).to_vec();
-        command.limits = Limits { wall: asked.min(self.limits.wall), ..self.limits.clone() };
+        let path: String = self.dependencies.path().iter().map(|folder| format!("{folder}:")).collect();
+        let line = format!("PATH={path}$PATH; export PATH\n{line}");
+        let command = Command {
+            env: self.dependencies.env(),
+            mounts: self.dependencies.mounts(),
+            scratch: self.dependencies.scratch(),
+            limits: Limits { wall: asked.min(self.limits.wall), ..self.limits.clone() },
+            ..Command::new(["/bin/sh", "-c", &line])
+        };
         let outcome = self.session.run(&command).await.map_err(|error| ToolboxError(error.to_string()))?;
         let end = CommandEnd {
             how: how(outcome.exit),

@@ -18,7 +18,8 @@ use super::model::{Access, Command, Mount, Network};
 pub(super) const WORK: &str = "/work";
 /// The user inside, whoever it is outside.
 const INNER_USER: &str = "1000";
-const OWN_PROGRAM: &str = "/run/orchestrator/bin/orchestrator";
+/// Where our own program is inside.
+pub const PROGRAM_INSIDE: &str = "/run/orchestrator/bin/orchestrator";
 const SOCKET: &str = "/run/orchestrator/egress.sock";
 const CA_BUNDLE: &str = "/run/orchestrator/ca.pem";
 
@@ -76,9 +77,10 @@ impl Inside<'_> {
             list.mount(mount, plan)?;
         }
         list.bind("--bind", plan.stage(self.tree)?, WORK);
+        // It serves the file tools of a model, and forwards to the egress proxy where there is one.
+        list.bind("--ro-bind", plan.stage(&self.shared.options.program)?, PROGRAM_INSIDE);
         if let Some(socket) = self.egress {
             list.bind("--bind", plan.stage(socket)?, SOCKET);
-            list.bind("--ro-bind", plan.stage(&self.shared.options.program)?, OWN_PROGRAM);
             if let Some(bundle) = &self.shared.options.ca_bundle {
                 list.bind("--ro-bind", plan.stage(bundle)?, CA_BUNDLE);
             }
@@ -110,7 +112,7 @@ impl Inside<'_> {
         };
         list.add(["/bin/sh", "-c", &format!("{limit}exec \"$@\""), "sh"]);
         if self.egress.is_some() {
-            list.add([OWN_PROGRAM, "in-sandbox", "forward", "--socket", SOCKET, "--"]);
+            list.add([PROGRAM_INSIDE, "in-sandbox", "forward", "--socket", SOCKET, "--"]);
         }
         list.0.extend(self.command.argv.iter().map(OsString::from));
         list.0

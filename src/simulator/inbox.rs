@@ -434,7 +434,8 @@ fn decode_words(text: &str) -> String {
     for word in text.split(' ') {
         let value = decode_word(word);
         // White space between two encoded words is no part of the text.
-        if !decoded.is_empty() && !(after_word && value.is_some()) {
+        let between_words = after_word && value.is_some();
+        if !decoded.is_empty() && !between_words {
             decoded.push(' ');
         }
         after_word = value.is_some();

@@ -7,3 +7,4 @@
 pub mod github;
 pub mod inbox;
 pub mod model;
+pub mod surroundings;

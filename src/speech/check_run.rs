@@ -165,7 +165,7 @@ fn annotations(gateway: &Gateway, evidence: &Evidence) -> Vec<Annotation> {
 mod tests {
     use super::super::samples::{self, Proof, gateway};
     use super::*;
-    use crate::domain::{FindingStatus, GateFinding};
+    use crate::domain::{FindingStatus, GateFinding, GateSeverity};
 
     fn whole(text: &CheckText) -> String {
         let annotations: Vec<String> =
@@ -236,11 +236,17 @@ mod tests {
     #[test]
     fn annotations_come_in_requests_that_github_takes() {
         let message = "m".repeat(100_000);
-        let finding = GateFinding { path: "a.rs".into(), line: Some(3), message };
+        let finding =
+            GateFinding { path: "a.rs".into(), line: Some(3), message, severity: GateSeverity::Error };
         let mut gate = samples::passed("lint");
         gate.verdict = Verdict::Failed;
         gate.findings = vec![finding; 120];
-        gate.findings.push(GateFinding { path: "a.rs".into(), line: None, message: "no line".into() });
+        gate.findings.push(GateFinding {
+            path: "a.rs".into(),
+            line: None,
+            message: "no line".into(),
+            severity: GateSeverity::Error,
+        });
         let gates = vec![gate];
         let text =
             check_run(&gateway(), &CheckView { evidence: Evidence { gates: &gates, ..Evidence::default() } });

@@ -281,6 +281,7 @@ impl Proof {
                 path: "tests/round.rs".into(),
                 line: Some(9),
                 message: "assertion failed: 3 == 2".into(),
+                severity: GateSeverity::Error,
             }],
             ..passed("test")
         };

@@ -22,6 +22,8 @@ pub enum ArtifactKind {
     Summary,
     /// What a model was told and answered (JSON).
     Transcript,
+    /// How long a stage was in sandboxes (JSON).
+    Timing,
     /// What a person reads when the work is done locally (Markdown).
     Report,
 }
@@ -35,6 +37,7 @@ impl ArtifactKind {
             Self::Review => "review",
             Self::Summary => "summary",
             Self::Transcript => "transcript",
+            Self::Timing => "timing",
             Self::Report => "report",
         }
     }

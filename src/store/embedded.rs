@@ -102,6 +102,11 @@ pub enum EmbeddedError {
     RunsThrowaway(PathBuf),
     #[error("waited {waited:?} for {what}")]
     Timeout { what: &'static str, waited: Duration },
+    #[error(
+        "PostgreSQL needs a name for its user, and the user id {0} has none: add it to /etc/passwd, run as \
+             a user with a name, or set DATABASE_URL"
+    )]
+    NamelessUser(u32),
     #[error("{program} failed: {message}")]
     Program { program: &'static str, message: String },
     #[error("{action} {path}: {source}")]
@@ -131,7 +136,8 @@ impl EmbeddedPostgres {
         let deadline = Instant::now() + options.timeout;
         let starting = home.lock_start(deadline).await?;
         let hold = home.hold()?;
-        let cluster = Cluster::open(home, &options)?;
+        // `initdb` takes most of a second.
+        let cluster = blocking(move || Cluster::open(home, &options)).await?;
         let started = cluster.start(deadline).await;
         let url = match started {
             Ok(socket) => connection_url(&socket),
@@ -179,6 +185,16 @@ impl Drop for EmbeddedPostgres {
             tracing::warn!(%error, "the private PostgreSQL could not be stopped");
         }
     }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, EmbeddedError> + Send + 'static,
+) -> Result<T, EmbeddedError> {
+    let interrupted = |error: tokio::task::JoinError| EmbeddedError::Program {
+        program: "the work on the private PostgreSQL",
+        message: error.to_string(),
+    };
+    tokio::task::spawn_blocking(work).await.map_err(interrupted)?
 }
 
 fn connection_url(socket: &Path) -> String {

@@ -296,6 +296,16 @@ impl Store {
         Ok(())
     }
 
+    /// How many jobs of a task are still to be done, waits for people apart.
+    pub async fn jobs_left(&self, task: TaskId) -> Result<i64, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT count(*) AS "count!" FROM jobs WHERE task_id = $1 AND state = 'ready' AND kind <> 'wait'"#,
+            task.0
+        )
+        .fetch_one(&self.pool)
+        .await?)
+    }
+
     /// How long until the next job of these kinds is due, if any waits for its time.
     pub async fn next_due(&self, kinds: &[JobKind]) -> Result<Option<Duration>, StoreError> {
         let kinds: Vec<String> = kinds.iter().map(|kind| kind.as_str().to_owned()).collect();

@@ -263,7 +263,7 @@ mod tests {
         let redactor = redactor(&[&key]);
         assert_eq!(redactor.clean(&format!("> {line}")), "> [redacted]");
         assert_eq!(redactor.clean("a short word"), "a short word");
-        assert_eq!(redactor.clean(&key.replace('\n', "\\n").trim_end_matches("\\n").to_owned()), REDACTED);
+        assert_eq!(redactor.clean(key.replace('\n', "\\n").trim_end_matches("\\n")), REDACTED);
     }
 
     #[test]

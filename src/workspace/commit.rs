@@ -55,7 +55,11 @@ impl Author {
         if !usable(email) || email.contains(char::is_whitespace) {
             return Err(InvalidAuthor(email.to_owned(), "address"));
         }
-        Ok(Self { name: name.to_owned(), email: email.to_owned() })
+        // Git takes marks such as a full stop from the ends; the sign-off must say the same as the header.
+        let refuse = |_| InvalidAuthor(name.to_owned(), "name");
+        let signature = Signature::new(name, email, &Time::new(0, 0)).map_err(refuse)?;
+        let kept = |text: Result<&str, git2::Error>| text.map(str::to_owned).map_err(refuse);
+        Ok(Self { name: kept(signature.name())?, email: kept(signature.email())? })
     }
 
     pub fn email(&self) -> &str {
@@ -126,7 +130,7 @@ fn new_leaves(odb: &Odb<'_>, base: &Leaves, request: &CommitRequest<'_>) -> Resu
         if entry.mode == FileMode::Symlink {
             check_link(path, &entry.bytes)?;
         }
-        if !before.is_some_and(|before| before.id == id) {
+        if before.is_none_or(|before| before.id != id) {
             odb.write(ObjectType::Blob, &entry.bytes)?;
         }
         let mode = match entry.mode {
@@ -214,6 +218,17 @@ mod tests {
         );
         assert_eq!(signed("fix: it"), "fix: it\n\nSigned-off-by: Orchestrator <bot@example.org>\n");
         assert_eq!(signed(&signed("Fix it")), signed("Fix it"));
+    }
+
+    #[test]
+    fn the_sign_off_names_the_author_as_git_does() {
+        let author = Author::new("Example, Inc.", "bot@example.org").expect("an author");
+        let time = Time::new(0, 0);
+        let git = Signature::new("Example, Inc.", "bot@example.org", &time).expect("a signature");
+        assert_eq!(author.to_string(), format!("{} <bot@example.org>", git.name().expect("a name")));
+        let bot = Author::new("orchestrator[bot]", "1+orchestrator[bot]@users.noreply.github.com")
+            .expect("an author");
+        assert_eq!(bot.to_string(), "orchestrator[bot] <1+orchestrator[bot]@users.noreply.github.com>");
     }
 
     #[test]

@@ -82,6 +82,11 @@ impl Mirror {
         Ok(libgit2::open_bare(&self.path)?)
     }
 
+    /// The bare repository itself, for readers of objects such as an index. It must not be written to.
+    pub fn git_dir(&self) -> &Path {
+        &self.path
+    }
+
     /// Where a branch was at the last fetch.
     pub fn resolve(&self, branch: &BranchName) -> Result<CommitSha, WorkspaceError> {
         match self.open()?.refname_to_id(&branch.to_ref()) {

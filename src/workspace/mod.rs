@@ -7,6 +7,7 @@
 mod bundle;
 mod commit;
 mod diff;
+pub mod edits;
 mod error;
 mod http;
 mod ignored;

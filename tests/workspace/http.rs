@@ -8,7 +8,9 @@ use orchestrator::workspace::{
     WorkspaceError,
 };
 
-use crate::git_server::{Fault, GitServer, git};
+use base64::Engine;
+
+use crate::git_server::{Fault, GitServer, TOKEN, git};
 use crate::scene::{Scene, bot, branch, commit, file, head_of, noon, path, quick, sha, snapshot};
 
 fn reason<T: std::fmt::Debug>(result: Result<T, WorkspaceError>) -> TransportError {
@@ -46,6 +48,9 @@ async fn a_fetch_brings_all_branches_and_a_second_one_only_what_is_new() {
     scene.mirror().await;
     let requests = scene.server.take_seen();
     assert_eq!(requests.len(), 1, "nothing was new, and yet: {requests:?}");
+    let credentials = requests[0].authorization.as_deref().and_then(|header| header.strip_prefix("Basic "));
+    let credentials = base64::engine::general_purpose::STANDARD.decode(credentials.expect("credentials"));
+    assert_eq!(credentials.expect("base64"), format!("x-access-token:{TOKEN}").into_bytes());
 }
 
 #[tokio::test]
@@ -282,6 +287,19 @@ async fn a_redirect_to_another_server_is_not_followed_and_the_token_stays_here()
     }
     assert!(stranger.take_seen().is_empty());
 
+    // The attack works on a client that follows wherever it is told to, as some clients of git did.
+    scene.server.behave();
+    let elsewhere = format!("{}/octo/hello.git/info/refs?service=git-upload-pack", stranger.url);
+    let moved = Fault::Answer(StatusCode::MOVED_PERMANENTLY, Some(elsewhere));
+    scene.server.misbehave(Method::GET, "/info/refs", moved);
+    let client =
+        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+    let ask = |url: String| client.get(url).basic_auth("x-access-token", Some(TOKEN)).send();
+    let moved = ask(format!("{}/octo/hello.git/info/refs", scene.server.url)).await.expect("an answer");
+    let location = moved.headers()["location"].to_str().expect("an address").to_owned();
+    ask(location).await.expect("an answer");
+    assert!(stranger.take_seen().iter().any(|request| request.authorization.is_some()));
+
     // The pack itself is not asked for elsewhere either.
     scene.server.behave();
     let moved = Fault::Answer(
@@ -364,6 +382,15 @@ async fn nobody_listening_is_a_passing_failure() {
     let error = scene.mirrors.fetch(&remote).await.expect_err("no server");
     assert!(error.is_transient(), "{error}");
     assert!(matches!(reason::<()>(Err(error)), TransportError::NoConnection(_)));
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_prove_who_it_is_gets_no_token() {
+    let scene = Scene::start().await;
+    let url = scene.server.url.replace("http://", "https://");
+    let remote = Remote { url: RemoteUrl::new(&url, "octo", "hello").expect("an address"), ..scene.remote() };
+    assert!(matches!(reason(scene.mirrors.fetch(&remote).await), TransportError::NoConnection(_)));
+    assert!(scene.server.take_seen().is_empty());
 }
 
 #[tokio::test]

@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::Draft;
 use super::ci::Ci;
 use super::project::Project;
-use crate::gates::model::{Gate, GateKind, Requirement};
+use crate::domain::{GateKind, Requirement};
+use crate::gates::model::Gate;
 
 /// The program that installs and runs things here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use toml::{Table, Value};
 use super::ci::Ci;
 use super::project::{Project, at};
 use super::{Draft, words};
-use crate::gates::model::{Gate, GateKind, Requirement};
+use crate::domain::{GateKind, Requirement};
+use crate::gates::model::Gate;
 
 pub(super) fn gates(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
     let needs_dependencies = has_dependencies(project);

@@ -80,7 +80,7 @@ impl Refusal {
     }
 
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "Not Found")
+        super::refusals::NOT_FOUND.refuse()
     }
 
     pub fn unauthorized(message: impl Into<String>) -> Self {

@@ -12,6 +12,7 @@ use super::auth::Actor;
 use super::call::{Call, wrong_type};
 use super::clock::{stamp, stamp_option};
 use super::manifest::{Level, Permissions};
+use super::refusals;
 use super::route::{Access, Route, Verb};
 use super::world::{Grant, Installation, World, node_id};
 
@@ -118,9 +119,7 @@ fn narrowed_permissions(call: &Call<'_>, granted: &Permissions) -> Result<Permis
     let mut narrowed = Permissions::new();
     for (name, level) in asked {
         if granted.get(&name).is_none_or(|&held| held < level) {
-            return Err(Refusal::unprocessable(
-                "The permissions requested are not granted to this installation.",
-            ));
+            return Err(refusals::TOKEN_BEYOND_GRANT.refuse());
         }
         narrowed.insert(name, level);
     }

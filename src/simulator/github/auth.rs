@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::account::Role;
 use super::answer::Refusal;
+use super::refusals;
 use super::repository::Repository;
 use super::route::{Access, Need, Route, Verb};
 use super::world::{Grant, World};
@@ -77,14 +78,14 @@ pub(super) fn by_secret(world: &World, secret: &str) -> Result<Actor, Refusal> {
 }
 
 pub(super) fn bad_credentials() -> Refusal {
-    Refusal::unauthorized("Bad credentials")
+    refusals::BAD_CREDENTIALS.refuse()
 }
 
 /// RS256, our App as issuer, issued in the past, and valid for ten minutes at most.
 /// Source: docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app/
 /// generating-a-json-web-token-jwt-for-a-github-app; the words are those of the REST API.
 fn verify_app_jwt(world: &World, token: &str) -> Result<(), Refusal> {
-    let undecodable = || Refusal::unauthorized("A JSON web token could not be decoded");
+    let undecodable = || refusals::JWT_UNDECODABLE.refuse();
     let key = DecodingKey::from_rsa_pem(world.settings.app_public_key_pem.as_bytes())
         .map_err(|error| anyhow::anyhow!("the App's public key cannot be read: {error}"))?;
     let mut validation = Validation::new(Algorithm::RS256);
@@ -102,20 +103,17 @@ fn verify_app_jwt(world: &World, token: &str) -> Result<(), Refusal> {
         return Err(Refusal::unauthorized("'Issuer' claim ('iss') must be an Integer"));
     }
     let now = world.clock.now();
-    let issued = claims["iat"].as_i64().filter(|&at| at <= now.timestamp()).ok_or_else(|| {
-        Refusal::unauthorized(
-            "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued",
-        )
-    })?;
-    let expires = claims["exp"].as_f64().filter(|&at| at > now.timestamp() as f64).ok_or_else(|| {
-        Refusal::unauthorized(
-            "'Expiration time' claim ('exp') must be a numeric value representing the future time at which the \
-             assertion expires",
-        )
-    })?;
+    let issued = claims["iat"]
+        .as_i64()
+        .filter(|&at| at <= now.timestamp())
+        .ok_or_else(|| refusals::JWT_FROM_THE_FUTURE.refuse())?;
+    let expires = claims["exp"]
+        .as_f64()
+        .filter(|&at| at > now.timestamp() as f64)
+        .ok_or_else(|| refusals::JWT_EXPIRED.refuse())?;
     let latest = (now + Duration::minutes(10)).timestamp() as f64;
     if expires > latest || expires <= issued as f64 {
-        return Err(Refusal::unauthorized("'Expiration time' claim ('exp') is too far in the future"));
+        return Err(refusals::JWT_TOO_LONG.refuse());
     }
     Ok(())
 }
@@ -123,14 +121,14 @@ fn verify_app_jwt(world: &World, token: &str) -> Result<(), Refusal> {
 /// The words with which GitHub refuses an App what its manifest does not grant.
 /// Source: docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api#resource-not-accessible.
 pub(super) fn not_accessible() -> Refusal {
-    Refusal::forbidden("Resource not accessible by integration")
+    refusals::NOT_GRANTED.refuse()
 }
 
 /// Whether the actor may call the route at all, before a repository is looked at.
 pub(super) fn admit(actor: &Actor, access: Access) -> Result<(), Refusal> {
     match (access, actor) {
         (Access::App, Actor::App) | (Access::Anyone, _) => Ok(()),
-        (Access::App, _) => Err(Refusal::unauthorized("A JSON web token could not be decoded")),
+        (Access::App, _) => Err(refusals::JWT_UNDECODABLE.refuse()),
         (Access::Installation, Actor::Installation(_)) | (Access::Person, Actor::Person(_)) => Ok(()),
         (Access::Installation, Actor::Person(_)) => Err(Refusal::forbidden(
             "You must authenticate with an installation access token in order to list repositories for an \

@@ -9,6 +9,7 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::call::{Call, not_supplied, parse_time};
 use super::clock::{stamp, stamp_option};
 use super::manifest::Level;
+use super::refusals;
 use super::repository::Repository;
 use super::route::{Access, Need, Route, Verb};
 use super::world::{World, node_id};
@@ -107,7 +108,7 @@ const CONCLUSIONS: [&str; 7] =
 fn only_apps(call: &Call<'_>) -> Result<(), Refusal> {
     match call.by_app() {
         true => Ok(()),
-        false => Err(Refusal::forbidden("You must authenticate via a GitHub App.")),
+        false => Err(refusals::ONLY_APPS.refuse()),
     }
 }
 

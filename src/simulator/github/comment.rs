@@ -9,6 +9,7 @@ use super::clock::stamp;
 use super::issue::{Comment, check_length};
 use super::manifest::Level;
 use super::reaction::Reaction;
+use super::refusals;
 use super::repository::Repository;
 use super::route::{Access, Need, Route, Verb};
 use super::world::{World, node_id};
@@ -100,7 +101,7 @@ fn create(call: &mut Call<'_>) -> Outcome {
     if !call.repo().issues.contains_key(&issue) {
         return Err(Refusal::not_found());
     }
-    let body = checked_body(call)?;
+    let body = checked_body(call, Creating::Yes)?;
     let (author, now, by_app) = (call.account()?, call.now(), call.by_app());
     let id = call.world.new_id();
     let comment =
@@ -119,7 +120,7 @@ fn get(call: &mut Call<'_>) -> Outcome {
 
 fn update(call: &mut Call<'_>) -> Outcome {
     let id = own_or_writable(call)?;
-    let body = checked_body(call)?;
+    let body = checked_body(call, Creating::No)?;
     let (repo_id, actor) = (call.repo_id, call.account()?);
     call.world.edit_comment(repo_id, id, actor, body);
     Ok(Answer::ok(call.world.show_comment(call.repo(), &call.repo().comments[&id])))
@@ -143,16 +144,29 @@ fn own_or_writable(call: &Call<'_>) -> Result<u64, Refusal> {
     allowed.then_some(comment.id).ok_or_else(|| Refusal::forbidden("Must have admin rights to Repository."))
 }
 
-fn checked_body(call: &Call<'_>) -> Result<String, Refusal> {
+fn checked_body(call: &Call<'_>, creating: Creating) -> Result<String, Refusal> {
     let body = call.required_text("body")?;
+    let unprocessable = |message: &str| {
+        Refusal::unprocessable("Validation Failed").with_error(json!({
+            "resource": "IssueComment", "code": "unprocessable", "field": "data", "message": message,
+        }))
+    };
     if body.trim().is_empty() {
-        return Err(Refusal::unprocessable("Validation Failed").with_error(json!({
-            "resource": "IssueComment", "code": "unprocessable", "field": "data",
-            "message": "Body cannot be blank",
-        })));
+        return Err(unprocessable(refusals::BLANK_COMMENT.says));
     }
-    check_length(body, "IssueComment")?;
+    let refused = check_length(body, "IssueComment");
+    // The same limit is told in other words at the making than at the editing of a comment.
+    match creating {
+        Creating::Yes => refused.map_err(|_| unprocessable(refusals::COMMENT_TOO_LONG.says))?,
+        Creating::No => refused?,
+    }
     Ok(body.to_owned())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Creating {
+    Yes,
+    No,
 }
 
 impl World {

@@ -10,6 +10,7 @@ use super::clock::{stamp, stamp_option};
 use super::manifest::Level;
 use super::pull::Pull;
 use super::reaction::Reaction;
+use super::refusals;
 use super::repository::Repository;
 use super::route::{Access, Need, Route, Verb};
 use super::world::{World, node_id};
@@ -379,8 +380,7 @@ pub(super) fn title_of(call: &Call<'_>, resource: &str) -> Result<Option<String>
         return Err(missing(resource, "title"));
     }
     if title.chars().count() > TITLE_MAXIMUM {
-        let message = format!("title is too long (maximum is {TITLE_MAXIMUM} characters)");
-        return Err(Refusal::custom(resource, Some("title"), message));
+        return Err(Refusal::custom(resource, Some("title"), refusals::TITLE_TOO_LONG.says));
     }
     Ok(Some(title.to_owned()))
 }
@@ -393,8 +393,7 @@ pub(super) fn body_of(call: &Call<'_>, resource: &str) -> Result<Option<String>,
 
 pub(super) fn check_length(body: &str, resource: &str) -> Result<(), Refusal> {
     if body.chars().count() > BODY_MAXIMUM {
-        let message = format!("body is too long (maximum is {BODY_MAXIMUM} characters)");
-        return Err(Refusal::custom(resource, Some("body"), message));
+        return Err(Refusal::custom(resource, Some("body"), refusals::BODY_TOO_LONG.says));
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use super::issue::Closed;
 use super::manifest::Level;
 use super::pull::Merged;
 use super::pulls::pull_of;
+use super::refusals;
 use super::repository::Repository;
 use super::route::{Access, Need, Route, Verb};
 use super::world::World;
@@ -46,18 +47,17 @@ fn not_allowed(message: &str) -> Refusal {
 fn merge(call: &mut Call<'_>) -> Outcome {
     let (repo, issue, pull) = pull_of(call)?;
     if !issue.is_open() {
-        return Err(not_allowed("Pull Request is not mergeable"));
+        return Err(refusals::NOT_MERGEABLE.refuse());
     }
     if pull.draft {
         return Err(not_allowed("Pull Request is still a draft"));
     }
     if call.text("sha")?.is_some_and(|sha| sha != pull.head_sha) {
-        let message = "Head branch was modified. Review and try the merge again.";
-        return Err(Refusal::new(StatusCode::CONFLICT, message));
+        return Err(refusals::HEAD_MOVED.refuse());
     }
     let base = repo.branch(&pull.base_ref).ok_or_else(|| not_allowed("Base branch does not exist"))?;
     let MergeTree::Clean(tree) = repo.bare.merge(base, &pull.head_sha)? else {
-        return Err(not_allowed("Pull Request is not mergeable"));
+        return Err(refusals::NOT_MERGEABLE.refuse());
     };
     let actor = call.account()?;
     let author = call.world.person(actor);

@@ -41,6 +41,7 @@ mod push;
 mod random;
 mod reaction;
 mod refs;
+mod refusals;
 mod repository;
 mod review;
 mod review_comment;
@@ -71,6 +72,7 @@ pub use git::SeedFile;
 pub use journal::{Attempt, DeliveryEntry, Journal, RequestRecord};
 pub use limits::Limits;
 pub use manifest::{AppManifest, Level, ManifestError};
+pub use refusals::{KnownRefusal, REFUSALS};
 
 use hub::Hub;
 use world::{Settings, World};
@@ -115,6 +117,35 @@ impl SimulatorOptions {
             contract: None,
         }
     }
+}
+
+/// One route of the simulator, for lists and for tests that want each exercised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteEntry {
+    pub method: &'static str,
+    pub template: &'static str,
+    /// The template in GitHub's OpenAPI description, where it is another one.
+    pub described_as: &'static str,
+    /// Where GitHub documents it.
+    pub documentation: &'static str,
+    /// Installation tokens may call it.
+    pub for_installations: bool,
+}
+
+/// Every route that the simulator answers.
+pub fn route_table() -> Vec<RouteEntry> {
+    routes::all()
+        .map(|route| RouteEntry {
+            method: route.verb.as_str(),
+            template: route.template,
+            described_as: route.contract_template(),
+            documentation: route.documentation,
+            for_installations: matches!(
+                route.access,
+                route::Access::Repository { .. } | route::Access::Installation
+            ),
+        })
+        .collect()
 }
 
 /// A running simulator; it stops with [`GithubSimulator::shutdown`], or when it is dropped.

@@ -8,6 +8,7 @@ use super::call::Call;
 use super::issue::{Issue, body_of, missing, title_of};
 use super::manifest::Level;
 use super::pull::{Extent, Mergeability, Pull};
+use super::refusals;
 use super::repository::Repository;
 use super::route::{Access, Need, Route, Verb};
 
@@ -146,7 +147,7 @@ fn planned_pull(call: &Call<'_>) -> Result<Pull, Refusal> {
         issue.pull.as_ref().is_some_and(|pull| pull.head_ref == head_ref && pull.base_ref == base_ref)
     });
     if taken {
-        let message = format!("A pull request already exists for {owner}:{head_ref}.");
+        let message = format!("{}{owner}:{head_ref}.", refusals::SECOND_PULL.says);
         return Err(Refusal::custom("PullRequest", None, message));
     }
     let Some(merge_base) = repo.bare.merge_base(base_sha, head_sha)? else {
@@ -154,7 +155,7 @@ fn planned_pull(call: &Call<'_>) -> Result<Pull, Refusal> {
         return Err(Refusal::custom("PullRequest", None, message));
     };
     if merge_base == head_sha {
-        let message = format!("No commits between {base_ref} and {head_ref}");
+        let message = format!("{}{base_ref} and {head_ref}", refusals::NO_COMMITS.says);
         return Err(Refusal::custom("PullRequest", None, message));
     }
     Ok(Pull {

@@ -6,6 +6,7 @@ use super::account::Role;
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::manifest::Level;
+use super::refusals;
 use super::repository::Repository;
 use super::route::{Access, Need, Route, Verb};
 use super::world::{World, node_id};
@@ -86,7 +87,7 @@ fn create(call: &mut Call<'_>) -> Outcome {
     }
     let sha = commit_of(call)?;
     if call.repo().refs.contains_key(&name) {
-        return Err(Refusal::unprocessable("Reference already exists"));
+        return Err(refusals::REF_EXISTS.refuse());
     }
     let (repo_id, sender) = (call.repo_id, call.account()?);
     call.world.move_ref(repo_id, &name, Some(&sha), sender)?;
@@ -101,7 +102,7 @@ fn update(call: &mut Call<'_>) -> Outcome {
     let before = repo.refs.get(&name).ok_or_else(missing)?;
     let forced = call.boolean("force")?.unwrap_or(false);
     if !forced && !repo.bare.contains(&sha, before)? {
-        return Err(Refusal::unprocessable("Update is not a fast forward"));
+        return Err(refusals::NOT_FAST_FORWARD.refuse());
     }
     let (repo_id, sender) = (call.repo_id, call.account()?);
     call.world.move_ref(repo_id, &name, Some(&sha), sender)?;

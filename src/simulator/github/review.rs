@@ -11,6 +11,7 @@ use super::issue::check_length;
 use super::manifest::Level;
 use super::pulls::pull_of;
 use super::reaction::Reaction;
+use super::refusals;
 use super::repository::Repository;
 use super::review_comment::{Anchor, Place, anchor_of};
 use super::route::{Access, Need, Route, Verb};
@@ -166,7 +167,7 @@ fn create(call: &mut Call<'_>) -> Outcome {
         .values()
         .any(|one| one.pull == number && one.author == author && one.state == ReviewState::Pending);
     if pending {
-        return Err(unprocessable("User can only have one pending review per pull request"));
+        return Err(refusals::SECOND_PENDING.refuse_in_errors());
     }
     let commit = match call.text("commit_id")? {
         None => pull.head_sha.clone(),
@@ -199,10 +200,8 @@ fn create(call: &mut Call<'_>) -> Outcome {
 /// What GitHub refuses by the review's own verdict.
 fn check_verdict(state: ReviewState, body: &str, comments: usize, own: bool) -> Result<(), Refusal> {
     match state {
-        ReviewState::Approved if own => Err(unprocessable("Can not approve your own pull request")),
-        ReviewState::ChangesRequested if own => {
-            Err(unprocessable("Can not request changes on your own pull request"))
-        }
+        ReviewState::Approved if own => Err(refusals::OWN_APPROVAL.refuse_in_errors()),
+        ReviewState::ChangesRequested if own => Err(refusals::OWN_CHANGES.refuse_in_errors()),
         // "body: Required when using REQUEST_CHANGES or COMMENT for the event parameter."
         ReviewState::Commented if body.trim().is_empty() && comments == 0 => {
             Err(unprocessable("Review body can't be blank"))

@@ -12,6 +12,7 @@ use super::manifest::Level;
 use super::pull::Pull;
 use super::pulls::pull_of;
 use super::reaction::Reaction;
+use super::refusals;
 use super::repository::Repository;
 use super::review::{Review, ReviewComment, ReviewState, unprocessable};
 use super::route::{Access, Need, Route, Verb};
@@ -148,10 +149,7 @@ pub(super) fn anchor_of(
     }
     let line = place.line.ok_or("Line could not be resolved")?;
     let side = Side::parse(place.side.as_deref().unwrap_or("RIGHT")).ok_or("Side is invalid")?;
-    let found = find_line(&file.patch, side, line).ok_or(
-        "Pull request review thread line must be part of the diff and Pull request review thread diff hunk \
-         can't be blank",
-    )?;
+    let found = find_line(&file.patch, side, line).ok_or(refusals::REVIEW_OUTSIDE_DIFF.says)?;
     let start = match place.start_line {
         None => None,
         Some(start_line) => {
@@ -159,9 +157,9 @@ pub(super) fn anchor_of(
             let start_side = Side::parse(text).ok_or("Start side is invalid")?;
             let first = find_line(&file.patch, start_side, start_line)
                 .filter(|first| first.hunk == found.hunk)
-                .ok_or("Pull request review thread start line must be part of the same hunk as the line.")?;
+                .ok_or(refusals::OTHER_HUNK.says)?;
             if first.position >= found.position {
-                return Err("Pull request review thread start line must precede the end line.".into());
+                return Err(refusals::START_AFTER_END.says.into());
             }
             Some((start_side, start_line))
         }

@@ -118,7 +118,7 @@ pub(super) fn match_path(template: &'static str, path: &str) -> Option<Params> {
     let end = given.len() - after;
     let matched = take(&wanted[..greedy], &given[..greedy], &mut params)
         && take(&wanted[greedy + 1..], &given[end..], &mut params)
-        && given[greedy..end].iter().all(|part| !part.is_empty());
+        && !given[greedy].is_empty();
     if !matched {
         return None;
     }

@@ -20,6 +20,7 @@ use super::hub::Hub;
 use super::journal::RequestRecord;
 use super::limits::secondary_limit;
 use super::listener::Connection;
+use super::refusals;
 use super::route::{Access, Need, Route, Verb, parse_query};
 use super::routes;
 use super::world::World;
@@ -244,9 +245,7 @@ fn find_route(world: &World, incoming: &Incoming) -> Option<Found> {
 fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if text("user-agent").is_none_or(str::is_empty) {
-        return Err(Refusal::forbidden(
-            "Request forbidden by administrative rules. Please make sure your request has a User-Agent header.",
-        ));
+        return Err(refusals::NO_USER_AGENT.refuse());
     }
     if text("x-github-api-version").is_some_and(|version| !["2022-11-28", "2026-03-10"].contains(&version)) {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "Version is not supported."));
@@ -319,7 +318,7 @@ fn parse_body(bytes: &[u8]) -> Result<Value, Refusal> {
     match serde_json::from_slice(bytes) {
         Ok(value @ (Value::Object(_) | Value::Array(_))) => Ok(value),
         Ok(_) => Err(Refusal::new(StatusCode::BAD_REQUEST, "Body should be a JSON object")),
-        Err(_) => Err(Refusal::new(StatusCode::BAD_REQUEST, "Problems parsing JSON")),
+        Err(_) => Err(refusals::BROKEN_JSON.refuse()),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod anthropic;
 mod counting;
+mod demo;
 mod evidence;
 mod openai;
 mod scenario;
@@ -22,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use counting::Counted;
+pub use demo::DemoProject;
 pub use evidence::{Call, Evidence, ToolResult, Turn, WireFormat};
 pub use scenario::{Answer, InvalidScenario, Scenario, ScriptedCall, Stop};
 

@@ -192,7 +192,9 @@ impl Scenario {
                 return Ok((&rule.name, &rule.answer));
             }
             let asked = rule.when.checks(evidence).len() + rule.not_when.checks(evidence).len();
-            let distance = missing.len() as f64 / asked as f64;
+            // A rule for other instructions is farther away than any for these.
+            let other_instructions = missing.iter().any(|condition| condition.starts_with("system "));
+            let distance = missing.len() as f64 / asked as f64 + f64::from(u8::from(other_instructions));
             if closest.as_ref().is_none_or(|(nearest, _)| distance < *nearest) {
                 closest = Some((distance, format!("{:?} lacks: {}", rule.name, missing.join("; "))));
             }

@@ -1,6 +1,9 @@
 //! What the providers ask of a JSON Schema that an answer has to satisfy.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+/// Looks at one object schema; the text says where it stands.
+type Check = dyn Fn(&Map<String, Value>, &str) -> Result<(), String>;
 
 /// Both providers: every object says `additionalProperties: false`.
 pub(super) fn closed_objects(schema: &Value, at: &str) -> Result<(), String> {
@@ -35,11 +38,7 @@ pub(super) fn strict(schema: &Value, at: &str) -> Result<(), String> {
     })
 }
 
-fn each_object(
-    schema: &Value,
-    at: &str,
-    check: &dyn Fn(&serde_json::Map<String, Value>, &str) -> Result<(), String>,
-) -> Result<(), String> {
+fn each_object(schema: &Value, at: &str, check: &Check) -> Result<(), String> {
     let Some(object) = schema.as_object() else { return Err(format!("{at}: the schema is not an object")) };
     if object.get("type").and_then(Value::as_str) == Some("object") {
         check(object, at)?;

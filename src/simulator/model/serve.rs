@@ -198,6 +198,8 @@ async fn perform(state: &State, mut entry: Exchange, prompt: Prompt, answer: Ans
         }
         Answer::HalfToolCall { name } => {
             let body = half_tool_call(state, &mut entry, &prompt, &name);
+            // OpenAI's is a whole answer around half a call; Anthropic's breaks off with its usage.
+            entry.delivered = entry.wire == WireFormat::Openai;
             entry.answer = Value::String(body.clone());
             state.lock().journal.push(entry);
             ([(header::CONTENT_TYPE, "application/json")], body).into_response()

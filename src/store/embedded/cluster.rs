@@ -25,6 +25,9 @@ impl Cluster {
     pub fn open(home: Home, options: &EmbeddedOptions) -> Result<Self, EmbeddedError> {
         let folder = home.cluster();
         let account = Account::choose(&folder)?;
+        if User::from_uid(Uid::from_raw(account.uid())).ok().flatten().is_none() {
+            return Err(EmbeddedError::NamelessUser(account.uid()));
+        }
         let found = match &options.binaries {
             Some(folder) => Binaries::at(folder.clone()).into_iter().collect(),
             None => Binaries::find_all(),
@@ -32,6 +35,7 @@ impl Cluster {
         let binaries = Binaries::choose(found, &folder)?;
         let cluster =
             Self { home, timeout: options.timeout, account, binaries, durability: options.durability };
+        cluster.remove_half_made()?;
         if !folder.join("PG_VERSION").exists() {
             cluster.create()?;
         }
@@ -45,7 +49,6 @@ impl Cluster {
         if fs::read_dir(&place).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(EmbeddedError::NotACluster(place));
         }
-        self.remove_half_made()?;
         // A name of its own: an `initdb` whose parent was killed may still be at work in another.
         let unfinished = self.home.0.join(format!("cluster.new-{}", clock::new_id()));
         fs::DirBuilder::new()
@@ -64,13 +67,24 @@ impl Cluster {
         File::open(home).and_then(|home| home.sync_all()).map_err(io_error("cannot sync", home))
     }
 
+    /// Removes what an `initdb` that was cut off left behind. One whose parent was killed may still write
+    /// for a moment, until it misses its files.
     fn remove_half_made(&self) -> Result<(), EmbeddedError> {
         let entries = fs::read_dir(&self.home.0).map_err(io_error("cannot read", &self.home.0))?;
-        for entry in entries.filter_map(Result::ok) {
-            if entry.file_name().to_string_lossy().starts_with("cluster.new-")
-                && let Err(error) = fs::remove_dir_all(entry.path())
-            {
-                tracing::warn!(path = %entry.path().display(), %error, "a half-made cluster stays");
+        let half_made = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("cluster.new-");
+        for entry in entries.filter_map(Result::ok).filter(|entry| half_made(&entry.file_name())) {
+            let path = entry.path();
+            let mut tries = 0;
+            while let Err(error) = fs::remove_dir_all(&path) {
+                tries += 1;
+                if error.kind() == io::ErrorKind::NotFound {
+                    break;
+                }
+                if tries == 40 {
+                    tracing::warn!(path = %path.display(), %error, "a half-made cluster stays until the next start");
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(50));
             }
         }
         Ok(())

@@ -64,6 +64,14 @@ impl Contract {
         Ok(Self { rest, webhooks: None })
     }
 
+    /// Reads both documents below a folder where `scripts/contract` installed them: `target/contract`.
+    pub fn installed(folder: &Path) -> Result<Self, ContractError> {
+        let document = |package: &str| {
+            folder.join("node_modules/@octokit").join(package).join("generated/api.github.com.json")
+        };
+        Self::load(&document("openapi"))?.with_webhooks(&document("openapi-webhooks"))
+    }
+
     /// Adds `api.github.com.json` of `@octokit/openapi-webhooks`, so that payloads are judged too.
     pub fn with_webhooks(mut self, webhooks: &Path) -> Result<Self, ContractError> {
         self.webhooks = Some(Document::load(webhooks, Dialect::OpenApi31, "webhooks")?);

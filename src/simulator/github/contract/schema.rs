@@ -82,13 +82,18 @@ fn rewrite_object(fields: &Map<String, Value>, dialect: Dialect, wanted: &mut BT
         if !constrains {
             continue;
         }
-        let value = match key.as_str() {
+        // GitHub's bots have addresses such as `1+app[bot]@users.noreply.github.com`, which RFC 5321 forbids.
+        if key == "format" && value == "email" {
+            continue;
+        }
+        let key = if is_either_account(key, value) { "anyOf" } else { key };
+        let value = match key {
             // Names of properties are not keywords.
             "properties" | "patternProperties" => rewrite_properties(value, dialect, wanted),
             "enum" | "const" | "required" => value.clone(),
             _ => rewrite(value, dialect, wanted),
         };
-        rewritten.insert(key.clone(), value);
+        rewritten.insert(key.to_owned(), value);
     }
     // A document in 3.1 may still carry the older keyword; both mean the same.
     if nullable { admit(rewritten) } else { Value::Object(rewritten) }
@@ -97,6 +102,13 @@ fn rewrite_object(fields: &Map<String, Value>, dialect: Dialect, wanted: &mut BT
 fn rewrite_properties(value: &Value, dialect: Dialect, wanted: &mut BTreeSet<String>) -> Value {
     let Value::Object(properties) = value else { return value.clone() };
     properties.iter().map(|(name, schema)| (name.clone(), rewrite(schema, dialect, wanted))).collect()
+}
+
+/// `GET /app/installations` describes an account as a user and an enterprise at once, which nothing can be;
+/// everywhere else the same account is either (`anyOf` in the schema `installation`).
+fn is_either_account(key: &str, value: &Value) -> bool {
+    let titles = || value.as_array().into_iter().flatten().filter_map(|part| part["title"].as_str());
+    key == "allOf" && titles().eq(["Simple User", "Enterprise"])
 }
 
 fn reference(fields: &Map<String, Value>) -> Option<String> {

@@ -1,0 +1,33 @@
+# `make demo` and `make test` do all of their own set-up on a fresh machine with the Rust toolchain.
+
+.PHONY: demo test lint build sqlx test-setup-online bench-receiver help
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make demo               the main job, from a labelled issue to a reviewed pull request and an e-mail
+demo:
+	@scripts/bootstrap
+	@cargo build --locked --quiet
+	@target/debug/orchestrator demo
+
+## make test               everything that guards the product
+test:
+	@scripts/bootstrap --test
+	@scripts/contract
+	cargo fmt --all -- --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked --no-fail-fast
+
+## make test-setup-online  the set-up step against the real package registries
+test-setup-online:
+	@scripts/bootstrap --test
+	scripts/setup-online
+
+## make sqlx               renew .sqlx after a change of SQL or migrations
+sqlx:
+	scripts/sqlx
+
+## make build              the release binary
+build:
+	cargo build --locked --release

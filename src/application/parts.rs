@@ -1,0 +1,196 @@
+//! The rooms of a deployment, built from its configuration.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use secrecy::SecretString;
+
+use crate::agents::Prompts;
+use crate::checkout::Repositories;
+use crate::config::{AppCredentials, Config, SeverityName};
+use crate::domain::Severity;
+use crate::effects::{self, Effects};
+use crate::gates::EgressPolicy;
+use crate::github::{GitHub, GitHubOptions};
+use crate::ingest::Ingest;
+use crate::llm::simulated::SimulatedModel;
+use crate::llm::{Client, Model};
+use crate::mail::Mailer;
+use crate::pipeline::{self, MeteredSandbox, Pipeline, StoreLedger};
+use crate::sandbox::{Bubblewrap, BubblewrapOptions, HostName, Limits, detect_toolchains};
+use crate::speech::{Estimate, Mode};
+use crate::store::Store;
+use crate::telemetry::Redactor;
+use crate::workspace::{Author, Mirrors};
+
+use super::WAIT_DAYS;
+use super::models::model_settings;
+
+/// Everything that jobs are done with.
+pub(super) struct Parts {
+    /// `None` in a local run.
+    pub ingest: Option<Ingest>,
+    pub pipeline: Pipeline,
+    pub effects: Effects,
+}
+
+impl Parts {
+    pub(super) async fn build(
+        config: &Config,
+        store: &Store,
+        app: Option<(&AppCredentials, &GitHub)>,
+    ) -> anyhow::Result<Self> {
+        let (credentials, github) =
+            app.map_or((None, None), |(app, github)| (Some(app), Some(github.clone())));
+        let repositories = Repositories {
+            store: store.clone(),
+            github: github.clone(),
+            server_url: config.github.server_url.clone(),
+            mirrors: Mirrors::new(config.data_dir.join("mirrors")),
+        };
+        let redactor = Arc::new(redactor(config, credentials));
+        let pipeline = pipeline(config, store, repositories.clone(), Arc::clone(&redactor)).await?;
+        let mailer = match config.dry_run {
+            true => None,
+            false => Mailer::from_config(&config.mail)?,
+        };
+        let effects = Effects::new(repositories, mailer, redactor, effect_settings(config));
+        let ingest = github.map(|github| Ingest::new(store.clone(), github, config.label.clone()));
+        Ok(Self { ingest, pipeline, effects })
+    }
+}
+
+/// GitHub, as the App of the configuration.
+pub(super) fn github(config: &Config, credentials: &AppCredentials) -> anyhow::Result<GitHub> {
+    Ok(GitHub::new(&GitHubOptions {
+        api_url: config.github.api_url.clone(),
+        app_id: credentials.app_id,
+        private_key: credentials.private_key.clone(),
+        write_interval: std::time::Duration::from_millis(config.github.write_interval_ms),
+    })?)
+}
+
+/// Knows every secret of the configuration, so that none of them leaves.
+pub fn redactor(config: &Config, credentials: Option<&AppCredentials>) -> Redactor {
+    let app = credentials.map(|app| [app.private_key.clone(), app.webhook_secret.clone()]);
+    let providers = config.models.providers.values().filter_map(|provider| provider.api_key.clone());
+    let others = [config.mail.smtp_url.clone(), config.database.url.clone()];
+    let secrets: Vec<SecretString> =
+        app.into_iter().flatten().chain(providers).chain(others.into_iter().flatten()).collect();
+    Redactor::new(secrets)
+}
+
+/// The sandbox of a deployment. Leftovers of dead processes are removed.
+pub async fn bubblewrap(config: &Config) -> anyhow::Result<Bubblewrap> {
+    let program = std::env::current_exe().context("our own program cannot be found")?;
+    let mut options = BubblewrapOptions::new(config.data_dir.join("sandbox"), program);
+    options.toolchains = detect_toolchains(&config.sandbox.search_path);
+    options.ca_bundle = config.sandbox.ca_bundle.clone();
+    let (first, count) = (config.sandbox.uid_range.first, config.sandbox.uid_range.count);
+    options.user_ids = first..=first.saturating_add(count.saturating_sub(1));
+    let sandbox = tokio::task::spawn_blocking(move || {
+        let sandbox = Bubblewrap::new(options)?;
+        match sandbox.sweep() {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "removed sandboxes of dead processes"),
+            Err(error) => tracing::warn!(%error, "a leftover sandbox could not be removed"),
+        }
+        Ok::<_, crate::sandbox::SandboxError>(sandbox)
+    })
+    .await??;
+    Ok(sandbox)
+}
+
+async fn pipeline(
+    config: &Config,
+    store: &Store,
+    repositories: Repositories,
+    redactor: Arc<Redactor>,
+) -> anyhow::Result<Pipeline> {
+    let model: Arc<dyn Model> = if config.dry_run {
+        Arc::new(SimulatedModel)
+    } else {
+        let ledger = Arc::new(StoreLedger(store.clone()));
+        Arc::new(Client::new(model_settings(&config.models), ledger)?)
+    };
+    let prompts = prompts(config.prompts_dir.as_deref())?;
+    let hosts = config.sandbox.setup_allow_hosts.iter().map(|host| HostName::parse(host));
+    let allow_hosts = hosts.collect::<Result<Vec<_>, _>>()?;
+    let egress = (!allow_hosts.is_empty()).then_some(EgressPolicy { allow_hosts });
+    Ok(Pipeline {
+        store: store.clone(),
+        repositories,
+        sandbox: Arc::new(MeteredSandbox(Arc::new(bubblewrap(config).await?))),
+        model,
+        prompts: Arc::new(prompts),
+        redactor,
+        settings: pipeline::Settings {
+            limits: config.limits.clone(),
+            author: Author::new(&config.git.author_name, &config.git.author_email)?,
+            reviewers: config.reviewers.clone(),
+            blocking: config.blocking_severities.iter().map(severity).collect(),
+            command_limits: Limits {
+                wall: config.sandbox.wall,
+                cpu: std::time::Duration::from_secs(config.sandbox.cpu_seconds),
+                memory_bytes: config.sandbox.memory_mb * 1024 * 1024,
+                processes: config.sandbox.processes,
+                ..Limits::default()
+            },
+            egress,
+            dependencies: config.data_dir.join("dependencies"),
+        },
+    })
+}
+
+fn prompts(folder: Option<&Path>) -> anyhow::Result<Prompts> {
+    Ok(match folder {
+        Some(folder) => Prompts::with_overrides(folder)?,
+        None => Prompts::embedded()?,
+    })
+}
+
+fn severity(name: &SeverityName) -> Severity {
+    match name {
+        SeverityName::Critical => Severity::Critical,
+        SeverityName::High => Severity::High,
+        SeverityName::Medium => Severity::Medium,
+        SeverityName::Low => Severity::Low,
+    }
+}
+
+fn effect_settings(config: &Config) -> effects::Settings {
+    effects::Settings {
+        label: config.label.clone(),
+        mode: if config.dry_run { Mode::DryRun } else { Mode::Live },
+        gate_rounds: config.limits.gate_rounds,
+        review_rounds: config.limits.review_rounds,
+        wait_days: WAIT_DAYS,
+        budget_micro_usd: Some((config.limits.task_usd * 1e6) as u64),
+        estimate: estimate(config),
+        link_hosts: link_hosts(config),
+        mail_from: config.mail.from.clone(),
+        mail_to: config.mail.to.clone(),
+        server_url: config.github.server_url.clone(),
+    }
+}
+
+/// Tokens that a small and a large task take, seen in runs: the plan's estimate until a deployment has
+/// its own history.
+const SMALL_TASK: (f64, f64) = (60_000.0, 6_000.0);
+const LARGE_TASK: (f64, f64) = (1_500_000.0, 60_000.0);
+
+/// What a task costs by the implementer's prices, between a small and a large one, and never above the
+/// budget. `None` where no prices are configured.
+fn estimate(config: &Config) -> Option<Estimate> {
+    let prices = config.models.roles.implementer.first()?.prices?;
+    let budget = (config.limits.task_usd * 1e6) as u64;
+    let cost =
+        |(input, output): (f64, f64)| ((input * prices.input + output * prices.output) as u64).min(budget);
+    Some(Estimate { least_micro_usd: cost(SMALL_TASK), most_micro_usd: cost(LARGE_TASK) })
+}
+
+fn link_hosts(config: &Config) -> Vec<String> {
+    let url = config.github.server_url.split("://").nth(1).unwrap_or_default();
+    vec![url.split(['/', ':']).next().unwrap_or_default().to_owned()]
+}

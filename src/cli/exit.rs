@@ -1,0 +1,39 @@
+//! Exit codes that mean something.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what was asked.
+    Done = 0,
+    /// It failed: see the message.
+    Failed = 1,
+    /// The arguments or the configuration are wrong.
+    Usage = 2,
+    /// The work stopped and waits for a person; it is kept.
+    NeedsPerson = 3,
+    /// Questions have to be answered first.
+    NeedsAnswer = 4,
+    /// Done, but a required gate could not run: nothing is known about the change.
+    Unverified = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Tells a person what went wrong.
+pub(super) fn report(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because: {cause}");
+    }
+    let exit = match error.downcast_ref::<crate::config::ConfigError>() {
+        Some(_) => Exit::Usage,
+        None => Exit::Failed,
+    };
+    exit.into()
+}

@@ -1,0 +1,22 @@
+//! `orchestrator serve`.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::application::Application;
+use crate::config::Config;
+
+use super::{Exit, stop_signal};
+
+pub(super) async fn serve(config: Config) -> anyhow::Result<Exit> {
+    let application = Application::build(&config).await?;
+    tracing::info!(address = %application.address()?, dry_run = config.dry_run, "serving");
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        stop_signal().await;
+        tracing::info!("stopping");
+        told.cancel();
+    });
+    application.run(stop).await?;
+    Ok(Exit::Done)
+}

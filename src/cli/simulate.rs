@@ -1,0 +1,68 @@
+//! `orchestrator simulate`: the stand-ins alone, for a person to play with.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::simulator::model::Scenario;
+use crate::simulator::surroundings::{
+    MAINTAINER, READER, REPOSITORY, STRANGER, Surroundings, SurroundingsOptions, token,
+};
+
+use super::{Exit, quiet_log, stop_signal};
+
+#[derive(Debug, Args)]
+pub(super) struct SimulateArguments {
+    /// Where repositories and mails are kept. Default: a folder that is removed at the end.
+    #[arg(long, value_name = "FOLDER")]
+    data: Option<PathBuf>,
+    /// The script of the model server.
+    #[arg(long, default_value = "demo")]
+    scenario: String,
+    /// Where webhooks go, such as http://127.0.0.1:8080/webhooks/github.
+    #[arg(long, value_name = "URL")]
+    webhook: Option<String>,
+    /// Write the environment of a deployment to this file.
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+}
+
+pub(super) async fn simulate(arguments: SimulateArguments) -> anyhow::Result<Exit> {
+    quiet_log(false)?;
+    let temporary = tempfile::tempdir()?;
+    let folder = arguments.data.unwrap_or_else(|| temporary.path().to_owned());
+    let scenario = Scenario::embedded(&arguments.scenario)?;
+    let surroundings = Surroundings::start(SurroundingsOptions::new(&folder, scenario)).await?;
+    let address = match &arguments.webhook {
+        Some(url) => url.clone(),
+        None => "http://127.0.0.1:8080/webhooks/github".to_owned(),
+    };
+    surroundings.github.set_webhook(Some(crate::simulator::github::WebhookTarget {
+        url: address.clone(),
+        secret: crate::simulator::surroundings::WEBHOOK_SECRET.to_owned(),
+    }));
+    let env_file = arguments.env_file.unwrap_or_else(|| folder.join("deployment.env"));
+    let environment: String = surroundings
+        .environment()
+        .iter()
+        .map(|(name, value)| format!("{name}='{}'\n", value.trim().replace('\n', "\\n")))
+        .collect();
+    std::fs::write(&env_file, environment)?;
+    println!("GitHub      {}", surroundings.github.api_url());
+    println!("repository  {}/{REPOSITORY}", surroundings.github.server_url());
+    println!("webhooks    {address}");
+    println!("models      {} and {}", surroundings.model.anthropic_url(), surroundings.model.openai_url());
+    println!("mails       {}", folder.join("mails").display());
+    println!("people      {MAINTAINER} (admin), {READER} (read), {STRANGER} (no seat)\n");
+    println!("Start a deployment beside it, in another terminal:");
+    println!("  set -a; . {}; set +a; orchestrator serve\n", env_file.display());
+    println!("Then act as a person:");
+    let curl = format!("curl -s -H 'Authorization: Bearer {}'", token(MAINTAINER));
+    let api = format!("{}/repos/{REPOSITORY}", surroundings.github.api_url());
+    println!("  {curl} {api}/issues -d '{{\"title\": \"…\", \"body\": \"…\"}}'");
+    println!("  {curl} {api}/issues/1/labels -d '{{\"labels\": [\"auto\"]}}'");
+    println!("  {curl} {api}/issues/1/comments\n");
+    println!("Ctrl-C ends it.");
+    stop_signal().await;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,307 @@
+//! Edits as a model writes them, applied to files in memory: all of an answer's edits apply, or none.
+//!
+//! The text to change is looked for exactly, then with tolerance for what models get slightly wrong: line
+//! endings, trailing white space, an indentation shifted as a whole, line numbers. Where two places fit
+//! nothing is guessed: the refusal says in words what was found where, so that a model can try again.
+//! Nothing here reads a disk.
+
+mod hunk;
+mod lines;
+mod nearest;
+mod patch;
+mod replace;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::snapshot::{FileEntry, FileMode, RepoPath, Snapshot};
+
+/// One change that a model asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// Puts `new` in the place of `old`, which must be found exactly once. An empty `old` makes a new file.
+    Replace {
+        path: RepoPath,
+        old: String,
+        new: String,
+    },
+    /// Makes or overwrites a file. One that is executable stays so; one with Windows line endings keeps them.
+    Write {
+        path: RepoPath,
+        content: String,
+    },
+    Delete {
+        path: RepoPath,
+    },
+    /// A unified diff of any number of files, with `---` and `+++` lines. The numbers in its `@@` lines may
+    /// be wrong.
+    Patch {
+        diff: String,
+    },
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    Written(FileEntry),
+    Deleted,
+}
+
+/// Where files are read from.
+pub trait Files {
+    fn file(&self, path: &RepoPath) -> Option<Cow<'_, FileEntry>>;
+    /// All paths, asked for when a path is new or not found.
+    fn paths(&self) -> Vec<RepoPath>;
+}
+
+impl Files for Snapshot {
+    fn file(&self, path: &RepoPath) -> Option<Cow<'_, FileEntry>> {
+        self.files.get(path).map(Cow::Borrowed)
+    }
+
+    fn paths(&self) -> Vec<RepoPath> {
+        self.files.keys().cloned().collect()
+    }
+}
+
+/// Why nothing was changed: one entry for each edit that cannot be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EditRefusal {
+    pub refused: Vec<RefusedEdit>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedEdit {
+    /// The place of the edit in the list, from 1.
+    pub number: usize,
+    pub path: Option<RepoPath>,
+    /// What is wrong and what would be right, for a model to act on.
+    pub reason: String,
+}
+
+impl fmt::Display for EditRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("None of the edits was applied, because not all of them could be.")?;
+        for RefusedEdit { number, path, reason } in &self.refused {
+            match path {
+                Some(path) => write!(f, "\n\nEdit {number}, {path}: {reason}")?,
+                None => write!(f, "\n\nEdit {number}: {reason}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for EditRefusal {}
+
+/// Applies edits in their order, a later one on what an earlier one made, and tells which files differ in
+/// the end, by path.
+pub fn apply(files: &impl Files, edits: &[Edit]) -> Result<Vec<(RepoPath, Change)>, EditRefusal> {
+    let mut draft = Draft { files, changed: BTreeMap::new() };
+    let mut refused: Vec<RefusedEdit> = Vec::new();
+    for (index, edit) in edits.iter().enumerate() {
+        let problems = draft.apply(edit).err().unwrap_or_default();
+        for (path, reason) in problems {
+            // What follows on a file whose edit was refused follows from that.
+            if path.is_none()
+                || refused.iter().all(|earlier| earlier.path != path || earlier.number == index + 1)
+            {
+                refused.push(RefusedEdit { number: index + 1, path, reason });
+            }
+        }
+    }
+    if refused.is_empty() { Ok(draft.into_changes()) } else { Err(EditRefusal { refused }) }
+}
+
+/// Puts changes into a snapshot.
+pub fn put(snapshot: &mut Snapshot, changes: &[(RepoPath, Change)]) {
+    for (path, change) in changes {
+        match change {
+            Change::Written(entry) => snapshot.files.insert(path.clone(), entry.clone()),
+            Change::Deleted => snapshot.files.remove(path),
+        };
+    }
+}
+
+/// A reason, with the file that it is about.
+type Problem = (Option<RepoPath>, String);
+
+/// The files as the edits so far have made them.
+struct Draft<'a, F> {
+    files: &'a F,
+    /// `None`: deleted.
+    changed: BTreeMap<RepoPath, Option<FileEntry>>,
+}
+
+impl<F: Files> Draft<'_, F> {
+    fn apply(&mut self, edit: &Edit) -> Result<(), Vec<Problem>> {
+        let at = |path: &RepoPath, reason: String| vec![(Some(path.clone()), reason)];
+        match edit {
+            Edit::Replace { path, old, new } => {
+                self.replace(path, old, new).map_err(|reason| at(path, reason))
+            }
+            Edit::Write { path, content } => self.write(path, content).map_err(|reason| at(path, reason)),
+            Edit::Delete { path } => self.delete(path).map_err(|reason| at(path, reason)),
+            Edit::Patch { diff } => self.patch(diff),
+        }
+    }
+
+    fn entry(&self, path: &RepoPath) -> Option<Cow<'_, FileEntry>> {
+        match self.changed.get(path) {
+            Some(changed) => changed.as_ref().map(Cow::Borrowed),
+            None => self.files.file(path),
+        }
+    }
+
+    /// An existing file that can be edited as text.
+    fn text(&self, path: &RepoPath) -> Result<FileEntry, String> {
+        let Some(entry) = self.entry(path) else { return Err(self.not_found(path)) };
+        check_text(&entry)?;
+        Ok(entry.into_owned())
+    }
+
+    fn replace(&mut self, path: &RepoPath, old: &str, new: &str) -> Result<(), String> {
+        if old.is_empty() {
+            return match self.entry(path) {
+                Some(entry) if !entry.bytes.is_empty() => Err(
+                    "the text to replace is empty, but the file is not. Give the lines to replace, or write the whole file."
+                        .to_owned(),
+                ),
+                _ => self.write(path, new),
+            };
+        }
+        let mut entry = self.text(path)?;
+        entry.bytes = replace::replace(&entry.bytes, old, new)?;
+        self.changed.insert(path.clone(), Some(entry));
+        Ok(())
+    }
+
+    fn write(&mut self, path: &RepoPath, content: &str) -> Result<(), String> {
+        let entry = match self.entry(path).map(Cow::into_owned) {
+            Some(entry) => {
+                if entry.mode == FileMode::Symlink {
+                    check_text(&entry)?;
+                }
+                let windows = lines::only_windows_endings(&entry.bytes) && !content.contains('\r');
+                let content = if windows { content.replace('\n', "\r\n") } else { content.to_owned() };
+                FileEntry { mode: entry.mode, bytes: content.into_bytes() }
+            }
+            None => {
+                self.check_new(path)?;
+                FileEntry { mode: FileMode::Regular, bytes: content.as_bytes().to_vec() }
+            }
+        };
+        self.changed.insert(path.clone(), Some(entry));
+        Ok(())
+    }
+
+    fn delete(&mut self, path: &RepoPath) -> Result<(), String> {
+        if self.entry(path).is_none() {
+            return Err(self.not_found(path));
+        }
+        self.changed.insert(path.clone(), None);
+        Ok(())
+    }
+
+    /// Applies a diff; when one of its files is refused, the others are still looked at.
+    fn patch(&mut self, diff: &str) -> Result<(), Vec<Problem>> {
+        let patches = patch::parse(diff).map_err(|reason| vec![(None, reason)])?;
+        let problems = patches.iter().filter_map(|patch| {
+            let reason = self.patch_file(patch).err()?;
+            Some((patch.new.clone().or_else(|| patch.old.clone()), reason))
+        });
+        let problems: Vec<_> = problems.collect();
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    fn patch_file(&mut self, patch: &patch::FilePatch<'_>) -> Result<(), String> {
+        let before = match &patch.old {
+            Some(old) => self.text(old)?,
+            None => FileEntry { mode: FileMode::Regular, bytes: Vec::new() },
+        };
+        let bytes = hunk::apply(&before.bytes, &patch.hunks)?;
+        let Some(new) = &patch.new else {
+            let old = patch.old.as_ref().ok_or("the diff names no file")?;
+            if !bytes.is_empty() {
+                return Err(
+                    "the diff deletes the file but leaves some of its lines. Delete the file instead."
+                        .to_owned(),
+                );
+            }
+            return self.delete(old);
+        };
+        if patch.old.as_ref() != Some(new) {
+            if self.entry(new).is_some() {
+                return Err(
+                    "the diff makes a new file, but there is one. Change that file instead.".to_owned()
+                );
+            }
+            if let Some(old) = &patch.old {
+                self.changed.insert(old.clone(), None);
+            }
+            self.check_new(new)?;
+        }
+        let mode = patch.mode.unwrap_or(before.mode);
+        self.changed.insert(new.clone(), Some(FileEntry { mode, bytes }));
+        Ok(())
+    }
+
+    fn not_found(&self, path: &RepoPath) -> String {
+        let nearest = nearest::paths(path, &self.paths());
+        match nearest.as_slice() {
+            [] => "there is no such file.".to_owned(),
+            nearest => format!("there is no such file. The nearest names are: {}.", nearest.join(", ")),
+        }
+    }
+
+    /// A new file must not take the place of a folder or lie below a file.
+    fn check_new(&self, path: &RepoPath) -> Result<(), String> {
+        let (name, below) = (path.as_str(), format!("{path}/"));
+        for other in self.paths() {
+            if other.as_str().starts_with(&below) {
+                return Err("there is a folder of that name.".to_owned());
+            }
+            if name.strip_prefix(other.as_str()).is_some_and(|rest| rest.starts_with('/')) {
+                return Err(format!("{other} is a file, so nothing can lie below it."));
+            }
+        }
+        Ok(())
+    }
+
+    fn paths(&self) -> Vec<RepoPath> {
+        let mut paths = self.files.paths();
+        paths.retain(|path| !self.changed.contains_key(path));
+        paths.extend(self.changed.iter().filter(|(_, entry)| entry.is_some()).map(|(path, _)| path.clone()));
+        paths
+    }
+
+    fn into_changes(self) -> Vec<(RepoPath, Change)> {
+        let mut changes = Vec::new();
+        for (path, entry) in self.changed {
+            let before = self.files.file(&path);
+            match entry {
+                Some(entry) if before.as_deref() != Some(&entry) => {
+                    changes.push((path, Change::Written(entry)))
+                }
+                None if before.is_some() => changes.push((path, Change::Deleted)),
+                _ => {}
+            }
+        }
+        changes
+    }
+}
+
+fn check_text(entry: &FileEntry) -> Result<(), String> {
+    if entry.mode == FileMode::Symlink {
+        let target = String::from_utf8_lossy(&entry.bytes);
+        return Err(format!("it is a link to {target}. Edit that file, or delete the link first."));
+    }
+    if entry.bytes.contains(&0) {
+        return Err("it is not a text file.".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
