@@ -173,8 +173,8 @@ pub(super) fn place(finding: &Finding) -> Piece {
     }
 }
 
-pub(super) fn open_findings(evidence: &Evidence, room: Room) -> Page {
-    let mut page = Page::default();
+/// The open findings, the worst first.
+pub(super) fn finding_lines(evidence: &Evidence, room: Room) -> Vec<Line> {
     let lines = evidence.open_by_severity().into_iter().map(|finding| {
         line_of![
             strong(finding.severity.as_str()),
@@ -189,7 +189,16 @@ pub(super) fn open_findings(evidence: &Evidence, room: Room) -> Page {
             ")",
         ]
     });
-    page.bullets(lines.collect());
+    lines.collect()
+}
+
+pub(super) fn open_findings(evidence: &Evidence, room: Room) -> Page {
+    let mut page = Page::default();
+    let lines = finding_lines(evidence, room);
+    if !lines.is_empty() {
+        page.paragraph(line_of![strong("Open findings")]);
+    }
+    page.bullets(lines);
     page
 }
 

@@ -20,7 +20,7 @@ pub(super) fn commands() -> [Command; 7] {
 /// What to type, and what follows.
 pub(super) fn usage(command: &Command) -> (&'static str, &'static str) {
     match command {
-        Command::Help => ("/orchestrate help", "Shows this table."),
+        Command::Help => ("/orchestrate help", "Lists the commands."),
         Command::Status => {
             ("/orchestrate status", "Shows the state of the task, what it cost, and what it waits for.")
         }

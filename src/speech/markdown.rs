@@ -39,8 +39,7 @@ fn block(gateway: &Gateway, block: &Block) -> String {
         }
         Block::Log(text, max) => {
             let text = gateway.taken_in(text, Hidden::Show);
-            let text = quoted::cut_middle(&quoted::without_markers(&text), *max);
-            fence("text", &quoted::without_closing_references(&text))
+            fence("text", &quoted::cut_middle(&quoted::shown(&text), *max))
         }
         Block::Suggestion(text) => suggestion(gateway, text),
         Block::Details { summary, page } => details(gateway, summary.as_str(), page),
@@ -90,11 +89,12 @@ pub(super) fn line(gateway: &Gateway, line: &Line) -> String {
             Piece::Strong(words) => out.push_str(&format!("**{words}**")),
             Piece::Quoted(text, max) => {
                 let text = gateway.taken_in(text, Hidden::Remove);
-                out.push_str(&quoted::line(&quoted::cut(&text, *max), gateway.links()));
+                quoted::push_apart(&mut out, &quoted::line(&quoted::cut(&text, *max), gateway.links()));
             }
             Piece::Code(text) => {
                 let text = gateway.taken_in(text, Hidden::Show);
-                out.push_str(&code(&quoted::cut(&quoted::without_markers(&text), CODE_MAX_CHARS)));
+                let text = quoted::cut(&quoted::shown(&text), CODE_MAX_CHARS);
+                quoted::push_apart(&mut out, &code(&text));
             }
             Piece::Issue(number) => out.push_str(&format!("#{number}")),
         }

@@ -37,6 +37,7 @@ pub fn notice(gateway: &Gateway, notice: &Notice, view: &NoticeView) -> Body {
         if view.mode == Mode::DryRun {
             page.append(dry_run());
         }
+        page.append(which_task(notice, view.task));
         page.append(notice_page(notice, view, room));
         page
     })
@@ -70,6 +71,27 @@ fn notice_page(notice: &Notice, view: &NoticeView, room: Room) -> Page {
         (Notice::SameTextAgain, Some(task)) => same_text(task, view.label),
         (Notice::Pushed, Some(task)) => pushed(task, view, room),
     }
+}
+
+/// An issue may have become several tasks, and each speaks in the same place.
+fn which_task(notice: &Notice, task: Option<&Task>) -> Page {
+    let mut page = Page::default();
+    let concerns_none = matches!(
+        notice,
+        Notice::Help
+            | Notice::NotACommand { .. }
+            | Notice::NotAllowed { .. }
+            | Notice::NoTaskHere
+            | Notice::Status
+    );
+    if let Some((task, plan)) = task.and_then(|task| Some((task, task.plan.as_ref()?)))
+        && plan.tasks_in_plan > 1
+        && !concerns_none
+    {
+        let title = quote_up_to(200, task.title());
+        page.paragraph(line_of!["About task ", task.ordinal, " of ", plan.tasks_in_plan, ": ", title]);
+    }
+    page
 }
 
 fn commands() -> Page {
@@ -216,7 +238,7 @@ fn cancelled(task: &Task) -> Page {
     match &task.state {
         State::Cancelled { reason } => {
             let mut line = line_of![strong("Cancelled."), " "];
-            line.extend(status::cancelled(reason));
+            line.extend(status::cancelled(task, reason));
             page.paragraph(line);
         }
         State::PullRequestOpen => page.paragraph(line_of![
@@ -243,7 +265,7 @@ fn needs_person(task: &Task, view: &NoticeView, room: Room) -> Page {
         page.append(could_not_run(&view.evidence, room));
         page.append(open_findings(&view.evidence, room));
     }
-    let mut kept = line_of![strong("What is kept: ")];
+    let mut kept = line_of![strong("What is kept:"), " "];
     kept.extend(advice.kept);
     page.paragraph(kept);
     page.paragraph(line_of![strong("What to do:")]);
@@ -333,6 +355,7 @@ fn pushed(task: &Task, view: &NoticeView, room: Room) -> Page {
     line.extend(line_of![" on top of this pull request (follow-up round ", task.round, ")."]);
     page.paragraph(line);
     page.append(could_not_run(&view.evidence, room));
+    page.paragraph("Where it stands:");
     let facts: [(&'static str, Line); 3] = [
         ("Gates", gate_counts(&view.evidence)),
         ("Findings", finding_counts(&view.evidence)),
@@ -478,6 +501,18 @@ mod tests {
             Some(task),
             &proof
         ))));
+    }
+
+    #[test]
+    fn a_turn_of_one_task_of_several_says_which() {
+        let mut task = Task { ordinal: 2, ..samples::stopped_by_gates() };
+        task.plan.as_mut().expect("a plan").tasks_in_plan = 3;
+        let about = "About task 2 of 3: Round half to even";
+        for notice in [Notice::NeedsPerson, Notice::Retrying, Notice::Approved { login: "ada".into() }] {
+            let text = said(&notice, Some(&task), &Proof::none());
+            assert!(text.contains(about), "{text}");
+        }
+        assert!(!said(&Notice::Help, Some(&task), &Proof::none()).contains(about));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) fn without_addresses(text: &str, links: &[String]) -> String {
         if may_link(address, links) {
             out.push_str(address);
         } else {
-            out.push_str(&address.replacen("://", "[:]//", 1));
+            out.push_str(&address.replace("://", "[:]//"));
         }
         rest = after;
     }
@@ -89,6 +89,11 @@ mod tests {
             ("https://docs.example.evil.example/", "https[:]//docs.example.evil.example/"),
             ("https://docs.example:8443/", "https[:]//docs.example:8443/"),
             ("www.evil.example", "www[.]evil.example"),
+            (
+                "[https://docs.example](https://evil.example)",
+                "[https://docs.example](https[:]//evil.example)",
+            ),
+            ("https://docs.example/(https://evil.example)", "https[:]//docs.example/(https[:]//evil.example"),
             ("javascript://docs.example/%0aalert(1)", "javascript[:]//docs.example/%0aalert(1"),
             ("é://x :// and a://b", "é://x :// and a[:]//b"),
         ] {

@@ -177,10 +177,11 @@ fn what_is_approved(view: &PlanView) -> Page {
     let comments = view.source.comments.len() as u64;
     let text: Line = match comments {
         0 => "the title and the body of the issue and this comment".into(),
+        1 => "the title and the body of the issue, the comment that was read, and this comment".into(),
         _ => line_of![
             "the title and the body of the issue, the ",
-            figure(words::plural(comments, "comment that was read", "comments that were read")),
-            ", and this comment",
+            figure(words::count(comments)),
+            " comments that were read, and this comment",
         ],
     };
     let mut covers =

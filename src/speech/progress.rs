@@ -7,9 +7,9 @@ use super::text::{Line, code, commit, figure, line_of, quote, quote_up_to};
 use super::words::{self, plural};
 use crate::domain::{FixCause, Reason, State, Task};
 
-/// `  12.3 s  running the gates: first fix round`, without a line's end. `elapsed`: since the task began.
+/// `    12.3 s  running the gates: after fix round 1`, without a line's end. `elapsed`: since the task began.
 pub fn progress(gateway: &Gateway, task: &Task, elapsed: Duration) -> String {
-    let mut line = line_of![figure(format!("{:>8}  ", words::duration(elapsed.as_millis() as u64)))];
+    let mut line = line_of![figure(format!("{:>10}  ", words::duration(elapsed.as_millis() as u64)))];
     line.push(words::state(&task.state));
     if let Some(more) = more(task) {
         line.push(": ");
@@ -89,6 +89,6 @@ mod tests {
         let title = &mut task.plan.as_mut().expect("a plan").specification.title;
         *title = "a\u{1b}[2J\u{1b}]0;owned\u{7}\r\nb\u{202e}".into();
         task.state = State::AwaitingApproval;
-        assert_eq!(progress(&gateway(), &task, Duration::ZERO), "    0 ms  waiting for approval: plan a b");
+        assert_eq!(progress(&gateway(), &task, Duration::ZERO), "      0 ms  waiting for approval: plan a b");
     }
 }

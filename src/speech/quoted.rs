@@ -35,7 +35,7 @@ pub(super) fn line(text: &str, links: &[String]) -> String {
     }
     while let Some((before, inside, after)) = next_code(rest) {
         literal(&mut out, before, links);
-        out.push_str(&code(&without_markers(inside)));
+        push_apart(&mut out, &code(&shown(inside)));
         rest = after;
     }
     literal(&mut out, rest, links);
@@ -43,7 +43,7 @@ pub(super) fn line(text: &str, links: &[String]) -> String {
 }
 
 /// The first code span, by CommonMark's rule: a run of backticks up to the next run as long.
-fn next_code(text: &str) -> Option<(&str, &str, &str)> {
+pub(super) fn next_code(text: &str) -> Option<(&str, &str, &str)> {
     let mut from = 0;
     while let Some(at) = text[from..].find('`').map(|at| at + from) {
         let run = text[at..].len() - text[at..].trim_start_matches('`').len();
@@ -80,13 +80,19 @@ pub(super) fn cut_middle(text: &str, max_chars: usize) -> String {
     format!("{head}\n[… {} characters cut …]\n{tail}", total - max_chars)
 }
 
+/// Text to be shown as code: GitHub links nothing in there, but a squashed commit takes a pull
+/// request's whole text for its message.
+pub(super) fn shown(text: &str) -> String {
+    without_closing_references(&without_markers(text))
+}
+
 /// Takes its effect from a marker of ours that somebody else wrote.
 pub(super) fn without_markers(text: &str) -> String {
     text.replace("<!--", "<! --")
 }
 
-/// In a log that may become part of a squashed commit's message: `Fixes #1` closes nothing.
-pub(super) fn without_closing_references(text: &str) -> String {
+/// In what may become part of a commit's message, `Fixes #1` closes nothing.
+fn without_closing_references(text: &str) -> String {
     text.split_inclusive('\n')
         .map(|line| {
             let lower = line.to_ascii_lowercase();
@@ -125,7 +131,7 @@ impl Writer<'_> {
             Event::Html(text) | Event::InlineHtml(text) => self.pending.push_str(&text),
             Event::Code(text) => {
                 self.settle();
-                self.inline.push_str(&code(&without_markers(&text)));
+                push_apart(&mut self.inline, &code(&shown(&text)));
             }
             Event::SoftBreak | Event::HardBreak => {
                 self.settle();
@@ -210,6 +216,9 @@ impl Writer<'_> {
             TagEnd::BlockQuote(_) => {
                 self.end_block();
                 self.prefixes.pop();
+                while self.lines.last().is_some_and(|last| last.chars().all(|c| "> ".contains(c))) {
+                    self.lines.pop();
+                }
                 self.blank();
             }
             _ => {
@@ -280,7 +289,7 @@ impl Writer<'_> {
         if self.lists.is_empty() {
             self.blank();
         }
-        for line in fence(language, &without_markers(text)).lines() {
+        for line in fence(language, &shown(text)).lines() {
             self.write_line(line);
         }
         if self.lists.is_empty() {
@@ -291,12 +300,12 @@ impl Writer<'_> {
     fn write_line(&mut self, line: &str) {
         let marker = self.marker.take();
         let outer = self.prefixes.len() - usize::from(marker.is_some() && !self.prefixes.is_empty());
-        let prefix: String = self.prefixes[..outer].concat();
+        let prefix: String = self.prefixes[..outer.min(MAX_DEPTH)].concat();
         self.lines.push(format!("{prefix}{}{line}", marker.unwrap_or_default()).trim_end().to_owned());
     }
 
     fn blank(&mut self) {
-        let prefix: String = self.prefixes.concat();
+        let prefix: String = self.prefixes[..self.prefixes.len().min(MAX_DEPTH)].concat();
         let blank = prefix.trim_end().to_owned();
         if self.lines.last().is_some_and(|last| *last != blank && !last.is_empty()) {
             self.lines.push(blank);
@@ -319,7 +328,7 @@ fn language(info: &str) -> String {
 fn literal(out: &mut String, text: &str, links: &[String]) {
     let mut piece = String::new();
     literal_at(&mut piece, text, links);
-    out.push_str(&piece);
+    push_apart(out, &piece);
 }
 
 /// The same behind what `out` holds already.
@@ -345,7 +354,7 @@ pub(super) fn next_url(text: &str) -> Option<(&str, &str, &str)> {
             from = colon + 3;
             continue;
         }
-        let stops = |c: char| c.is_whitespace() || c.is_control() || "<>\"`|\\^{}".contains(c);
+        let stops = |c: char| c.is_whitespace() || c.is_control() || "<>\"`|\\^{}[]".contains(c);
         let end = text[colon + 3..].find(stops).map_or(text.len(), |at| at + colon + 3);
         let address =
             text[scheme..end].trim_end_matches(['.', ',', ';', ':', '!', '?', ')', ']', '\'', '*', '_']);
@@ -359,8 +368,16 @@ fn url(out: &mut String, address: &str, links: &[String]) {
     if may_link(address, links) {
         out.push_str(&format!("<{address}>"));
     } else {
-        out.push_str(&code(&without_markers(address)));
+        push_apart(out, &code(&without_markers(address)));
     }
+}
+
+/// Two code spans side by side would be one, with other ends.
+pub(super) fn push_apart(out: &mut String, text: &str) {
+    if out.ends_with('`') && text.starts_with('`') {
+        out.push(' ');
+    }
+    out.push_str(text);
 }
 
 /// Whether quoted text may link there: HTTPS to a host of the list, without credentials, and no
@@ -368,7 +385,9 @@ fn url(out: &mut String, address: &str, links: &[String]) {
 pub(super) fn may_link(address: &str, links: &[String]) -> bool {
     let Ok(uri) = address.parse::<http::Uri>() else { return false };
     let Some(authority) = uri.authority() else { return false };
-    let plain = address.is_ascii() && !address.contains(['<', '>', '"', '\'', '`', '\\', '*', '|']);
+    let plain = address.is_ascii()
+        && !address.contains(['<', '>', '"', '\'', '`', '\\', '*', '|', '(', ')'])
+        && address.matches("://").count() == 1;
     let refers =
         ["/issues/", "/pull/", "/discussions/", "/commit/"].iter().any(|part| uri.path().contains(part));
     plain
@@ -416,10 +435,11 @@ fn ends_with_www(out: &str) -> bool {
     out.len() >= 3 && out.is_char_boundary(out.len() - 3) && out[out.len() - 3..].eq_ignore_ascii_case("www")
 }
 
-/// `1.` and `1)` at the start of a line begin a list.
+/// `1.` and `1)` at the start of a line begin a list; CommonMark takes up to nine digits for one.
 fn is_line_of_digits(out: &str) -> bool {
-    let line = out.rsplit('\n').next().unwrap_or(out);
-    !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit())
+    let digits = out.bytes().rev().take(10).take_while(u8::is_ascii_digit).count();
+    let before = out[..out.len() - digits].bytes().next_back();
+    (1..=9).contains(&digits) && before.is_none_or(|b| b == b'\n')
 }
 
 #[cfg(test)]
@@ -485,6 +505,7 @@ mod tests {
             ("`a` @b", "`a` @&#8203;b"),
             ("`` ` `` `", "`` ` `` \\`"),
             ("``` ``", "\\`\\`\\` \\`\\`"),
+            ("https://e.x/```<b>`@bob```", "`https://e.x/` `` <b>`@bob ``"),
             ("- item", "\\- item"),
             ("", ""),
         ] {
@@ -532,9 +553,18 @@ mod tests {
 
     #[test]
     fn deep_nesting_costs_no_more_than_its_length() {
-        for unit in ["> ", "- ", "1. ", "[", "*", "`", "<", "![", "(", "_a "] {
-            let out = prose(&unit.repeat(20_000), &[]);
-            assert!(out.len() < 1_000_000, "{unit:?} grew to {}", out.len());
+        for unit in
+            ["> ", "- ", "1. ", "[", "*", "`", "<", "![", "(", "_a ", "a.", "x://", "www.", "`a`", "1) "]
+        {
+            let text = unit.repeat(20_000);
+            let began = std::time::Instant::now();
+            let longest = prose(&text, &[]).len().max(line(&text, &[]).len());
+            assert!(
+                began.elapsed() < std::time::Duration::from_secs(5),
+                "{unit:?} took {:?}",
+                began.elapsed()
+            );
+            assert!(longest < 1_000_000, "{unit:?} grew to {longest}");
         }
     }
 }

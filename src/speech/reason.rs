@@ -91,6 +91,9 @@ fn happened(task: &Task, reason: &Reason) -> (Line, Option<String>) {
             line_of!["The change touches what it may not touch, so it was refused.", unpublished],
             Some(detail.clone()),
         ),
+        Reason::Refused { what, detail } if what == "write_local_branch" => {
+            ("The branch could not be written into your repository.".into(), Some(detail.clone()))
+        }
         Reason::Refused { what, detail } => (
             line_of!["GitHub refused to ", act(what), ", and trying again does not help."],
             Some(detail.clone()),
@@ -148,7 +151,6 @@ fn act(effect: &str) -> Piece {
         "label_pull_request" => "label the pull request".into(),
         "post_review" => "take the review".into(),
         "report_check" => "take the check run".into(),
-        "write_local_branch" => "write the branch".into(),
         other => quote(other),
     }
 }
@@ -245,6 +247,7 @@ fn before_retrying(reason: &Reason) -> Option<Line> {
             code(".orchestrator/config.yaml"),
             " on the default branch.",
         ]),
+        Reason::Refused { what, .. } if what == "write_local_branch" => None,
         Reason::Refused { .. } => Some(line_of![
             "Mend what GitHub names first: most often a permission that the App was not granted, or a rule for branches.",
         ]),

@@ -102,7 +102,7 @@ fn outcome(task: &Task) -> Page {
         }
         (State::Cancelled { reason }, _) => {
             let mut line = line_of![strong("Cancelled."), " "];
-            line.extend(status::cancelled(reason));
+            line.extend(status::cancelled(task, reason));
             page.paragraph(line);
         }
         (state, _) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::evidence::{Evidence, finding_counts, open_findings, place, reviewers};
+use super::evidence::{Evidence, finding_counts, finding_lines, place, reviewers};
 use super::gateway::{Body, Gateway};
 use super::page::{Block, Page, Room};
 use super::text::{Line, code, line_of, quote, strong};
@@ -89,7 +89,7 @@ fn body(view: &ReviewView, inline: usize, outside: &[(Finding, FindingStatus)], 
     }
     if !outside.is_empty() {
         page.paragraph(line_of![strong("On lines that the diff does not show:")]);
-        page.append(open_findings(&Evidence { findings: outside, ..view.evidence }, room));
+        page.bullets(finding_lines(&Evidence { findings: outside, ..view.evidence }, room));
     }
     page
 }

