@@ -126,7 +126,7 @@ impl SimulatorOptions {
 }
 
 /// One route of the simulator, for lists and for tests that want each exercised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteEntry {
     pub method: &'static str,
     pub template: &'static str,
@@ -136,6 +136,8 @@ pub struct RouteEntry {
     pub documentation: &'static str,
     /// Installation tokens may call it.
     pub for_installations: bool,
+    /// Any one of these lets an installation token in; empty where it needs none.
+    pub permissions: Vec<(&'static str, Level)>,
 }
 
 /// Every route that the simulator answers.
@@ -150,6 +152,12 @@ pub fn route_table() -> Vec<RouteEntry> {
                 route.access,
                 route::Access::Repository { .. } | route::Access::Installation
             ),
+            permissions: match route.access {
+                route::Access::Repository { any_of, .. } => {
+                    any_of.iter().map(|need| (need.0, need.1)).collect()
+                }
+                _ => Vec::new(),
+            },
         })
         .collect()
 }
