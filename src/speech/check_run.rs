@@ -163,9 +163,10 @@ fn annotations(gateway: &Gateway, evidence: &Evidence) -> Vec<Annotation> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{self, Proof, gateway};
     use super::*;
     use crate::domain::{FindingStatus, GateFinding, GateSeverity};
+    use crate::speech::tests::rules;
+    use crate::speech::tests::samples::{self, Proof, gateway};
 
     fn whole(text: &CheckText) -> String {
         let annotations: Vec<String> =
@@ -200,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_hostile_check_run_acts_nowhere() {
-        samples::assert_harmless(checked(&Proof::hostile()).summary.as_str());
+        rules::assert_harmless(checked(&Proof::hostile()).summary.as_str());
     }
 
     #[test]

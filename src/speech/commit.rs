@@ -184,8 +184,9 @@ fn without_trailer(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{self, gateway};
     use super::*;
+    use crate::speech::tests::rules;
+    use crate::speech::tests::samples::{self, gateway};
 
     fn message(title: &str, subject: Option<&str>, done: &str) -> String {
         let mut task = samples::task();
@@ -206,7 +207,7 @@ mod tests {
             samples::HOSTILE.join("\n\n")
         );
         let message = message("Round", Some("fix: x [skip ci] closes #99 @eve"), &done);
-        assert_eq!(samples::closing_references(&message), Vec::<String>::new());
+        assert_eq!(rules::closing_references(&message), Vec::<String>::new());
         insta::assert_snapshot!(message);
     }
 

@@ -122,9 +122,9 @@ pub fn has_marker(body: &str, key: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::page::Block;
-    use super::super::samples::{gateway, no_links, redact};
     use super::super::text::{line_of, quote};
     use super::*;
+    use crate::speech::tests::samples::{gateway, no_links, redact};
 
     fn body_of(block: Block) -> String {
         let gateway = Gateway::new(&redact, no_links());
@@ -213,7 +213,7 @@ mod tests {
         assert!(body.as_str().chars().count() <= BODY_MAX_CHARS);
         assert!(has_marker(body.as_str(), "k"));
         let sentence = "This text was cut here";
-        let rendered = super::super::samples::text_outside_of_code(body.as_str());
+        let rendered = crate::speech::tests::rules::text_outside_of_code(body.as_str());
         assert!(rendered.contains(sentence), "the sentence is swallowed by the fence");
     }
 }

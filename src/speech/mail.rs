@@ -391,8 +391,8 @@ enum Style {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{self, Proof, gateway};
     use super::*;
+    use crate::speech::tests::samples::{self, Proof, gateway};
 
     fn whole(mail: &MailText) -> String {
         format!("Subject: {}\n\n{}\n=====\n{}", mail.subject, mail.text, mail.html)

@@ -28,7 +28,7 @@ mod text;
 mod words;
 
 #[cfg(test)]
-mod samples;
+mod tests;
 
 pub use check_run::{Annotation, AnnotationLevel, CheckText, CheckView, Conclusion, check_run};
 pub use commit::{CommitView, commit_message};

@@ -376,9 +376,10 @@ fn pushed(task: &Task, view: &NoticeView, room: Room) -> Page {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{self, Proof, gateway};
     use super::*;
     use crate::domain::parse_command;
+    use crate::speech::tests::rules;
+    use crate::speech::tests::samples::{self, Proof, gateway};
 
     fn said(notice: &Notice, task: Option<&Task>, proof: &Proof) -> String {
         let view = NoticeView {
@@ -582,7 +583,7 @@ mod tests {
             ]);
             for (notice, task) in said_of {
                 let body = said(&notice, Some(&task), &proof);
-                samples::assert_harmless(&body);
+                rules::assert_harmless(&body);
                 assert_eq!(parse_command(&body), None, "{body}");
             }
         }

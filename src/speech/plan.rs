@@ -231,9 +231,10 @@ fn read(source: &SourceText, room: Room) -> Page {
 #[cfg(test)]
 mod tests {
     use super::super::gateway::BODY_MAX_CHARS;
-    use super::super::samples::{self, gateway};
     use super::*;
     use crate::domain::parse_command;
+    use crate::speech::tests::rules;
+    use crate::speech::tests::samples::{self, gateway};
 
     #[test]
     fn a_plan() {
@@ -270,7 +271,7 @@ mod tests {
     fn a_hostile_plan_acts_nowhere() {
         let (task, titles) = (samples::hostile_task(), samples::titles());
         let body = plan_comment(&gateway(), &samples::plan_view(&task, &titles));
-        samples::assert_harmless(body.as_str());
+        rules::assert_harmless(body.as_str());
         assert_eq!(parse_command(body.as_str()), None);
         insta::assert_snapshot!(body.as_str());
     }
@@ -296,6 +297,6 @@ mod tests {
         assert!(body.chars().count() <= BODY_MAX_CHARS);
         assert!(!body.contains("This text was cut here"), "the plan was cut in the middle");
         assert!(body.contains("Exactly the text that the model read"));
-        samples::assert_harmless(&body);
+        rules::assert_harmless(&body);
     }
 }

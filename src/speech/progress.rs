@@ -71,8 +71,8 @@ fn short(reason: &Reason) -> Line {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{self, gateway};
     use super::*;
+    use crate::speech::tests::samples::{self, gateway};
 
     #[test]
     fn a_line_for_each_state_and_reason() {

@@ -204,8 +204,9 @@ fn approved_task(task: &Task, room: Room) -> Page {
 #[cfg(test)]
 mod tests {
     use super::super::gateway::{BODY_MAX_CHARS, has_marker};
-    use super::super::samples::{self, gateway};
     use super::*;
+    use crate::speech::tests::rules;
+    use crate::speech::tests::samples::{self, gateway};
 
     fn whole(text: &PullRequestText) -> String {
         format!("{}\n\n{}", text.title, text.body.as_str())
@@ -239,9 +240,9 @@ mod tests {
         let done = samples::HOSTILE.join("\n\n");
         let view = PullRequestView { done: &done, ..samples::pull_request_view(&task, &proof) };
         let text = pull_request(&gateway(), &view);
-        samples::assert_harmless(text.body.as_str());
-        assert_eq!(samples::closing_references(&text.title), Vec::<String>::new());
-        assert_eq!(samples::closing_references(text.body.as_str()), ["Closes #12"]);
+        rules::assert_harmless(text.body.as_str());
+        assert_eq!(rules::closing_references(&text.title), Vec::<String>::new());
+        assert_eq!(rules::closing_references(text.body.as_str()), ["Closes #12"]);
         insta::assert_snapshot!(whole(&text));
     }
 

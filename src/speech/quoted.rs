@@ -446,9 +446,10 @@ fn is_line_of_digits(out: &str) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::samples::{HOSTILE, assert_harmless};
     use super::*;
     use crate::domain::parse_command;
+    use crate::speech::tests::rules::assert_harmless;
+    use crate::speech::tests::samples::{HOSTILE, redact};
 
     #[test]
     fn what_a_model_means_is_kept() {
@@ -526,7 +527,7 @@ mod tests {
         let links = ["docs.example".to_owned()];
         for text in HOSTILE {
             let clean = super::super::hidden::clean(text, super::super::hidden::Hidden::Remove);
-            let clean = super::super::samples::redact(&clean);
+            let clean = redact(&clean);
             for out in [prose(&clean, &links), line(&clean, &links)] {
                 assert_harmless(&format!("{out}\n\n<!-- orchestrator:k -->"));
                 assert_eq!(parse_command(&out), None, "{out}");

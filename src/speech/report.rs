@@ -122,9 +122,9 @@ fn base(task: &Task) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{self, Proof, gateway};
     use super::*;
     use crate::domain::{FixCause, Reason, Resume};
+    use crate::speech::tests::samples::{self, Proof, gateway};
 
     #[test]
     fn a_report_of_finished_work() {

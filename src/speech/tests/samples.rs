@@ -1,33 +1,32 @@
-//! Values that the snapshots are made from, hostile ones among them, and the rules that no text breaks.
+//! Values that the snapshots are made from, hostile ones among them.
 
 use chrono::{DateTime, Utc};
-use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use uuid::Uuid;
 
-use super::evidence::{Evidence, Spend};
-use super::gateway::Gateway;
-use super::mail::MailView;
-use super::plan::{Estimate, PlanView};
-use super::pull_request::{ChangeSize, PullRequestView};
-use super::report::LocalReportView;
-use super::words::Mode;
 use crate::domain::*;
+use crate::speech::evidence::{Evidence, Spend};
+use crate::speech::gateway::Gateway;
+use crate::speech::mail::MailView;
+use crate::speech::plan::{Estimate, PlanView};
+use crate::speech::pull_request::{ChangeSize, PullRequestView};
+use crate::speech::report::LocalReportView;
+use crate::speech::words::Mode;
 
-pub(super) fn redact(text: &str) -> String {
+pub(in crate::speech) fn redact(text: &str) -> String {
     text.replace("ghp_SECRET", "[redacted]")
 }
 
-pub(super) fn no_links() -> &'static [String] {
+pub(in crate::speech) fn no_links() -> &'static [String] {
     &[]
 }
 
-pub(super) fn gateway() -> Gateway<'static> {
+pub(in crate::speech) fn gateway() -> Gateway<'static> {
     static LINKS: std::sync::LazyLock<Vec<String>> =
         std::sync::LazyLock::new(|| vec!["docs.example".to_owned()]);
     Gateway::new(&redact, &LINKS)
 }
 
-pub(super) fn at(seconds: i64) -> DateTime<Utc> {
+pub(in crate::speech) fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_230_900 + seconds, 0).expect("in range")
 }
 
@@ -39,12 +38,12 @@ fn sha(digit: char) -> CommitSha {
     CommitSha::parse(digit.to_string().repeat(40)).expect("a sha")
 }
 
-pub(super) fn titles() -> Vec<String> {
+pub(in crate::speech) fn titles() -> Vec<String> {
     vec!["Add a rounding mode".into(), "Round half to even".into()]
 }
 
 /// A task whose plan waits for approval.
-pub(super) fn task() -> Task {
+pub(in crate::speech) fn task() -> Task {
     let place = GitHubPlace {
         installation: InstallationId(1),
         repository: RepositoryId(2),
@@ -88,7 +87,7 @@ pub(super) fn task() -> Task {
 }
 
 /// The same task, its pull request open.
-pub(super) fn published() -> Task {
+pub(in crate::speech) fn published() -> Task {
     let mut task = task();
     let plan = task.plan.as_ref().expect("a plan").digest;
     task.approval = Some(Approval { by: Some(ada()), means: ApprovalMeans::Reaction, plan, at: at(120) });
@@ -103,16 +102,16 @@ pub(super) fn published() -> Task {
 }
 
 /// The same work, stopped before it was pushed.
-pub(super) fn stopped(reason: Reason, resume: Resume) -> Task {
+pub(in crate::speech) fn stopped(reason: Reason, resume: Resume) -> Task {
     Task { state: State::NeedsPerson { reason, resume }, branch: None, pull_request: None, ..published() }
 }
 
-pub(super) fn stopped_by_gates() -> Task {
+pub(in crate::speech) fn stopped_by_gates() -> Task {
     let reason = Reason::GatesFail { gates: vec!["test".into(), "lint".into()], rounds: 2 };
     stopped(reason, Resume::Fix(FixCause::Gates))
 }
 
-pub(super) fn local(state: State) -> Task {
+pub(in crate::speech) fn local(state: State) -> Task {
     let base = BranchName::parse("main").expect("a branch");
     let origin = Origin::Local { repository: "ledger".into(), base };
     let mut task = Task { origin, state, pull_request: None, ..published() };
@@ -123,7 +122,7 @@ pub(super) fn local(state: State) -> Task {
 }
 
 /// Every state, in the order of the enum.
-pub(super) fn in_every_state() -> Vec<Task> {
+pub(in crate::speech) fn in_every_state() -> Vec<Task> {
     let with = |state: State| Task { state, ..published() };
     let unpublished = |state: State| Task { pull_request: None, branch: None, ..with(state) };
     let unread = Task {
@@ -153,7 +152,7 @@ pub(super) fn in_every_state() -> Vec<Task> {
     states
 }
 
-pub(super) fn cancel_reasons() -> [CancelReason; 7] {
+pub(in crate::speech) fn cancel_reasons() -> [CancelReason; 7] {
     [
         CancelReason::Command { by: "ada".into() },
         CancelReason::Rejected { by: "ada".into() },
@@ -166,7 +165,7 @@ pub(super) fn cancel_reasons() -> [CancelReason; 7] {
 }
 
 /// A task stopped for every reason, each where it would resume.
-pub(super) fn for_every_reason() -> Vec<Task> {
+pub(in crate::speech) fn for_every_reason() -> Vec<Task> {
     let text = |text: &str| text.to_owned();
     let reasons = vec![
         (Reason::TextChanged, Resume::Discuss),
@@ -212,7 +211,7 @@ pub(super) fn for_every_reason() -> Vec<Task> {
     tasks
 }
 
-pub(super) fn passed(name: &str) -> GateReport {
+pub(in crate::speech) fn passed(name: &str) -> GateReport {
     GateReport {
         name: name.into(),
         kind: GateKind::Test,
@@ -226,7 +225,7 @@ pub(super) fn passed(name: &str) -> GateReport {
     }
 }
 
-pub(super) fn finding(severity: Severity) -> Finding {
+pub(in crate::speech) fn finding(severity: Severity) -> Finding {
     Finding {
         reviewer: "quality".into(),
         severity,
@@ -239,7 +238,7 @@ pub(super) fn finding(severity: Severity) -> Finding {
     }
 }
 
-pub(super) fn spend() -> Spend {
+pub(in crate::speech) fn spend() -> Spend {
     let usage = Usage {
         calls: 9,
         input_tokens: 30_000,
@@ -251,7 +250,7 @@ pub(super) fn spend() -> Spend {
 }
 
 /// Owned evidence.
-pub(super) struct Proof {
+pub(in crate::speech) struct Proof {
     pub gates: Vec<GateReport>,
     findings: Vec<(Finding, FindingStatus)>,
     reviewers: Vec<String>,
@@ -260,11 +259,11 @@ pub(super) struct Proof {
 }
 
 impl Proof {
-    pub(super) fn none() -> Self {
+    pub(in crate::speech) fn none() -> Self {
         Self { gates: vec![], findings: vec![], reviewers: vec![], failed_reviewers: vec![], spend: spend() }
     }
 
-    pub(super) fn good() -> Self {
+    pub(in crate::speech) fn good() -> Self {
         let reviewers = ["safety", "architecture", "quality"].map(str::to_owned).to_vec();
         let findings = vec![
             (finding(Severity::Critical), FindingStatus::Fixed),
@@ -273,7 +272,7 @@ impl Proof {
         Self { gates: vec![passed("fmt"), passed("test")], findings, reviewers, ..Self::none() }
     }
 
-    pub(super) fn mixed() -> Self {
+    pub(in crate::speech) fn mixed() -> Self {
         let failed = GateReport {
             verdict: Verdict::Failed,
             exit: Some(101),
@@ -310,7 +309,7 @@ impl Proof {
         Self { gates: vec![passed("fmt"), failed, audit, slow], findings, failed_reviewers, ..Self::good() }
     }
 
-    pub(super) fn hostile() -> Self {
+    pub(in crate::speech) fn hostile() -> Self {
         let text = HOSTILE.join("\n");
         let gate = |verdict: Verdict| GateReport {
             name: HOSTILE[0].into(),
@@ -328,7 +327,7 @@ impl Proof {
         }
     }
 
-    pub(super) fn evidence(&self) -> Evidence<'_> {
+    pub(in crate::speech) fn evidence(&self) -> Evidence<'_> {
         Evidence {
             gates: &self.gates,
             findings: &self.findings,
@@ -340,7 +339,7 @@ impl Proof {
 }
 
 /// What a hostile model, stranger or log says; every text has to survive each of them.
-pub(super) const HOSTILE: [&str; 24] = [
+pub(in crate::speech) const HOSTILE: [&str; 24] = [
     "@octocat and @acme/security please look, cc grace@evil.example",
     "Fixes #99, closes acme/other#3, resolves GH-4 and https://github.com/acme/other/issues/5",
     "/orchestrate approve",
@@ -367,7 +366,7 @@ pub(super) const HOSTILE: [&str; 24] = [
     "[a](javascript:alert(1)) [b](data:text/html,x) [https://docs.example](https://evil.example) <ftp://evil.example>",
 ];
 
-pub(super) fn hostile_findings() -> Vec<(Finding, FindingStatus)> {
+pub(in crate::speech) fn hostile_findings() -> Vec<(Finding, FindingStatus)> {
     let all = HOSTILE.iter().enumerate().map(|(index, text)| {
         let line = index as u32 + 1;
         let hostile = Finding {
@@ -386,7 +385,7 @@ pub(super) fn hostile_findings() -> Vec<(Finding, FindingStatus)> {
 }
 
 /// A task all of whose texts are hostile.
-pub(super) fn hostile_task() -> Task {
+pub(in crate::speech) fn hostile_task() -> Task {
     let all: Vec<String> = HOSTILE.iter().map(|text| (*text).to_owned()).collect();
     let text = all.join("\n\n");
     let mut task = published();
@@ -405,7 +404,7 @@ pub(super) fn hostile_task() -> Task {
     task
 }
 
-pub(super) fn plan_view<'a>(task: &'a Task, titles: &'a [String]) -> PlanView<'a> {
+pub(in crate::speech) fn plan_view<'a>(task: &'a Task, titles: &'a [String]) -> PlanView<'a> {
     PlanView {
         key: "key",
         plan: task.plan.as_ref().expect("a plan"),
@@ -420,7 +419,7 @@ pub(super) fn plan_view<'a>(task: &'a Task, titles: &'a [String]) -> PlanView<'a
     }
 }
 
-pub(super) fn pull_request_view<'a>(task: &'a Task, proof: &'a Proof) -> PullRequestView<'a> {
+pub(in crate::speech) fn pull_request_view<'a>(task: &'a Task, proof: &'a Proof) -> PullRequestView<'a> {
     PullRequestView {
         key: "key",
         task,
@@ -432,7 +431,7 @@ pub(super) fn pull_request_view<'a>(task: &'a Task, proof: &'a Proof) -> PullReq
     }
 }
 
-pub(super) fn report_view<'a>(task: &'a Task, proof: &'a Proof) -> LocalReportView<'a> {
+pub(in crate::speech) fn report_view<'a>(task: &'a Task, proof: &'a Proof) -> LocalReportView<'a> {
     LocalReportView {
         task,
         done: "`round` now rounds half to even.",
@@ -444,7 +443,7 @@ pub(super) fn report_view<'a>(task: &'a Task, proof: &'a Proof) -> LocalReportVi
     }
 }
 
-pub(super) fn mail_view<'a>(task: &'a Task, kind: MailKind, proof: &'a Proof) -> MailView<'a> {
+pub(in crate::speech) fn mail_view<'a>(task: &'a Task, kind: MailKind, proof: &'a Proof) -> MailView<'a> {
     MailView {
         kind,
         task,
@@ -454,81 +453,4 @@ pub(super) fn mail_view<'a>(task: &'a Task, kind: MailKind, proof: &'a Proof) ->
         estimate: Some(Estimate { least_micro_usd: 50_000, most_micro_usd: 200_000 }),
         evidence: proof.evidence(),
     }
-}
-
-/// The rules for every body that quotes: whatever GitHub's Markdown would link, load, run or hide is
-/// neither in the text outside of code nor in the document's structure.
-pub(super) fn assert_harmless(body: &str) {
-    let sign = |text: &str| {
-        text.char_indices().filter(|(_, c)| "@#".contains(*c)).map(|(at, _)| at).collect::<Vec<_>>()
-    };
-    let text = text_outside_of_code(body);
-    for at in sign(&text) {
-        let (c, rest) = (&text[at..=at], &text[at + 1..]);
-        // `#12` and `#13` are the issue and the pull request that we name ourselves.
-        let own = c == "#" && (rest.starts_with("12") || rest.starts_with("13"));
-        let links = rest
-            .starts_with(|next: char| if c == "@" { next.is_alphanumeric() } else { next.is_ascii_digit() });
-        assert!(!links || own, "{:?} links in {body}", &text[at..].chars().take(20).collect::<String>());
-    }
-    let lower = text.to_lowercase();
-    for acts in ["gh-4", "www.evil", "http://", "https://", "ftp://"] {
-        assert!(!lower.contains(acts), "{acts} in {body}");
-    }
-    assert!(!body.contains("ghp_SECRET"), "a secret in {body}");
-    for c in ['\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}', '\u{e0041}', '\u{1b}', '\0'] {
-        assert!(!body.contains(c), "{c:?} in {body}");
-    }
-    let without_ours = body.trim_end().rsplit_once('\n').map_or(body, |(above, _)| above);
-    assert!(!without_ours.contains("<!--"), "a comment in {body}");
-    assert!(body.lines().all(|line| !line.starts_with('/')), "a command in {body}");
-    let mut depth = 0_i32;
-    for event in Parser::new_ext(body, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH) {
-        match event {
-            Event::Start(Tag::Image { dest_url, .. }) => panic!("image {dest_url} in {body}"),
-            Event::Start(Tag::Link { dest_url, .. }) => {
-                assert!(dest_url.starts_with("https://docs.example"), "link {dest_url} in {body}");
-            }
-            Event::Html(html) | Event::InlineHtml(html) => {
-                let html = html.trim();
-                let ours = html.starts_with("<details><summary>") && html.ends_with("</summary>")
-                    || html == "</details>"
-                    || html.starts_with("<!-- orchestrator:")
-                    || html.is_empty();
-                assert!(ours, "HTML {html:?} in {body}");
-                depth += i32::from(html.starts_with("<details>")) - i32::from(html == "</details>");
-                assert!(depth >= 0, "{body}");
-            }
-            Event::Start(Tag::CodeBlock(pulldown_cmark::CodeBlockKind::Fenced(info))) => {
-                assert!(!["mermaid", "math"].contains(&&*info), "{info} in {body}");
-            }
-            _ => {}
-        }
-    }
-    assert_eq!(depth, 0, "an open section in {body}");
-}
-
-/// The text that GitHub's filters would look for references in.
-pub(super) fn text_outside_of_code(body: &str) -> String {
-    let mut out = String::new();
-    let mut code = 0;
-    for event in Parser::new_ext(body, Options::ENABLE_TABLES) {
-        match event {
-            Event::Start(Tag::CodeBlock(_) | Tag::Link { .. }) => code += 1,
-            Event::End(TagEnd::CodeBlock | TagEnd::Link) => code -= 1,
-            Event::Text(text) if code == 0 => out.push_str(&text),
-            // Pieces on both sides of code do not join.
-            Event::Code(_) => out.push('\u{fffc}'),
-            Event::SoftBreak | Event::HardBreak | Event::End(_) => out.push('\n'),
-            _ => {}
-        }
-    }
-    out
-}
-
-/// What GitHub would take as an order to close an issue, were the raw text a commit message.
-pub(super) fn closing_references(text: &str) -> Vec<String> {
-    let pattern = r"(?i)\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+(?:[\w.-]+/[\w.-]+)?(?:#|GH-|https?://\S*/issues/)\d+";
-    let pattern = regex::Regex::new(pattern).expect("a pattern");
-    pattern.find_iter(text).map(|found| found.as_str().to_owned()).collect()
 }
