@@ -55,18 +55,28 @@ fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Ended with the test, also when the test fails: a process that stays would hold the test's output open.
+struct Owner(Child);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 /// Another process that owns the server of `folder`: this test binary again, see [`owner_process`].
-fn spawn_owner(folder: &Path, user: Option<u32>) -> Child {
+fn spawn_owner(folder: &Path, user: Option<u32>) -> Owner {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "owner_process", "--ignored"]).env(ROLE, folder).stdout(Stdio::null());
     command.current_dir("/");
     if let Some(user) = user {
         command.uid(user).gid(user);
     }
-    let child = command.spawn().unwrap();
-    let ready = folder.join(format!("ready-{}", child.id()));
+    let owner = Owner(command.spawn().unwrap());
+    let ready = folder.join(format!("ready-{}", owner.0.id()));
     wait_for("the other owner", || ready.exists());
-    child
+    owner
 }
 
 /// Not a test: what [`spawn_owner`] runs. It owns the server until it is killed or `leave` is there.
@@ -143,7 +153,7 @@ async fn a_second_owner_attaches_and_the_last_one_to_leave_stops_the_server() {
     second.shutdown().await.unwrap();
     assert_eq!(ask(&url, "select 'up'").await, "up", "the other process still owns it");
     fs::write(folder.path().join("leave"), "").unwrap();
-    assert!(third.wait().unwrap().success());
+    assert!(third.0.wait().unwrap().success());
     assert!(!alive(pid));
 }
 
@@ -165,8 +175,8 @@ async fn the_server_of_a_killed_owner_is_taken_up_again() {
     let folder = folder();
     let mut owner = spawn_owner(folder.path(), None);
     let pid = postmaster(folder.path()).unwrap();
-    owner.kill().unwrap();
-    owner.wait().unwrap();
+    owner.0.kill().unwrap();
+    owner.0.wait().unwrap();
     assert!(alive(pid), "nobody was left to stop it");
     let server = start(folder.path()).await;
     assert_eq!(postmaster(folder.path()), Some(pid), "the same server");
@@ -201,16 +211,14 @@ async fn a_stale_process_id_that_now_belongs_to_somebody_else_does_no_harm() {
     if geteuid().is_root() {
         command.uid(owner.uid()).gid(owner.gid());
     }
-    let mut somebody = command.spawn().unwrap();
-    let stale = format!("{}\n{}\n1\n5432\n/nowhere\n\n", somebody.id(), cluster.display());
+    let somebody = Owner(command.spawn().unwrap());
+    let stale = format!("{}\n{}\n1\n5432\n/nowhere\n\n", somebody.0.id(), cluster.display());
     fs::write(cluster.join("postmaster.pid"), stale).unwrap();
     chown(cluster.join("postmaster.pid"), Some(owner.uid()), Some(owner.gid())).unwrap();
     let server = start(folder.path()).await;
     assert_eq!(ask(server.url(), "select 'up'").await, "up");
-    assert!(alive(i32::try_from(somebody.id()).unwrap()), "the other process is left alone");
+    assert!(alive(i32::try_from(somebody.0.id()).unwrap()), "the other process is left alone");
     server.shutdown().await.unwrap();
-    somebody.kill().unwrap();
-    somebody.wait().unwrap();
 }
 
 #[tokio::test]
@@ -220,7 +228,7 @@ async fn a_crash_in_the_middle_of_making_the_cluster_is_recovered() {
     let mut owner = {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "owner_process", "--ignored"]).env(ROLE, folder.path());
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        Owner(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     };
     let home = folder.path().join("postgres");
     let half_made = || {
@@ -228,8 +236,8 @@ async fn a_crash_in_the_middle_of_making_the_cluster_is_recovered() {
         entries.map(|entry| entry.path()).find(|path| path.join("PG_VERSION").exists())
     };
     wait_for("initdb to be at work", || half_made().is_some());
-    owner.kill().unwrap();
-    owner.wait().unwrap();
+    owner.0.kill().unwrap();
+    owner.0.wait().unwrap();
     let left = half_made().unwrap();
     assert!(left.file_name().unwrap().to_string_lossy().starts_with("cluster.new-"), "{left:?}");
     assert!(!home.join("cluster").exists(), "nothing half-made stands in the cluster's place");
@@ -313,7 +321,7 @@ async fn an_ordinary_user_needs_no_root() {
     server.shutdown().await.unwrap();
     assert!(alive(pid));
     fs::write(folder.path().join("leave"), "").unwrap();
-    assert!(owner.wait().unwrap().success());
+    assert!(owner.0.wait().unwrap().success());
     assert!(!alive(pid));
 }
 

@@ -2,6 +2,8 @@
 //!
 //! The description must be installed (`scripts/contract`); without it these tests fail, and never skip.
 
+#[path = "simulator/client.rs"]
+mod client;
 #[path = "simulator/faults.rs"]
 mod faults;
 #[path = "simulator/git.rs"]

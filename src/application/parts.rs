@@ -177,7 +177,7 @@ fn effect_settings(config: &Config) -> effects::Settings {
 
 /// Tokens that a small and a large task take, seen in runs: the plan's estimate until a deployment has
 /// its own history.
-const SMALL_TASK: (f64, f64) = (60_000.0, 6_000.0);
+const SMALL_TASK: (f64, f64) = (20_000.0, 2_000.0);
 const LARGE_TASK: (f64, f64) = (1_500_000.0, 60_000.0);
 
 /// What a task costs by the implementer's prices, between a small and a large one, and never above the

@@ -1,13 +1,16 @@
-//! The repository of a task on this machine: its mirror, the work so far, and the base to start from.
-//!
-//! A read-only port: it fetches, and takes in kept commits; it writes nothing outside.
+//! The read-only port of the stages: a task's repository on this machine (mirror, work so far, base to
+//! start from) and the text of its issue. It fetches and takes in kept commits; it writes nothing outside.
+
+mod issue_text;
 
 use std::path::Path;
 
-use crate::domain::{BranchName, CommitSha, GitHubPlace, Origin, Task};
+use crate::domain::{BranchName, CommitSha, GitHubPlace, ObservedText, Origin, SourceText, Task};
 use crate::github::{GitHub, GitHubError};
 use crate::store::{ArtifactKind, Store, StoreError};
 use crate::workspace::{LocalRepository, Mirror, Mirrors, Remote, RemoteUrl, WorkspaceError};
+
+pub use issue_text::{observe, read_source};
 
 /// Finds the repositories of tasks.
 #[derive(Clone)]
@@ -34,6 +37,16 @@ pub struct Checkout {
 pub enum Home {
     GitHub(Remote),
     Local(LocalRepository),
+}
+
+/// What became of an issue's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observed {
+    Text(ObservedText),
+    /// The issue was deleted, or is out of reach.
+    Gone,
+    /// The task was made from no issue, or has not read it yet.
+    NoIssue,
 }
 
 /// Why there is no checkout.
@@ -73,10 +86,35 @@ impl Repositories {
         Ok(checkout)
     }
 
+    /// The text that a task is to be made from: the issue as it stands, or what the person of a local run
+    /// gave. `None`: the issue is gone.
+    pub async fn source(&self, task: &Task) -> Result<Option<SourceText>, CheckoutError> {
+        let Some(place) = task.origin.github() else { return Ok(task.source.clone()) };
+        match read_source(&self.github()?.repository(place)?, place).await {
+            Ok(source) => Ok(Some(source)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How that text stands now.
+    pub async fn observe(&self, task: &Task) -> Result<Observed, CheckoutError> {
+        let Some(place) = task.origin.github() else { return Ok(Observed::NoIssue) };
+        match observe(&self.github()?.repository(place)?, task).await {
+            Ok(Some(text)) => Ok(Observed::Text(text)),
+            Ok(None) => Ok(Observed::NoIssue),
+            Err(error) if error.is_not_found() => Ok(Observed::Gone),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn github(&self) -> Result<&GitHub, CheckoutError> {
+        self.github.as_ref().ok_or_else(|| CheckoutError::Unusable("this process has no GitHub".into()))
+    }
+
     async fn fetch(&self, place: &GitHubPlace) -> Result<Checkout, CheckoutError> {
         let unusable = |error: &dyn std::fmt::Display| CheckoutError::Unusable(error.to_string());
-        let github = self.github.as_ref().ok_or_else(|| unusable(&"this process has no GitHub"))?;
-        let client = github.repository(place)?;
+        let client = self.github()?.repository(place)?;
         let repository = client.repository().await?;
         let base_branch = BranchName::parse(repository.default_branch).map_err(|error| unusable(&error))?;
         // The name as GitHub tells it now: git, unlike the API, is not redirected across names here.

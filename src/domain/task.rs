@@ -164,6 +164,10 @@ pub enum Reason {
         what: String,
         detail: String,
     },
+    /// A task of the same plan that this one builds on was cancelled.
+    DependencyEnded {
+        title: String,
+    },
     WaitExpired {
         what: String,
         days: u32,

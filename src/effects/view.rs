@@ -45,11 +45,7 @@ impl Gathered {
             failed_reviewers,
             usage: store.usage_of(task.id).await?,
             patch: store.latest_artifact(task.id, ArtifactKind::Patch).await?.map(text),
-            summary: store
-                .latest_artifact(task.id, ArtifactKind::Summary)
-                .await?
-                .map(text)
-                .unwrap_or_default(),
+            summary: summary(&store.artifacts_of_kind(task.id, ArtifactKind::Summary).await?),
         })
     }
 
@@ -62,6 +58,17 @@ impl Gathered {
             spend: Spend { usage: self.usage, budget_micro_usd: effects.settings.budget_micro_usd },
         }
     }
+}
+
+/// What the implementer says that it did, and below it what each fix round added.
+fn summary(rounds: &[Vec<u8>]) -> String {
+    let mut texts = rounds.iter().map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
+    let mut summary = texts.next().unwrap_or_default();
+    for round in texts {
+        summary.push_str("\n\n");
+        summary.push_str(&round);
+    }
+    summary
 }
 
 fn read<T: serde::de::DeserializeOwned + Default>(

@@ -1,9 +1,9 @@
 //! `/orchestrate` comments: who said it, whether they may, and which tasks it is about.
 
+use crate::checkout::observe;
 use crate::domain::{Command, CommandFault, CommentId, Event, IssueNumber, Notice, Resume, State, Task};
 use crate::github::payload::IssueCommentPayload;
 
-use super::port::observe;
 use super::{Ingest, IngestError, Outcome, place_of};
 
 impl Ingest {

@@ -1,11 +1,11 @@
 //! Issues and their comments.
 
+use crate::checkout::{observe, read_source};
 use crate::domain::{CommentId, Event, IssueNumber, Permission, RepositoryId, State, Task, TaskId};
 use crate::domain::{Origin, parse_command};
 use crate::github::payload::{IssueCommentPayload, IssuesPayload};
 use crate::telemetry::clock;
 
-use super::port::{observe, read_source};
 use super::{Ingest, IngestError, Outcome, place_of};
 
 impl Ingest {

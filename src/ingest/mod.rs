@@ -5,7 +5,6 @@
 
 mod commands;
 mod issues;
-pub mod port;
 mod reactions;
 
 use std::collections::HashMap;

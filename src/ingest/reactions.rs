@@ -3,11 +3,11 @@
 
 use std::sync::PoisonError;
 
+use crate::checkout::observe;
 use crate::domain::{APPROVAL_NEEDS, ApprovalMeans, Event, State, Task, Thumb};
 use crate::github::{Reaction, ReactionContent, ReactionsSeen, RepositoryClient};
 use crate::telemetry::clock;
 
-use super::port::observe;
 use super::{Ingest, IngestError};
 
 impl Ingest {

@@ -23,9 +23,21 @@ pub(super) struct Made<'a> {
     pub transcript: &'a [crate::agents::Step],
 }
 
+/// What builds and tests leave behind, where the repository does not say so itself.
+const PRODUCTS: [&str; 8] = [
+    "target/",
+    "node_modules/",
+    "__pycache__/",
+    ".pytest_cache/",
+    ".mypy_cache/",
+    ".ruff_cache/",
+    ".venv/",
+    "*.egg-info/",
+];
+
 impl Pipeline {
     /// Commits a change and packs the whole work for keeping. `None`: nothing was changed.
-    pub(super) fn commit(
+    pub(super) async fn commit(
         &self,
         task: &Task,
         checkout: &Checkout,
@@ -36,7 +48,7 @@ impl Pipeline {
             &Gateway::new(&redact, &[]),
             &CommitView { task, subject: Some(made.subject), done: made.summary },
         );
-        let rules = IgnoreRules::of(&snapshot(checkout, made.base)?);
+        let rules = IgnoreRules::of(&snapshot(checkout, made.base).await?).with_patterns(PRODUCTS);
         let head = checkout.mirror.commit(&CommitRequest {
             parents: std::slice::from_ref(made.parent),
             files: made.files,
@@ -61,9 +73,14 @@ impl Pipeline {
     }
 }
 
-/// The files of a commit.
-pub(super) fn snapshot(checkout: &Checkout, commit: &CommitSha) -> Result<Snapshot, StageError> {
-    Ok(checkout.mirror.snapshot(commit, &SnapshotLimits::default())?)
+/// The files of a commit. Read on a thread of its own: a large tree takes a while.
+pub(super) async fn snapshot(checkout: &Checkout, commit: &CommitSha) -> Result<Snapshot, StageError> {
+    let (mirror, commit) = (checkout.mirror.clone(), commit.clone());
+    let read = tokio::task::spawn_blocking(move || mirror.snapshot(&commit, &SnapshotLimits::default()));
+    let read = read.await.map_err(|error| {
+        StageError::stop(Reason::Internal { detail: format!("reading the tree ended early: {error}") })
+    })?;
+    Ok(read?)
 }
 
 /// The repository's own policy, as its base has it: a change cannot alter the rules that it is judged by.

@@ -35,10 +35,10 @@ impl Pipeline {
         let limits = self.settings.limits.lowered_by(&policy.limits);
         let wrong = self.wrong(task, *cause).await?;
         let change = change_of(&checkout, &parent, &checkout.mirror.diff(&base, &parent)?)?;
-        let files = snapshot(&checkout, &parent)?;
+        let files = snapshot(&checkout, &parent).await?;
         let agent = self.agent(task, &limits).await?;
         let session = self.sandbox.open(&files).await?;
-        let base_files = snapshot(&checkout, &base)?;
+        let base_files = snapshot(&checkout, &base).await?;
         let toolbox = self.toolbox(task, &gate_policy(&policy), &base_files, session.as_ref()).await?;
         let input = FixInput { specification, change: &change, wrong: &wrong };
         let done = fix(&agent, &toolbox, tool_limits(&limits), input).await;

@@ -15,10 +15,10 @@ impl Pipeline {
     pub(super) async fn gate(&self, task: &Task) -> Result<StageEnd, StageError> {
         let checkout = self.repositories.checkout(task).await?;
         let (base, head) = commits_of(task)?;
-        let base_files = snapshot(&checkout, base)?;
+        let base_files = snapshot(&checkout, base).await?;
         let rules = gate_policy(&policy(&checkout, base)?);
         let dependencies = self.dependencies(task, &rules, &base_files).await?;
-        let session = self.sandbox.open(&snapshot(&checkout, head)?).await?;
+        let session = self.sandbox.open(&snapshot(&checkout, head).await?).await?;
         let mut reports: Vec<GateReport> = Vec::new();
         for gate in gates::discover(&base_files, Some(&rules)) {
             let report = gates::run(session.as_ref(), &gate, &dependencies).await?;

@@ -35,7 +35,7 @@ impl Pipeline {
         let base = checkout.tip.clone();
         let policy = policy(&checkout, &base)?;
         let limits = self.settings.limits.lowered_by(&policy.limits);
-        let files = snapshot(&checkout, &base)?;
+        let files = snapshot(&checkout, &base).await?;
         let overview = overview(&files, OVERVIEW_TOKENS);
         let snippets = snippets_text(&relevant(&files, &query(specification), SNIPPETS_TOKENS));
         let agent = self.agent(task, &limits).await?;
@@ -87,7 +87,7 @@ impl Pipeline {
                     summary: &done.summary,
                     transcript: &done.transcript,
                 };
-                match self.commit(task, bench.checkout, &made)? {
+                match self.commit(task, bench.checkout, &made).await? {
                     Some((head, artifacts)) => Ok((Ok(head), artifacts)),
                     None => {
                         let name = "transcript.json";
@@ -107,7 +107,7 @@ impl Pipeline {
                         summary: &error.to_string(),
                         transcript: &interrupted.transcript,
                     };
-                    kept = match self.commit(task, bench.checkout, &made)? {
+                    kept = match self.commit(task, bench.checkout, &made).await? {
                         Some((_, artifacts)) => artifacts,
                         None => Vec::new(),
                     };

@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::agents::{AgentContext, AgentError, DEFAULT_MAX_ANSWERS, Interruption, Prompts, ToolLimits};
 use crate::checkout::{CheckoutError, Repositories};
 use crate::config::Limits;
-use crate::domain::{Event, Reason, Severity, Stage, Task, TaskId};
+use crate::domain::{Event, Reason, Severity, Stage, State, Task, TaskId};
 use crate::gates::EgressPolicy;
 use crate::github::GitHubError;
 use crate::llm::{Budget, BudgetLimits, LlmError, Model};
@@ -65,6 +65,17 @@ pub struct Settings {
     pub egress: Option<EgressPolicy>,
     /// Where fetched dependencies are kept.
     pub dependencies: PathBuf,
+}
+
+/// How often a task that waits for others looks whether they are merged.
+const DEPENDENCY_LOOK: Duration = Duration::from_secs(60);
+
+/// Whether a task may begin.
+enum Waits {
+    No,
+    ForOthers,
+    /// For one that was cancelled.
+    InVain(String),
 }
 
 /// What a stage came to.
@@ -198,6 +209,16 @@ impl Pipeline {
                 format!("the `{}` stage was begun {MOST_ATTEMPTS} times and never ended", stage.as_str());
             return self.end(lease, id, stage, Some(failed(stage, Reason::Internal { detail }))).await;
         }
+        if stage == Stage::Implement {
+            match self.waits_for(&task).await? {
+                Waits::No => {}
+                Waits::ForOthers => return Ok(self.store.reschedule(lease, DEPENDENCY_LOOK).await?),
+                Waits::InVain(title) => {
+                    let reason = Reason::DependencyEnded { title };
+                    return self.end(lease, id, stage, Some(failed(stage, reason))).await;
+                }
+            }
+        }
         if let Applied::Moved(moved) =
             self.store.apply(id, &Event::StageStarted { stage }, clock::now()).await?
         {
@@ -230,6 +251,26 @@ impl Pipeline {
         };
         tracing::info!(stage = stage.as_str(), version, "stage ended");
         self.end(lease, id, stage, Some(end)).await
+    }
+
+    /// Whether tasks of the same plan have to be merged before this one.
+    async fn waits_for(&self, task: &Task) -> Result<Waits, StoreError> {
+        let (Some(plan), Some(place)) = (&task.plan, task.origin.github()) else { return Ok(Waits::No) };
+        let before = &plan.specification.depends_on;
+        if before.is_empty() {
+            return Ok(Waits::No);
+        }
+        let all = self.store.tasks_of_issue(place.repository, place.issue).await?;
+        let of_this_plan = all.iter().filter(|other| other.revision == task.revision);
+        let mut waits = Waits::No;
+        for other in of_this_plan.filter(|other| before.contains(&(other.ordinal as usize - 1))) {
+            match other.state {
+                State::Done => {}
+                State::Cancelled { .. } => return Ok(Waits::InVain(other.title().to_owned())),
+                _ => waits = Waits::ForOthers,
+            }
+        }
+        Ok(waits)
     }
 
     async fn stage(&self, task: &Task, stage: Stage) -> Result<StageEnd, StageError> {

@@ -1,7 +1,7 @@
 //! Before anything is published: what is published is what was approved.
 
+use crate::checkout::Observed;
 use crate::domain::{Event, Reason, Task, plan_digest};
-use crate::ingest::port::observe;
 
 use super::{Pipeline, StageEnd, StageError};
 
@@ -10,12 +10,10 @@ impl Pipeline {
     pub(super) async fn publish(&self, task: &Task) -> Result<StageEnd, StageError> {
         check_approval(task)?;
         let mut events = Vec::new();
-        if let (Some(github), Some(place)) = (&self.repositories.github, task.origin.github()) {
-            match observe(&github.repository(place)?, task).await {
-                Ok(observed) => events.extend(observed.map(Event::TextObserved)),
-                Err(error) if error.is_not_found() => events.push(Event::IssueDeleted),
-                Err(error) => return Err(error.into()),
-            }
+        match self.repositories.observe(task).await? {
+            Observed::Text(text) => events.push(Event::TextObserved(text)),
+            Observed::Gone => events.push(Event::IssueDeleted),
+            Observed::NoIssue => {}
         }
         events.push(Event::PublishChecked);
         Ok(StageEnd { events, artifacts: Vec::new() })

@@ -461,6 +461,7 @@ mod tests {
             Reason::Unreachable { .. } => 12,
             Reason::WaitExpired { .. } => 13,
             Reason::Internal { .. } => 14,
+            Reason::DependencyEnded { .. } => 15,
         };
         let tasks = samples::for_every_reason();
         let mut places: Vec<usize> = tasks
@@ -471,7 +472,7 @@ mod tests {
             .collect();
         places.sort_unstable();
         places.dedup();
-        assert_eq!(places, (0..=14).collect::<Vec<_>>());
+        assert_eq!(places, (0..=15).collect::<Vec<_>>());
     }
 
     #[test]
@@ -566,6 +567,7 @@ mod tests {
                 Reason::Unreachable { what: text(), detail: text() },
                 Reason::LimitReached { limit: text() },
                 Reason::WaitExpired { what: text(), days: 1 },
+                Reason::DependencyEnded { title: text() },
             ];
             let mut said_of: Vec<(Notice, Task)> =
                 reasons.map(|reason| (Notice::NeedsPerson, samples::stopped(reason, Resume::Gate))).into();

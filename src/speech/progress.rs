@@ -63,6 +63,7 @@ fn short(reason: &Reason) -> Line {
         Reason::Refused { detail, .. } => line_of!["GitHub refused: ", quote(detail)],
         Reason::SandboxUnavailable { detail } => line_of!["no sandbox: ", quote(detail)],
         Reason::Unreachable { what, .. } => line_of![quote(what), " cannot be reached"],
+        Reason::DependencyEnded { title } => line_of!["builds on a cancelled task: ", quote(title)],
         Reason::WaitExpired { what, .. } => line_of!["waited too long for ", quote(what)],
         Reason::Internal { detail } => line_of!["internal fault: ", quote(detail)],
     }

@@ -106,6 +106,14 @@ fn happened(task: &Task, reason: &Reason) -> (Line, Option<String>) {
             line_of![quote(what), " could not be reached, also not after several tries."],
             Some(detail.clone()),
         ),
+        Reason::DependencyEnded { title } => (
+            line_of![
+                "It builds on another task of the plan, which was cancelled: ",
+                quote(title),
+                ". Nothing was begun."
+            ],
+            None,
+        ),
         Reason::WaitExpired { what, days } => (
             line_of![
                 "I waited for ",
@@ -203,7 +211,7 @@ fn retry(task: &Task, resume: Resume, label: &str) -> Line {
 /// `fix` needs work to go on from, and a text that was approved.
 fn fix(task: &Task, reason: &Reason) -> Option<Line> {
     let by_words = match reason {
-        Reason::TextChanged | Reason::WaitExpired { .. } => return None,
+        Reason::TextChanged | Reason::WaitExpired { .. } | Reason::DependencyEnded { .. } => return None,
         Reason::NothingChanged { .. } => " says in other words what to change.",
         Reason::ChangeRefused { .. } => " says how to do it without touching that.",
         Reason::GatesFail { .. } | Reason::BlockingFindings { .. } => {
@@ -261,6 +269,7 @@ fn before_retrying(reason: &Reason) -> Option<Line> {
         | Reason::GatesFail { .. }
         | Reason::BlockingFindings { .. }
         | Reason::BranchMoved { .. }
+        | Reason::DependencyEnded { .. }
         | Reason::WaitExpired { .. } => None,
     }
 }

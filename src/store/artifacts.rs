@@ -97,6 +97,21 @@ impl Store {
         .await?)
     }
 
+    /// All artifacts of a kind, oldest first.
+    pub async fn artifacts_of_kind(
+        &self,
+        task: TaskId,
+        kind: ArtifactKind,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "SELECT body FROM artifacts WHERE task_id = $1 AND kind = $2 ORDER BY version, id",
+            task.0,
+            kind.as_str(),
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// Every artifact of a task, in the order in which they were made.
     pub async fn artifacts(&self, task: TaskId) -> Result<Vec<KeptArtifact>, StoreError> {
         let rows = sqlx::query!(

@@ -237,6 +237,7 @@ impl Stage {
         self.sim.settled().await;
         let journal = self.sim.journal();
         assert_eq!(journal.contract_violations(), Vec::<String>::new());
+        assert_eq!(journal.ignored_by_github(), Vec::<String>::new());
         assert_eq!(journal.unknown_routes(), Vec::<String>::new());
         self.sim.shutdown().await;
     }

@@ -258,3 +258,32 @@ fn every_route_is_githubs_and_as_open_to_apps_as_there() {
         }
     }
 }
+
+/// A template with names that exist where the permission is looked at: the rest is not reached.
+fn filled(template: &str) -> String {
+    let part = |part: &str| match part {
+        "{owner}" => "acme".to_owned(),
+        "{repo}" => "widgets".to_owned(),
+        "{basehead}" => "main...main".to_owned(),
+        part if part.starts_with('{') => "1".to_owned(),
+        part => part.to_owned(),
+    };
+    template.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+#[tokio::test]
+async fn a_token_without_the_permission_is_refused_on_every_route_that_wants_one() {
+    let stage = Stage::new().await;
+    let token = stage.installation_token(json!({"permissions": {"metadata": "read"}})).await;
+    let mut refused = 0;
+    for route in route_table().into_iter().filter(|route| !route.permissions.is_empty()) {
+        let open = route.permissions.iter().any(|(name, _)| *name == "metadata");
+        let answer = stage.send(&token, route.method, &filled(route.template), json!({})).await;
+        assert_eq!(answer.status == 403, !open, "{} {}: {}", route.method, route.template, answer.text);
+        let accepted = answer.header("x-accepted-github-permissions");
+        assert!(accepted.contains(route.permissions[0].0), "{accepted}");
+        refused += usize::from(!open);
+    }
+    assert!(refused > 50, "{refused}");
+    stage.sim.shutdown().await;
+}

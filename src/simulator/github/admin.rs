@@ -1,47 +1,18 @@
 //! What has no place in GitHub's API: seeding accounts, repositories and roles, and looking behind it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use chrono::Duration;
 
 use super::account::{AccountKind, Role};
 use super::answer::Refusal;
-use super::git::{BareRepository, SeedFile};
+use super::git::SeedFile;
 use super::hub::Hub;
-use super::issue::Label;
-use super::repository::{Repository, Seat};
+use super::repository::Seat;
+use super::seed::{NewRepository, create_repository};
 use super::world::{Selection, World};
-
-/// A repository to be made.
-#[derive(Clone, Debug)]
-pub struct NewRepository {
-    /// `owner/name`; the owner is an account that exists.
-    pub full_name: String,
-    pub default_branch: String,
-    pub private: bool,
-    /// Path → content of the first commit. Empty: a repository without commits.
-    pub files: BTreeMap<String, SeedFile>,
-}
-
-impl NewRepository {
-    /// A private repository with `main` as default branch and these text files.
-    pub fn new(full_name: &str, files: &[(&str, &str)]) -> Self {
-        let files = files.iter().map(|(path, text)| ((*path).to_owned(), SeedFile::text(text)));
-        Self {
-            full_name: full_name.to_owned(),
-            default_branch: "main".into(),
-            private: true,
-            files: files.collect(),
-        }
-    }
-
-    pub fn public(mut self) -> Self {
-        self.private = false;
-        self
-    }
-}
 
 /// Which repositories an installation reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -268,7 +239,7 @@ impl Admin {
     pub fn delete_issue(&self, full_name: &str, number: u64, by: &str) -> anyhow::Result<()> {
         self.hub.change(|world| {
             let (id, sender) = (repository(world, full_name)?, account(world, by)?);
-            if !world.repo(id).issues.get(&number).is_some_and(|issue| issue.pull.is_none()) {
+            if world.repo(id).issues.get(&number).is_none_or(|issue| issue.pull.is_some()) {
                 return Err(anyhow!("there is no issue {number} to delete"));
             }
             world.emit_issue(id, number, "deleted", sender, serde_json::Map::new());
@@ -328,7 +299,7 @@ fn failed(refusal: Refusal) -> anyhow::Error {
     anyhow!("{}: {:?}", refusal.message, refusal.errors.unwrap_or_default())
 }
 
-fn account(world: &World, login: &str) -> anyhow::Result<u64> {
+pub(super) fn account(world: &World, login: &str) -> anyhow::Result<u64> {
     let found = world.account_by_login(login);
     found.map(|account| account.id).ok_or_else(|| anyhow!("there is no account {login:?}"))
 }
@@ -338,83 +309,4 @@ fn repository(world: &World, full_name: &str) -> anyhow::Result<u64> {
         full_name.split_once('/').ok_or_else(|| anyhow!("{full_name:?} is not owner/name"))?;
     let found = world.repository_by_name(owner, name);
     found.map(|repo| repo.id).ok_or_else(|| anyhow!("there is no repository {full_name:?}"))
-}
-
-/// Source: docs.github.com/en/issues/using-labels-and-milestones-to-track-work/managing-labels#about-default-labels.
-const DEFAULT_LABELS: [(&str, &str, &str); 4] = [
-    ("bug", "d73a4a", "Something isn't working"),
-    ("documentation", "0075ca", "Improvements or additions to documentation"),
-    ("enhancement", "a2eeef", "New feature or request"),
-    ("question", "d876e3", "Further information is requested"),
-];
-
-fn create_repository(world: &mut World, new: &NewRepository) -> anyhow::Result<u64> {
-    let (owner, name) =
-        new.full_name.split_once('/').ok_or_else(|| anyhow!("{:?} is not owner/name", new.full_name))?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) {
-        return Err(anyhow!("{name:?} is not a repository name"));
-    }
-    if world.repository_by_name(owner, name).is_some() {
-        return Err(anyhow!("{} exists already", new.full_name));
-    }
-    let owner = account(world, owner)?;
-    let id = 910_000_000 + world.repositories.len() as u64 * 31;
-    let path = world.settings.data_dir.join(format!("{id}.git"));
-    std::fs::create_dir_all(&world.settings.data_dir)
-        .with_context(|| format!("{} cannot be made", world.settings.data_dir.display()))?;
-    let bare = BareRepository::create(&path, &new.default_branch)?;
-    super::hook::install(&path)?;
-    if !new.files.is_empty() {
-        let changes = new.files.iter().map(|(path, file)| (path.clone(), Some(file.clone()))).collect();
-        let first = bare.commit_files(None, &changes, &world.person(owner), "Initial commit")?;
-        bare.set_ref(&format!("refs/heads/{}", new.default_branch), Some(&first))?;
-    }
-    let now = world.now();
-    let labels = DEFAULT_LABELS.map(|(name, color, description)| Label {
-        id: world.new_id(),
-        name: name.into(),
-        color: color.into(),
-        description: Some(description.into()),
-        default: true,
-    });
-    let repo = Repository {
-        id,
-        owner,
-        name: name.to_owned(),
-        description: None,
-        private: new.private,
-        archived: false,
-        default_branch: new.default_branch.clone(),
-        created_at: now,
-        updated_at: now,
-        pushed_at: now,
-        refs: bare.refs()?,
-        bare,
-        collaborators: HashMap::new(),
-        contributors: BTreeSet::from([owner]),
-        labels: labels.to_vec(),
-        issues: BTreeMap::new(),
-        comments: BTreeMap::new(),
-        reviews: BTreeMap::new(),
-        review_comments: BTreeMap::new(),
-        check_suites: BTreeMap::new(),
-        check_runs: BTreeMap::new(),
-        statuses: Vec::new(),
-    };
-    world.repositories.insert(id, repo);
-    announce(world, id, owner);
-    Ok(id)
-}
-
-/// An installation on all repositories reaches a new one at once, and is told.
-fn announce(world: &mut World, id: u64, owner: u64) {
-    let found = world
-        .installations
-        .values()
-        .find(|one| one.account == owner && matches!(one.selection, Selection::All))
-        .map(|one| one.id);
-    if let Some(installation) = found {
-        world.emit_installation_repositories(installation, "added", id, owner);
-    }
 }

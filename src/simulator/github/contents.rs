@@ -178,10 +178,10 @@ fn put(call: &mut Call<'_>) -> Outcome {
         _ => {}
     }
     let workflow = path.starts_with(".github/workflows/");
-    if let (Actor::Installation(grant), true) = (&call.actor, workflow) {
-        if !grant.permissions.contains_key("workflows") {
-            return Err(super::auth::not_accessible());
-        }
+    if let (Actor::Installation(grant), true) = (&call.actor, workflow)
+        && !grant.permissions.contains_key("workflows")
+    {
+        return Err(super::auth::not_accessible());
     }
     let executable = existing.as_ref().is_some_and(|entry| entry.filemode() == 0o100_755);
     let changes = BTreeMap::from([(path.clone(), Some(SeedFile { bytes, executable }))]);

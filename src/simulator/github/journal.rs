@@ -53,6 +53,7 @@ struct State {
     unknown_routes: Vec<String>,
     deliveries: Vec<DeliveryEntry>,
     contract_violations: Vec<String>,
+    ignored: Vec<String>,
 }
 
 impl Journal {
@@ -94,6 +95,11 @@ impl Journal {
         self.state().contract_violations.clone()
     }
 
+    /// Names in requests that GitHub's description does not know, and that GitHub ignores: often a slip.
+    pub fn ignored_by_github(&self) -> Vec<String> {
+        self.state().ignored.clone()
+    }
+
     pub(super) fn note_request(&self, record: RequestRecord) {
         self.state().requests.push(record);
     }
@@ -104,6 +110,10 @@ impl Journal {
 
     pub(super) fn note_violations(&self, violations: impl IntoIterator<Item = String>) {
         self.state().contract_violations.extend(violations);
+    }
+
+    pub(super) fn note_ignored(&self, ignored: impl IntoIterator<Item = String>) {
+        self.state().ignored.extend(ignored);
     }
 
     pub(super) fn note_attempt(&self, entry: DeliveryEntry, attempt: Attempt) {

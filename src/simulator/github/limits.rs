@@ -8,6 +8,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
+use super::refusals;
 
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -17,6 +18,18 @@ pub struct Limits {
     pub content_writes_per_minute: usize,
     /// "… and no more than 500 content-generating requests per hour".
     pub content_writes_per_hour: usize,
+}
+
+/// "The primary rate limit for unauthenticated requests is 60 requests per hour."
+const ANONYMOUS_PER_HOUR: u64 = 60;
+
+impl Limits {
+    fn of(&self, actor: &str) -> u64 {
+        match actor {
+            "anonymous" => self.requests_per_hour.min(ANONYMOUS_PER_HOUR),
+            _ => self.requests_per_hour,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -96,15 +109,15 @@ impl RateBook {
 
     pub fn standing(&mut self, actor: &str, limits: &Limits, now: DateTime<Utc>) -> Standing {
         let usage = self.usage(actor, now);
-        Standing { limit: limits.requests_per_hour, used: usage.used, resets_at: usage.resets_at }
+        Standing { limit: limits.of(actor), used: usage.used, resets_at: usage.resets_at }
     }
 
     /// Counts a request; refused when the hour is used up.
     pub fn count(&mut self, actor: &str, limits: &Limits, now: DateTime<Utc>) -> Result<(), Refusal> {
         let usage = self.usage(actor, now);
         usage.used += 1;
-        if usage.used > limits.requests_per_hour {
-            return Err(Refusal::forbidden(format!("API rate limit exceeded for {actor}.")));
+        if usage.used > limits.of(actor) {
+            return Err(Refusal::forbidden(format!("{} for {actor}.", refusals::PRIMARY_LIMIT.says)));
         }
         Ok(())
     }

@@ -10,6 +10,7 @@
 
 mod account;
 mod admin;
+mod anchor;
 mod answer;
 mod app;
 mod auth;
@@ -21,14 +22,17 @@ mod commit;
 mod contents;
 mod contract;
 mod deliveries;
+mod delivery_log;
 mod diff_lines;
 mod event;
+mod fate;
 mod fault;
 mod git;
 mod git_http;
 mod hook;
 mod hub;
 mod issue;
+mod issues;
 mod journal;
 mod label;
 mod limits;
@@ -47,6 +51,7 @@ mod review;
 mod review_comment;
 mod route;
 mod routes;
+mod seed;
 mod server;
 mod status;
 mod user;
@@ -63,7 +68,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub use account::{AccountKind, Role};
-pub use admin::{Admin, Installed, NewRepository, Reach};
+pub use admin::{Admin, Installed, Reach};
 pub use clock::Clock;
 pub use contract::{Contract, ContractError};
 pub use deliveries::WebhookTarget;
@@ -73,6 +78,7 @@ pub use journal::{Attempt, DeliveryEntry, Journal, RequestRecord};
 pub use limits::Limits;
 pub use manifest::{AppManifest, Level, ManifestError};
 pub use refusals::{KnownRefusal, REFUSALS};
+pub use seed::NewRepository;
 
 use hub::Hub;
 use world::{Settings, World};
@@ -120,7 +126,7 @@ impl SimulatorOptions {
 }
 
 /// One route of the simulator, for lists and for tests that want each exercised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteEntry {
     pub method: &'static str,
     pub template: &'static str,
@@ -130,6 +136,8 @@ pub struct RouteEntry {
     pub documentation: &'static str,
     /// Installation tokens may call it.
     pub for_installations: bool,
+    /// Any one of these lets an installation token in; empty where it needs none.
+    pub permissions: Vec<(&'static str, Level)>,
 }
 
 /// Every route that the simulator answers.
@@ -144,6 +152,12 @@ pub fn route_table() -> Vec<RouteEntry> {
                 route.access,
                 route::Access::Repository { .. } | route::Access::Installation
             ),
+            permissions: match route.access {
+                route::Access::Repository { any_of, .. } => {
+                    any_of.iter().map(|need| (need.0, need.1)).collect()
+                }
+                _ => Vec::new(),
+            },
         })
         .collect()
 }

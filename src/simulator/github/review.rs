@@ -4,16 +4,16 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::account::Role;
+use super::anchor::{Anchor, Place, anchor_of};
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::clock::stamp;
-use super::issue::check_length;
+use super::issues::check_length;
 use super::manifest::Level;
 use super::pulls::pull_of;
 use super::reaction::Reaction;
 use super::refusals;
 use super::repository::Repository;
-use super::review_comment::{Anchor, Place, anchor_of};
 use super::route::{Access, Need, Route, Verb};
 use super::world::{World, node_id};
 

@@ -2,19 +2,19 @@
 
 use super::route::{Params, Route, Verb, match_path};
 use super::{
-    app, check, comment, commit, contents, deliveries, issue, label, merge, pulls, reaction, refs, review,
+    app, check, comment, commit, contents, delivery_log, issues, label, merge, pulls, reaction, refs, review,
     review_comment, status, user,
 };
 
 const TABLES: &[&[Route]] = &[
     app::ROUTES,
-    deliveries::ROUTES,
+    delivery_log::ROUTES,
     // `/issues/comments` and `/pulls/comments` come before the numbers.
     comment::ROUTES,
     review_comment::ROUTES,
     reaction::ROUTES,
     label::ROUTES,
-    issue::ROUTES,
+    issues::ROUTES,
     merge::ROUTES,
     review::ROUTES,
     pulls::ROUTES,

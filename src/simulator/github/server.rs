@@ -1,7 +1,6 @@
 //! HTTP in front of the world: faults, sign-in, limits, permissions, then the route's handler.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body as HttpBody, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request as HttpRequest, State};
@@ -10,15 +9,13 @@ use axum::response::Response;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::admin::Admin;
 use super::answer::{Answer, Body, Refusal};
 use super::auth::{Actor, admit, authenticate, authorize};
 use super::call::{Call, Request};
-use super::fault::{Effect, Moment};
+use super::fate::{Fate, fate_of, refuse, run_callbacks};
 use super::git_http;
 use super::hub::Hub;
 use super::journal::RequestRecord;
-use super::limits::secondary_limit;
 use super::listener::Connection;
 use super::refusals;
 use super::route::{Access, Need, Route, Verb, parse_query};
@@ -43,13 +40,6 @@ impl Incoming {
             false => format!("{}?{}", self.path, self.query),
         }
     }
-}
-
-/// What the faults leave of a request.
-enum Fate {
-    Handle { drop_answer: bool, delay: Duration, after: Vec<Effect> },
-    Refuse { status: u16, retry_after_seconds: Option<u64> },
-    Drop,
 }
 
 pub(super) async fn serve(
@@ -103,67 +93,6 @@ pub(super) async fn serve(
     }
 }
 
-async fn fate_of(hub: &Arc<Hub>, incoming: &Incoming) -> (Fate, Option<String>) {
-    let effects = hub.faults.on_request(&incoming.method, &incoming.path_and_query());
-    if effects.is_empty() {
-        return (Fate::Handle { drop_answer: false, delay: Duration::ZERO, after: vec![] }, None);
-    }
-    let described = effects.iter().map(|effect| format!("{effect:?}")).collect::<Vec<_>>().join(", ");
-    let (mut drop_answer, mut delay, mut before, mut after) = (false, Duration::ZERO, vec![], vec![]);
-    let mut other = None;
-    for effect in effects {
-        match effect {
-            Effect::Refuse { status, retry_after_seconds } => {
-                other = Some(Fate::Refuse { status, retry_after_seconds });
-            }
-            Effect::DropUnapplied => other = Some(Fate::Drop),
-            Effect::ApplyThenDrop => drop_answer = true,
-            Effect::DelayAnswer { milliseconds } => delay = Duration::from_millis(milliseconds),
-            Effect::ExpireTokens => hub.world().expire_tokens(),
-            Effect::Callback { moment: Moment::After, .. } => after.push(effect),
-            Effect::Callback { moment: Moment::Before, .. } | Effect::PersonPushes { .. } => {
-                before.push(effect);
-            }
-            Effect::LoseDelivery
-            | Effect::DuplicateDelivery { .. }
-            | Effect::DelayDelivery { .. }
-            | Effect::SwapDelivery => {}
-        }
-    }
-    run_callbacks(hub, before).await;
-    (other.unwrap_or(Fate::Handle { drop_answer, delay, after }), Some(described))
-}
-
-async fn run_callbacks(hub: &Arc<Hub>, effects: Vec<Effect>) {
-    for effect in effects {
-        let admin = Admin::new(Arc::clone(hub));
-        let run = tokio::task::spawn_blocking(move || match effect {
-            Effect::Callback { act, .. } => act(&admin),
-            Effect::PersonPushes { login, repository, branch, path, content } => {
-                if let Err(error) = admin.push_file(&login, &repository, &branch, &path, &content) {
-                    tracing::error!(error = format!("{error:#}"), "the push in the middle failed");
-                }
-            }
-            _ => {}
-        });
-        if let Err(error) = run.await {
-            tracing::error!(%error, "a fault's callback panicked");
-        }
-    }
-}
-
-fn refuse(status: u16, retry_after_seconds: Option<u64>) -> Answer {
-    let code = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-    let refusal = match (status, retry_after_seconds) {
-        (401, _) => super::auth::bad_credentials(),
-        (403 | 429, Some(seconds)) => Refusal { status: code, ..secondary_limit(seconds) },
-        (403, None) => super::auth::not_accessible(),
-        (502, _) => Refusal::new(code, "Server Error"),
-        _ => Refusal::new(code, code.canonical_reason().unwrap_or("Error")),
-    };
-    refusal.into_answer("")
-}
-
 async fn serve_rest(
     hub: &Arc<Hub>,
     mut incoming: Incoming,
@@ -178,10 +107,10 @@ async fn serve_rest(
     // Handlers read git repositories: not on the runtime's own threads.
     let answer = tokio::task::spawn_blocking(move || {
         let mut record = record;
-        let answer = hub.change(|world| answer_to(&hub, world, &incoming, &mut record));
+        let (answer, route) = hub.change(|world| answer_to(&hub, world, &incoming, &mut record));
         record.status = answer.status.as_u16();
         record.answer = answer.json().cloned().unwrap_or(Value::Null);
-        check_contract(&hub, &incoming, &record, &answer);
+        check_contract(&hub, route, &incoming, &record, &answer);
         hub.journal.note_request(record);
         answer
     });
@@ -194,14 +123,20 @@ async fn serve_rest(
     }
 }
 
-fn answer_to(hub: &Hub, world: &mut World, incoming: &Incoming, record: &mut RequestRecord) -> Answer {
+fn answer_to(
+    hub: &Hub,
+    world: &mut World,
+    incoming: &Incoming,
+    record: &mut RequestRecord,
+) -> (Answer, Option<&'static Route>) {
     let actor = match authenticate(world, &incoming.headers) {
         Ok(actor) => actor,
-        Err(refusal) => return refusal.into_answer(""),
+        Err(refusal) => return (refusal.into_answer(""), None),
     };
     record.actor = actor.describe(world);
     let found = find_route(world, incoming);
-    record.route = found.as_ref().map(|(route, ..)| route.template);
+    let route = found.as_ref().map(|(route, ..)| *route);
+    record.route = route.map(|route| route.template);
     let limits = world.settings.limits.clone();
     let now = world.clock.now();
     let counted = !matches!(record.route, Some("/rate_limit"));
@@ -219,7 +154,7 @@ fn answer_to(hub: &Hub, world: &mut World, incoming: &Incoming, record: &mut Req
             }
         },
     );
-    finish(world, incoming, record, answer)
+    (finish(world, incoming, record, route, answer), route)
 }
 
 /// The route, its parameters, and the path with the repository's present name.
@@ -236,7 +171,10 @@ fn find_route(world: &World, incoming: &Incoming) -> Option<Found> {
             tail.map_or(base.clone(), |tail| format!("{base}/{tail}"))
         }
     };
-    let (route, params) = routes::find(verb, &path)?;
+    // "PATCH is a relatively new and uncommon HTTP verb, so resources also accept POST requests", GitHub's
+    // documentation said for years; clients rely on it (octocrab's `update_comment`).
+    let patched = || if verb == Verb::Post { routes::find(Verb::Patch, &path) } else { None };
+    let (route, params) = routes::find(verb, &path).or_else(patched)?;
     Some((route, params, path))
 }
 
@@ -323,7 +261,13 @@ fn parse_body(bytes: &[u8]) -> Result<Value, Refusal> {
 }
 
 /// Adds what every answer carries: rate limit, entity tag, accepted permissions, request id.
-fn finish(world: &mut World, incoming: &Incoming, record: &RequestRecord, mut answer: Answer) -> Answer {
+fn finish(
+    world: &mut World,
+    incoming: &Incoming,
+    record: &RequestRecord,
+    route: Option<&Route>,
+    mut answer: Answer,
+) -> Answer {
     let now = world.clock.now();
     if let (true, StatusCode::OK, Body::Json(body)) = (incoming.method == "GET", answer.status, &answer.body)
     {
@@ -339,7 +283,7 @@ fn finish(world: &mut World, incoming: &Incoming, record: &RequestRecord, mut an
     }
     let limits = world.settings.limits.clone();
     answer.headers.extend(world.rates.standing(&record.actor, &limits, now).headers());
-    if let Some(accepted) = record.route.and_then(|template| accepted_permissions(template, &record.method)) {
+    if let Some(accepted) = route.and_then(accepted_permissions) {
         answer.headers.push(("x-accepted-github-permissions", accepted));
     }
     answer.headers.push(("x-github-media-type", "github.v3; format=json".into()));
@@ -348,22 +292,22 @@ fn finish(world: &mut World, incoming: &Incoming, record: &RequestRecord, mut an
     answer
 }
 
-fn accepted_permissions(template: &str, method: &str) -> Option<String> {
-    let route = routes::all().find(|one| one.template == template && one.verb.as_str() == method)?;
+fn accepted_permissions(route: &Route) -> Option<String> {
     let Access::Repository { any_of, .. } = route.access else { return None };
     let sets = any_of.iter().map(|Need(name, level)| format!("{name}={}", level.as_str()));
     Some(sets.collect::<Vec<_>>().join("; "))
 }
 
-fn check_contract(hub: &Hub, incoming: &Incoming, record: &RequestRecord, answer: &Answer) {
-    let (Some(contract), Some(template)) = (&hub.contract, record.route) else { return };
-    let Some(route) =
-        routes::all().find(|one| one.template == template && one.verb.as_str() == record.method)
-    else {
-        return;
-    };
+fn check_contract(
+    hub: &Hub,
+    route: Option<&Route>,
+    incoming: &Incoming,
+    record: &RequestRecord,
+    answer: &Answer,
+) {
+    let (Some(contract), Some(route)) = (&hub.contract, route) else { return };
     let query = parse_query(&incoming.query);
-    let violations = contract.check_exchange(&super::contract::Exchange {
+    let judgement = contract.check_exchange(&super::contract::Exchange {
         method: route.verb.as_str(),
         template: route.contract_template(),
         query: &query,
@@ -371,7 +315,8 @@ fn check_contract(hub: &Hub, incoming: &Incoming, record: &RequestRecord, answer
         status: record.status,
         answer: &answer.body,
     });
-    hub.journal.note_violations(violations);
+    hub.journal.note_violations(judgement.violations);
+    hub.journal.note_ignored(judgement.ignored);
 }
 
 pub(super) fn respond(answer: Answer) -> Response {

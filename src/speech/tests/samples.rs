@@ -197,6 +197,7 @@ pub(in crate::speech) fn for_every_reason() -> Vec<Task> {
             Resume::Publish,
         ),
         (Reason::WaitExpired { what: text("an approval"), days: 14 }, Resume::Discuss),
+        (Reason::DependencyEnded { title: text("Add the table") }, Resume::Implement),
         (Reason::Internal { detail: text("row 12 of gate_reports has no tree") }, Resume::Gate),
     ];
     let mut tasks: Vec<Task> = reasons.into_iter().map(|(reason, resume)| stopped(reason, resume)).collect();

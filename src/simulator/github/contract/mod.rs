@@ -39,6 +39,15 @@ pub(super) struct Exchange<'a> {
     pub answer: &'a Body,
 }
 
+/// What is wrong with an exchange.
+#[derive(Debug, Default)]
+pub(super) struct Judgement {
+    pub violations: Vec<String>,
+    /// Names in the request that the description does not know: GitHub ignores them, so a slip in a name
+    /// goes unseen there.
+    pub ignored: Vec<String>,
+}
+
 struct Document {
     root: Value,
     dialect: Dialect,
@@ -102,18 +111,20 @@ impl Contract {
         document.check(&format!("webhook {name}"), schema, payload)
     }
 
-    pub(super) fn check_exchange(&self, exchange: &Exchange<'_>) -> Vec<String> {
+    pub(super) fn check_exchange(&self, exchange: &Exchange<'_>) -> Judgement {
         let what = format!("{} {}", exchange.method, exchange.template);
+        let mut judgement = Judgement::default();
         let Some(operation) = self.rest.operation(exchange.method, exchange.template) else {
-            return vec![format!("{what} is not described")];
+            judgement.violations.push(format!("{what} is not described"));
+            return judgement;
         };
-        let mut violations = self.check_answer(&what, operation, exchange);
+        judgement.violations = self.check_answer(&what, operation, exchange);
         // What GitHub itself has refused need not be right.
         if exchange.status < 400 {
-            violations.extend(self.check_request_body(&what, operation, exchange.request_body));
-            violations.extend(self.check_query(&what, operation, exchange.query));
+            self.check_request_body(&what, operation, exchange.request_body, &mut judgement);
+            self.check_query(&what, operation, exchange.query, &mut judgement);
         }
-        violations
+        judgement
     }
 
     fn check_answer(&self, what: &str, operation: &Value, exchange: &Exchange<'_>) -> Vec<String> {
@@ -146,46 +157,54 @@ impl Contract {
         }
     }
 
-    fn check_request_body(&self, what: &str, operation: &Value, body: &Value) -> Vec<String> {
+    fn check_request_body(&self, what: &str, operation: &Value, body: &Value, judgement: &mut Judgement) {
         let what = format!("{what}, request");
         let described = self.rest.resolve(&operation["requestBody"]);
         if described.is_null() {
             let empty = body.is_null() || body.as_object().is_some_and(serde_json::Map::is_empty);
-            return if empty { Vec::new() } else { vec![format!("{what}: a body is not described")] };
+            if !empty {
+                judgement.ignored.push(format!("{what}: a body is not described"));
+            }
+            return;
         }
         if body.is_null() {
-            let required = described["required"] == true;
-            return if required { vec![format!("{what}: the body is missing")] } else { Vec::new() };
+            if described["required"] == true {
+                judgement.violations.push(format!("{what}: the body is missing"));
+            }
+            return;
         }
         let schema = &described["content"]["application/json"]["schema"];
-        let mut violations = self.rest.check(&what, schema, body);
+        judgement.violations.extend(self.rest.check(&what, schema, body));
         let known = self.rest.resolve(schema)["properties"].as_object();
         if let (Some(known), Some(given)) = (known, body.as_object()) {
             let unknown = given.keys().filter(|name| !known.contains_key(*name));
-            violations.extend(unknown.map(|name| format!("{what}: {name:?} is not described")));
+            judgement.ignored.extend(unknown.map(|name| format!("{what}: {name:?} is not described")));
         }
-        violations
     }
 
-    fn check_query(&self, what: &str, operation: &Value, query: &[(String, String)]) -> Vec<String> {
+    fn check_query(
+        &self,
+        what: &str,
+        operation: &Value,
+        query: &[(String, String)],
+        judgement: &mut Judgement,
+    ) {
         let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
         let parameters: Vec<&Value> = parameters
             .iter()
             .map(|parameter| self.rest.resolve(parameter))
             .filter(|parameter| parameter["in"] == "query")
             .collect();
-        let mut violations = Vec::new();
         for (name, text) in query {
             let what = format!("{what}, query {name}");
             match parameters.iter().find(|parameter| parameter["name"] == *name) {
-                None => violations.push(format!("{what}: this parameter is not described")),
+                None => judgement.ignored.push(format!("{what}: this parameter is not described")),
                 Some(parameter) => {
                     let value = typed(text, &parameter["schema"]);
-                    violations.extend(self.rest.check(&what, &parameter["schema"], &value));
+                    judgement.violations.extend(self.rest.check(&what, &parameter["schema"], &value));
                 }
             }
         }
-        violations
     }
 }
 

@@ -77,9 +77,8 @@ fn rewrite_object(fields: &Map<String, Value>, dialect: Dialect, wanted: &mut BT
     }
     let mut rewritten = Map::new();
     for (key, value) in fields {
-        let constrains = !(PROSE.contains(&key.as_str()) && !value.is_object())
-            && !matches!(key.as_str(), "nullable" | "discriminator" | "xml" | "example" | "examples");
-        if !constrains {
+        let prose = PROSE.contains(&key.as_str()) && !value.is_object();
+        if prose || matches!(key.as_str(), "nullable" | "discriminator" | "xml" | "example" | "examples") {
             continue;
         }
         // GitHub's bots have addresses such as `1+app[bot]@users.noreply.github.com`, which RFC 5321 forbids.
@@ -121,10 +120,10 @@ fn admit(mut schema: Map<String, Value>) -> Value {
     match schema.get("type").cloned() {
         Some(Value::String(kind)) if !combined => {
             schema.insert("type".into(), json!([kind, "null"]));
-            if let Some(Value::Array(values)) = schema.get_mut("enum") {
-                if !values.contains(&Value::Null) {
-                    values.push(Value::Null);
-                }
+            if let Some(Value::Array(values)) = schema.get_mut("enum")
+                && !values.contains(&Value::Null)
+            {
+                values.push(Value::Null);
             }
             Value::Object(schema)
         }
