@@ -46,9 +46,7 @@ impl From<StoreError> for JobFailure {
             StoreError::Illegal(_)
             | StoreError::Unreadable(_)
             | StoreError::Unstorable(_)
-            | StoreError::Missing { .. } => {
-                Self::Refuse { error: error.to_string() }
-            }
+            | StoreError::Missing { .. } => Self::Refuse { error: error.to_string() },
         }
     }
 }
