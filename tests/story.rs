@@ -3,12 +3,12 @@
 //!
 //! Each file plays one sort of story; [`scene`] sets it up and holds what every story has to end with.
 
-#[path = "support/contract.rs"]
-mod contract;
 #[path = "story/deliveries.rs"]
 mod deliveries;
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "support/published.rs"]
+mod published;
 #[path = "story/scene.rs"]
 mod scene;
 #[path = "story/whole.rs"]

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use orchestrator::application::{Application, Source, rules};
 use orchestrator::config::{Config, Environment};
 use orchestrator::domain::{IssueNumber, RepositoryId, State, Task};
-use orchestrator::simulator::github::{AccountKind, Fault, FaultId};
+use orchestrator::simulator::github::{AccountKind, Contract, Fault, FaultId};
 use orchestrator::simulator::model::{DemoProject, Scenario};
 use orchestrator::simulator::surroundings::{MAINTAINER, REPOSITORY, Surroundings, SurroundingsOptions, token};
 use orchestrator::store::Store;
@@ -15,8 +16,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::contract::contract;
 use crate::postgres::Database;
+use crate::published;
 
 /// Longest wait for anything. Generous: the machine may have much else to do.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -392,6 +393,16 @@ impl Scene {
         std::fs::write(&file, &self.settings).expect("a file");
         (file, environment(&self.around, &self.database, self.folder.path()))
     }
+}
+
+/// GitHub's description, read once: it is large.
+fn contract() -> Arc<Contract> {
+    static CONTRACT: OnceLock<Arc<Contract>> = OnceLock::new();
+    let installed = || {
+        let contract = Contract::installed(&published::folder());
+        Arc::new(contract.expect("GitHub's description is installed: run scripts/contract"))
+    };
+    Arc::clone(CONTRACT.get_or_init(installed))
 }
 
 const REACTIONS: &str = "/repos/{owner}/{repo}/issues/comments/{comment_id}/reactions";
