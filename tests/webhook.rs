@@ -228,7 +228,8 @@ async fn while_the_database_is_away_deliveries_are_refused_and_later_taken() {
     assert!(begun.elapsed() < Duration::from_secs(9), "GitHub waits 10 s for an answer");
     assert_eq!(receiver.get("/readyz").await, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(receiver.get("/healthz").await, StatusCode::OK);
-    let forged = [("x-hub-signature-256", "sha256=00"), ("x-github-delivery", "1"), ("x-github-event", "ping")];
+    let forged =
+        [("x-hub-signature-256", "sha256=00"), ("x-github-delivery", "1"), ("x-github-event", "ping")];
     assert_eq!(receiver.send(&forged, BODY.as_bytes()).await, StatusCode::UNAUTHORIZED);
 
     let postgres = start().await.expect("PostgreSQL again");
@@ -323,7 +324,8 @@ async fn every_example_payload_of_github_is_taken_and_dealt_with() {
             if pass == "second" && !event.starts_with("issue") {
                 continue;
             }
-            let status = receiver.deliver(&format!("{pass}-{index}"), event, installed(body).as_bytes()).await;
+            let status =
+                receiver.deliver(&format!("{pass}-{index}"), event, installed(body).as_bytes()).await;
             assert_eq!(status, StatusCode::ACCEPTED, "{event}: {body}");
         }
         every_delivery_ends(&mut connection).await;

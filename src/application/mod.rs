@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Config;
 use crate::domain::{ApprovalMeans, Approvals, Rules};
 use crate::github::GitHub;
-use crate::queue::{Runner, Workers};
+use crate::queue::{Owner, Runner, Workers};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use crate::web::{WebState, router};
@@ -94,7 +94,7 @@ impl Application {
         let github = parts::github(config, &credentials)?;
         let parts = parts::Parts::build(config, &store, Some((&credentials, &github)), program).await?;
         let handler = dispatch::Dispatch::new(store.clone(), parts, config);
-        let runner = Runner::new(store.clone(), Arc::new(handler), owner(), workers(config));
+        let runner = Runner::new(store.clone(), Arc::new(handler), Owner::of_this_process(), workers(config));
         Ok(Self { store, github, listener, router: router(state), runner, database })
     }
 
@@ -145,7 +145,7 @@ impl LocalApplication {
             .context("the database cannot be used")?;
         let parts = parts::Parts::build(config, &store, None, program).await?;
         let handler = dispatch::Dispatch::new(store.clone(), parts, config);
-        let runner = Runner::new(store.clone(), Arc::new(handler), owner(), workers(config));
+        let runner = Runner::new(store.clone(), Arc::new(handler), Owner::of_this_process(), workers(config));
         Ok(Self { store, runner, database })
     }
 
@@ -157,11 +157,6 @@ impl LocalApplication {
         }
         Ok(())
     }
-}
-
-/// Names this process in leases.
-fn owner() -> String {
-    format!("{}/{}", std::process::id(), crate::telemetry::clock::new_id())
 }
 
 fn workers(config: &Config) -> Workers {

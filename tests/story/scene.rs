@@ -10,7 +10,9 @@ use orchestrator::config::{Config, Environment};
 use orchestrator::domain::{IssueNumber, RepositoryId, State, Task};
 use orchestrator::simulator::github::{AccountKind, Contract, Fault, FaultId};
 use orchestrator::simulator::model::{DemoProject, Scenario};
-use orchestrator::simulator::surroundings::{MAINTAINER, REPOSITORY, Surroundings, SurroundingsOptions, token};
+use orchestrator::simulator::surroundings::{
+    MAINTAINER, REPOSITORY, Surroundings, SurroundingsOptions, token,
+};
 use orchestrator::store::Store;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -140,7 +142,16 @@ impl Scene {
         let config = config_of(&around, &database, folder.path(), &settings);
         let store = Store::connect(&database.url, 2, rules(&config, Source::GitHub)).await;
         let store = store.expect("the database");
-        Self { around, database, store, folder, settings, repository, deployment: None, webhook_url: String::new() }
+        Self {
+            around,
+            database,
+            store,
+            folder,
+            settings,
+            repository,
+            deployment: None,
+            webhook_url: String::new(),
+        }
     }
 
     pub fn config(&self) -> Config {
@@ -307,7 +318,9 @@ impl Scene {
             let task = self.tasks(issue).await.into_iter().next();
             match task {
                 Some(task) if task.state.name() == state => return task,
-                Some(Task { state: State::NeedsPerson { reason, .. }, .. }) if begun.elapsed() > PATIENCE / 8 => {
+                Some(Task { state: State::NeedsPerson { reason, .. }, .. })
+                    if begun.elapsed() > PATIENCE / 8 =>
+                {
                     panic!("waited for {state}, and the task needs a person: {reason:?}")
                 }
                 task if begun.elapsed() > PATIENCE => {

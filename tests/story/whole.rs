@@ -43,11 +43,18 @@ async fn a_labelled_issue_becomes_a_reviewed_pull_request_and_ends_when_it_is_me
 
     let runs: Vec<Vec<GateReport>> = kept(&scene, &task, ArtifactKind::Gates).await;
     let exits: Vec<_> = runs.iter().map(|run| run.iter().map(|gate| gate.exit).collect::<Vec<_>>()).collect();
-    assert_eq!(exits, [[Some(101)], [Some(0)], [Some(0)]], "the first attempt failed, the mended ones did not");
+    assert_eq!(
+        exits,
+        [[Some(101)], [Some(0)], [Some(0)]],
+        "the first attempt failed, the mended ones did not"
+    );
     let rounds: Vec<ReviewRound> = kept(&scene, &task, ArtifactKind::Review).await;
     let last = rounds.last().expect("a review");
     let titles = |findings: Vec<String>| findings;
-    assert_eq!(titles(last.fixed().map(|f| f.title.clone()).collect()), ["split() panics when there are no people"]);
+    assert_eq!(
+        titles(last.fixed().map(|f| f.title.clone()).collect()),
+        ["split() panics when there are no people"]
+    );
     assert_eq!(
         titles(last.open().map(|f| f.title.clone()).collect()),
         ["The comment still says that cents are dropped"]
