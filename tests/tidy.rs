@@ -30,7 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sandbox", &["workspace"]),
     ("gates", &["domain", "sandbox", "workspace"]),
     ("checkout", &["domain", "github", "store", "workspace"]),
-    ("ingest", &["domain", "github", "queue", "store", "telemetry"]),
+    ("ingest", &["checkout", "domain", "github", "queue", "store", "telemetry"]),
     (
         "pipeline",
         &[
@@ -41,7 +41,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "domain",
             "gates",
             "github::GitHubError",
-            "ingest::port",
             "llm",
             "queue",
             "sandbox",
@@ -126,8 +125,7 @@ const IMPURE: &[&str] = &[
 /// Longest file, in lines above its tests.
 const MAX_LINES: usize = 450;
 /// Files that are longer, and by how much they may be. Empty at best.
-const LONGER: &[(&str, usize)] =
-    &[("src/simulator/github/review_comment.rs", 465), ("src/simulator/inbox.rs", 470)];
+const LONGER: &[(&str, usize)] = &[("src/simulator/inbox.rs", 470)];
 
 /// What is never left in the code.
 const UNFINISHED: &[&str] = &["todo!", "unimplemented!", "dbg!"];
