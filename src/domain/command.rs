@@ -103,10 +103,13 @@ fn command_starts(comment: &str) -> Vec<usize> {
                 at_line_start = true;
                 continue;
             }
-            Event::Text(_) if in_top_paragraph && depth == 1 && at_line_start => {
-                if addresses_us(&comment[range.clone()]) {
-                    starts.push(range.start);
-                }
+            Event::Text(_)
+                if in_top_paragraph
+                    && depth == 1
+                    && at_line_start
+                    && addresses_us(&comment[range.clone()]) =>
+            {
+                starts.push(range.start);
             }
             _ => {}
         }

@@ -105,13 +105,32 @@ impl SourceText {
     }
 }
 
-/// What an approval of a plan binds: the text it came from and the task as it was understood.
+/// What an approval of a plan binds: the text it came from and the task as it was understood, field by
+/// field.
 pub fn plan_digest(source: TextDigest, specification: &TaskSpecification) -> TextDigest {
+    let TaskSpecification {
+        title,
+        objective,
+        requirements,
+        constraints,
+        acceptance_criteria,
+        likely_files,
+        workflow,
+        risk,
+        size,
+        priority,
+        depends_on,
+    } = specification;
     let mut hash = FieldHash::new("plan");
     hash.field(&source.0);
-    // A struct serialises its fields in the order of declaration: the bytes are stable.
-    let json = serde_json::to_vec(specification).unwrap_or_default();
-    hash.field(&json);
+    hash.field(title.as_bytes());
+    hash.field(objective.as_bytes());
+    for list in [requirements, constraints, acceptance_criteria, likely_files] {
+        hash.field(&(list.len() as u64).to_be_bytes());
+        list.iter().for_each(|entry| hash.field(entry.as_bytes()));
+    }
+    hash.field(&[*workflow as u8, *risk as u8, *size as u8, *priority as u8]);
+    depends_on.iter().for_each(|&index| hash.field(&(index as u64).to_be_bytes()));
     hash.finish()
 }
 
@@ -126,6 +145,7 @@ pub fn body_digest(body: &str) -> TextDigest {
 #[cfg(test)]
 mod tests {
     use super::super::ids::UserId;
+    use super::super::specification::{Priority, Risk, Size, Workflow};
     use super::*;
 
     fn text() -> SourceText {
@@ -156,6 +176,44 @@ mod tests {
         let one = SourceText { title: "ab".into(), body: "c".into(), comments: vec![] };
         let other = SourceText { title: "a".into(), body: "bc".into(), comments: vec![] };
         assert_ne!(one.digest(), other.digest());
+    }
+
+    #[test]
+    fn any_changed_field_of_a_task_changes_its_digest() {
+        let task = TaskSpecification {
+            title: "t".into(),
+            objective: "o".into(),
+            requirements: vec!["r".into()],
+            constraints: vec!["c".into()],
+            acceptance_criteria: vec!["a".into()],
+            likely_files: vec![],
+            workflow: Workflow::Coding,
+            risk: Risk::Low,
+            size: Size::Small,
+            priority: Priority::Normal,
+            depends_on: vec![],
+        };
+        let change = |change: fn(&mut TaskSpecification)| {
+            let mut changed = task.clone();
+            change(&mut changed);
+            changed
+        };
+        let changed = [
+            change(|t| t.title.push('!')),
+            change(|t| t.objective.push('!')),
+            change(|t| t.requirements.push("c".into())),
+            change(|t| std::mem::swap(&mut t.requirements, &mut t.constraints)),
+            change(|t| t.acceptance_criteria.clear()),
+            change(|t| t.likely_files.push("f".into())),
+            change(|t| t.risk = Risk::High),
+            change(|t| t.size = Size::Large),
+            change(|t| t.priority = Priority::High),
+            change(|t| t.depends_on.push(0)),
+        ];
+        let source = text().digest();
+        for other in changed {
+            assert_ne!(plan_digest(source, &other), plan_digest(source, &task), "{other:?}");
+        }
     }
 
     #[test]

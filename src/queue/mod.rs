@@ -43,9 +43,10 @@ impl From<StoreError> for JobFailure {
             StoreError::Database(_) | StoreError::Migration(_) => {
                 Self::Retry { error: error.to_string(), wait: None }
             }
-            StoreError::Illegal(_) | StoreError::Unreadable(_) | StoreError::Missing { .. } => {
-                Self::Refuse { error: error.to_string() }
-            }
+            StoreError::Illegal(_)
+            | StoreError::Unreadable(_)
+            | StoreError::Unstorable(_)
+            | StoreError::Missing { .. } => Self::Refuse { error: error.to_string() },
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
@@ -236,7 +236,7 @@ fn give_mounts(command: &Command, owner: Owner) -> Result<(), SandboxError> {
 
 async fn proxy(session: &BubblewrapSession, command: &Command) -> Result<Option<Proxy>, SandboxError> {
     let Network::AllowList(hosts) = &command.network else { return Ok(None) };
-    let folder = session.folder().map(|folder| folder.path().to_path_buf()).unwrap_or_else(PathBuf::new);
+    let folder = session.folder().map(|folder| folder.path().to_path_buf()).unwrap_or_default();
     let proxy = Proxy::start(folder.join("egress.sock"), hosts.clone(), session.owner()).await;
     proxy.map(Some).map_err(SandboxError::io("starting the egress proxy"))
 }

@@ -98,7 +98,7 @@ fn other_socket_families() -> Result<SeccompRule, String> {
 /// Pushing characters into a terminal's input (CVE-2017-5226, CVE-2023-28100).
 fn terminal_injection() -> Result<Vec<SeccompRule>, String> {
     const TIOCLINUX: u64 = 0x541c;
-    [libc::TIOCSTI as u64, TIOCLINUX].iter().map(|request| rule(&[(1, SeccompCmpOp::Eq, *request)])).collect()
+    [{ libc::TIOCSTI }, TIOCLINUX].iter().map(|request| rule(&[(1, SeccompCmpOp::Eq, *request)])).collect()
 }
 
 /// A rule that matches when all conditions hold. Arguments are compared as 32 bits: the kernel ignores the

@@ -206,13 +206,13 @@ pub(super) fn open_findings(evidence: &Evidence, room: Room) -> Page {
 pub(super) fn reviewers(evidence: &Evidence) -> Line {
     let failed = evidence.failed_reviewers;
     let done = evidence.reviewers.iter().filter(|name| !failed.contains(name));
-    let mut line = Line::listed(done.map(|name| code(name)));
+    let mut line = Line::listed(done.map(code));
     if line.pieces().is_empty() {
         line.push("nobody");
     }
     if !failed.is_empty() {
         line.push("; no usable answer from ");
-        line.extend(Line::listed(failed.iter().map(|name| code(name))));
+        line.extend(Line::listed(failed.iter().map(code)));
     }
     line
 }

@@ -53,7 +53,7 @@ fn short(reason: &Reason) -> Line {
         Reason::NothingChanged { .. } => "the model changed nothing".into(),
         Reason::GatesFail { gates, .. } => {
             let mut line = line_of!["gates still fail: "];
-            line.extend(Line::listed(gates.iter().map(|gate| code(gate))));
+            line.extend(Line::listed(gates.iter().map(code)));
             line
         }
         Reason::BlockingFindings { count, .. } => line_of!["blocking findings still open: ", *count],

@@ -64,7 +64,7 @@ fn happened(task: &Task, reason: &Reason) -> (Line, Option<String>) {
                 figure(plural(u64::from(*rounds), "round", "rounds")),
                 " of fixes, required gates still fail: ",
             ];
-            line.extend(Line::listed(gates.iter().map(|gate| code(gate))));
+            line.extend(Line::listed(gates.iter().map(code)));
             line.push(".");
             line.push(unpublished);
             (line, None)
@@ -82,7 +82,7 @@ fn happened(task: &Task, reason: &Reason) -> (Line, Option<String>) {
         }
         Reason::ReviewersFailed { reviewers } => {
             let mut line = line_of!["No reviewer gave a usable answer: "];
-            line.extend(Line::listed(reviewers.iter().map(|reviewer| code(reviewer))));
+            line.extend(Line::listed(reviewers.iter().map(code)));
             line.push(". A change that nobody reviewed is not published.");
             (line, None)
         }

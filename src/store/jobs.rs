@@ -272,7 +272,7 @@ impl Store {
 
     /// Enqueues work that belongs to no task, once by its key.
     pub async fn enqueue(&self, key: &str, work: &Work) -> Result<(), StoreError> {
-        let payload = serde_json::to_value(work).unwrap_or_default();
+        let payload = serde_json::to_value(work)?;
         sqlx::query!(
             "INSERT INTO jobs (key, kind, lane, payload) VALUES ($1, $2, $1, $3) ON CONFLICT (key) DO NOTHING",
             key,

@@ -49,6 +49,9 @@ pub enum StoreError {
     Illegal(#[from] Illegal),
     #[error(transparent)]
     LeaseLost(#[from] LeaseLost),
+    /// Nothing of ours should come to this; it is an error and not an empty column.
+    #[error("a value could not be turned into JSON: {0}")]
+    Unstorable(#[from] serde_json::Error),
     #[error("there is no {what} {id}")]
     Missing { what: &'static str, id: String },
 }

@@ -128,7 +128,7 @@ impl<'a> Transition<'a> {
             return Ok((Applied::Unchanged, Vec::new()));
         };
         update_task(&mut self.tx, &next).await?;
-        let detail = serde_json::to_value(event).unwrap_or_default();
+        let detail = serde_json::to_value(event)?;
         record(&mut self.tx, &next, event.name(), &detail, at).await?;
         if task.state.stage() != next.state.stage() || then.iter().any(|c| matches!(c, Consequence::Run(_))) {
             cancel_stages(&mut self.tx, id).await?;
@@ -194,7 +194,7 @@ async fn lock(tx: &mut PgConnection, id: TaskId) -> Result<Task, StoreError> {
 
 async fn insert_task(tx: &mut PgConnection, task: &Task) -> Result<bool, StoreError> {
     let columns = TaskColumns::of(task);
-    let data = serde_json::to_value(task).unwrap_or_default();
+    let data = serde_json::to_value(task)?;
     let done = sqlx::query!(
         "INSERT INTO tasks (id, repository_id, issue_number, pull_request, ordinal, revision, state, version,
                             data, created_at)
@@ -217,7 +217,7 @@ async fn insert_task(tx: &mut PgConnection, task: &Task) -> Result<bool, StoreEr
 
 async fn update_task(tx: &mut PgConnection, task: &Task) -> Result<(), StoreError> {
     let columns = TaskColumns::of(task);
-    let data = serde_json::to_value(task).unwrap_or_default();
+    let data = serde_json::to_value(task)?;
     sqlx::query!(
         "UPDATE tasks SET pull_request = $2, revision = $3, state = $4, version = $5, data = $6,
                           updated_at = now() WHERE id = $1",
@@ -240,7 +240,7 @@ async fn record(
     detail: &serde_json::Value,
     at: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let state_detail = serde_json::to_value(&task.state).unwrap_or_default();
+    let state_detail = serde_json::to_value(&task.state)?;
     sqlx::query!(
         "INSERT INTO transitions (task_id, version, event, detail, state, state_detail, at)
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -323,7 +323,7 @@ struct NewJob<'a> {
 }
 
 async fn insert_job(tx: &mut PgConnection, job: NewJob<'_>) -> Result<(), StoreError> {
-    let payload = serde_json::to_value(job.work).unwrap_or_default();
+    let payload = serde_json::to_value(job.work)?;
     sqlx::query!(
         "INSERT INTO jobs (key, kind, lane, task_id, repository_id, payload, run_at)
          VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(days => $7)) ON CONFLICT (key) DO NOTHING",

@@ -61,7 +61,7 @@ pub(super) fn gates(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
     let needs_dependencies = has_dependencies(project);
     let mut gates = vec![];
     for (kind, names) in SCRIPTS {
-        let usable = |name: &&&str| script(name).is_some_and(|text| checks(text));
+        let usable = |name: &&&str| script(name).is_some_and(checks);
         let Some(name) = names.iter().find(usable) else { continue };
         let mentioned =
             ["run ", ""].iter().any(|run| ci.mentions(&format!("{manager} {run}{name}")).is_some());

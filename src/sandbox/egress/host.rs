@@ -46,7 +46,7 @@ impl HostName {
             return refuse("a name is made of letters, digits and hyphens, with dots between");
         }
         // A last label of digits only makes resolvers read the name as an address (RFC 1123, section 2.1).
-        if name.rsplit('.').next().is_some_and(|last| is_number(last)) {
+        if name.rsplit('.').next().is_some_and(is_number) {
             return refuse("addresses are not names");
         }
         Ok(Self { name: name.to_ascii_lowercase(), port })
