@@ -22,7 +22,7 @@ use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 use crate::domain::{Illegal, Rules};
 
 pub use artifacts::{Artifact, ArtifactKind, KeptArtifact};
-pub use deliveries::{Arrival, Delivery, DeliveryEnd};
+pub use deliveries::{Arrival, Arriving, Delivery, DeliveryEnd};
 pub use jobs::{JobKind, LEASE, Lease, LeaseLost, ScheduleName, Work};
 pub use model_calls::ModelCall;
 pub use reports::{DigestReport, StuckJob};
@@ -54,6 +54,13 @@ pub enum StoreError {
     Unstorable(#[from] serde_json::Error),
     #[error("there is no {what} {id}")]
     Missing { what: &'static str, id: String },
+}
+
+impl StoreError {
+    /// Whether the database answered, and said no; else it may be away.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(_)))
+    }
 }
 
 /// How long to wait for a connection before the database counts as away.
