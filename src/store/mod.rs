@@ -23,7 +23,7 @@ use crate::domain::{Illegal, Rules};
 
 pub use artifacts::{Artifact, ArtifactKind, KeptArtifact};
 pub use deliveries::{Arrival, Arriving, Delivery, DeliveryEnd};
-pub use jobs::{JobKind, LEASE, Lease, LeaseLost, ScheduleName, Work};
+pub use jobs::{JobKind, JobListener, LEASE, Lease, LeaseLost, ScheduleName, Work};
 pub use model_calls::ModelCall;
 pub use reports::{DigestReport, StuckJob};
 pub use tasks::{TransitionRecord, UnreadableTask};
@@ -85,11 +85,11 @@ impl Store {
         Ok(())
     }
 
-    /// Wakes whenever a job is added by any process.
-    pub async fn job_listener(&self) -> Result<PgListener, StoreError> {
+    /// Hears of jobs that are added or ended by any process.
+    pub async fn job_listener(&self) -> Result<JobListener, StoreError> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
         listener.listen("jobs").await?;
-        Ok(listener)
+        Ok(JobListener(listener))
     }
 
     pub async fn begin(&self) -> Result<Transition<'_>, StoreError> {
