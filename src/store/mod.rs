@@ -22,8 +22,8 @@ use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 use crate::domain::{Illegal, Rules};
 
 pub use artifacts::{Artifact, ArtifactKind, KeptArtifact};
-pub use deliveries::{Arrival, Delivery, DeliveryEnd};
-pub use jobs::{JobKind, LEASE, Lease, LeaseLost, ScheduleName, Work};
+pub use deliveries::{Arrival, Arriving, Delivery, DeliveryEnd};
+pub use jobs::{JobKind, JobListener, LEASE, Lease, LeaseLost, ScheduleName, Work};
 pub use model_calls::ModelCall;
 pub use reports::{DigestReport, StuckJob};
 pub use tasks::{TransitionRecord, UnreadableTask};
@@ -56,6 +56,13 @@ pub enum StoreError {
     Missing { what: &'static str, id: String },
 }
 
+impl StoreError {
+    /// Whether the database answered, and said no; else it may be away.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(_)))
+    }
+}
+
 /// How long to wait for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -78,11 +85,11 @@ impl Store {
         Ok(())
     }
 
-    /// Wakes whenever a job is added by any process.
-    pub async fn job_listener(&self) -> Result<PgListener, StoreError> {
+    /// Hears of jobs that are added or ended by any process.
+    pub async fn job_listener(&self) -> Result<JobListener, StoreError> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
         listener.listen("jobs").await?;
-        Ok(listener)
+        Ok(JobListener(listener))
     }
 
     pub async fn begin(&self) -> Result<Transition<'_>, StoreError> {
