@@ -136,7 +136,7 @@ pub struct LeaseLost {
 }
 
 impl Store {
-    /// Takes the next job of the given kinds. `per_repository` bounds the stages that run at once in
+    /// Takes the next job of the given kinds, of the deployment or of this store's run. `per_repository` bounds the stages that run at once in
     /// one repository. The fence goes up with each lease, so that what an earlier holder still writes
     /// is refused.
     pub async fn claim(
@@ -152,6 +152,7 @@ impl Store {
                WHERE id = (
                    SELECT j.id FROM jobs j
                    WHERE j.state = 'ready' AND j.kind = ANY($1) AND j.run_at <= now()
+                     AND j.run_id IS NOT DISTINCT FROM $5
                      AND (j.lease_until IS NULL OR j.lease_until < now())
                      AND NOT EXISTS (
                          SELECT 1 FROM jobs e WHERE e.lane = j.lane AND e.id < j.id AND e.state = 'ready')
@@ -166,6 +167,7 @@ impl Store {
             owner,
             LEASE.as_secs_f64(),
             per_repository,
+            self.run.map(|run| run.0),
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -311,9 +313,11 @@ impl Store {
         let kinds: Vec<String> = kinds.iter().map(|kind| kind.as_str().to_owned()).collect();
         let seconds = sqlx::query_scalar!(
             r#"SELECT extract(epoch FROM min(greatest(run_at, coalesce(lease_until, run_at))) - now())::float8
-               FROM jobs j WHERE state = 'ready' AND kind = ANY($1) AND NOT EXISTS (
+               FROM jobs j WHERE state = 'ready' AND kind = ANY($1) AND run_id IS NOT DISTINCT FROM $2
+                 AND NOT EXISTS (
                    SELECT 1 FROM jobs e WHERE e.lane = j.lane AND e.id < j.id AND e.state = 'ready')"#,
             &kinds,
+            self.run.map(|run| run.0),
         )
         .fetch_one(&self.pool)
         .await?;
