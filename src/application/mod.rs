@@ -25,7 +25,7 @@ use crate::telemetry::Redactor;
 use crate::web::{WebState, router};
 
 pub use models::model_settings;
-pub use parts::{bubblewrap, redactor};
+pub use parts::{bubblewrap, github, redactor};
 
 /// Days that a question or a plan waits for a person.
 const WAIT_DAYS: u32 = 14;

@@ -11,6 +11,7 @@ mod jobs;
 mod model_calls;
 mod reports;
 mod repositories;
+mod schema;
 mod tasks;
 mod transition;
 
@@ -26,6 +27,7 @@ pub use deliveries::{Arrival, Delivery, DeliveryEnd};
 pub use jobs::{JobKind, LEASE, Lease, LeaseLost, ScheduleName, Work};
 pub use model_calls::ModelCall;
 pub use reports::{DigestReport, StuckJob};
+pub use schema::{DatabaseLook, Schema, look};
 pub use tasks::{TransitionRecord, UnreadableTask};
 pub use transition::{Applied, Transition};
 

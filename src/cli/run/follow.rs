@@ -26,12 +26,18 @@ pub(super) struct Follower<'a> {
 }
 
 impl<'a> Follower<'a> {
-    pub(super) fn new(store: &'a Store, run: TaskId, redactor: &'a Redactor) -> Self {
+    /// `shown`: versions of tasks up to which nothing is told, because an earlier process did.
+    pub(super) fn new(
+        store: &'a Store,
+        run: TaskId,
+        redactor: &'a Redactor,
+        shown: BTreeMap<TaskId, u64>,
+    ) -> Self {
         let spinner = ProgressBar::new_spinner();
         if let Ok(style) = ProgressStyle::with_template("{elapsed:>8}  {spinner} {wide_msg}") {
             spinner.set_style(style);
         }
-        Self { store, run, redactor, shown: BTreeMap::new(), started: Instant::now(), spinner }
+        Self { store, run, redactor, shown, started: Instant::now(), spinner }
     }
 
     /// Returns once no task of the run goes on by itself.

@@ -8,6 +8,7 @@ mod follow;
 mod inputs;
 mod outcome;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -24,7 +25,7 @@ use crate::telemetry::clock;
 
 use super::{Exit, load_quietly, quiet_log, stop_signal};
 use follow::Follower;
-pub(super) use inputs::InputError;
+pub(super) use inputs::{InputError, lacks_key};
 use outcome::Ended;
 
 #[derive(Debug, Args)]
@@ -113,11 +114,11 @@ async fn work(
         Ok(run)
     })
     .await?;
-    match &fresh {
-        Some(task) => begin(&application.store, task).await?,
+    let told = match &fresh {
+        Some(task) => begin(&application.store, task).await.map(|()| BTreeMap::new())?,
         None => take_up(&application.store, run, &person(environment)).await?,
-    }
-    follow(application, run, &config, arguments.report.as_deref()).await
+    };
+    follow(application, Followed { run, told }, &config, arguments.report.as_deref()).await
 }
 
 /// The task of a new run.
@@ -151,9 +152,13 @@ async fn begin(store: &Store, task: &Task) -> anyhow::Result<()> {
     transition.commit().await.context("the run could not be noted down")
 }
 
-/// Goes on with the tasks that stopped. Those that are at work go on by themselves.
-async fn take_up(store: &Store, run: TaskId, by: &Account) -> anyhow::Result<()> {
+/// Goes on with the tasks that stopped; those that are at work go on by themselves. Answers the versions
+/// that were told of before: of a task at work its present state is told once more.
+async fn take_up(store: &Store, run: TaskId, by: &Account) -> anyhow::Result<BTreeMap<TaskId, u64>> {
+    let mut told = BTreeMap::new();
     for task in store.tasks_of_run(run).await? {
+        let at_work = u64::from(task.state.stage().is_some());
+        told.insert(task.id, task.version.saturating_sub(at_work));
         if matches!(task.state, State::NeedsPerson { .. }) {
             // There is no comment to answer: its number and its place are not looked at.
             let (comment, on) = (CommentId(0), IssueNumber(0));
@@ -161,19 +166,25 @@ async fn take_up(store: &Store, run: TaskId, by: &Account) -> anyhow::Result<()>
             store.apply(task.id, &retry, clock::now()).await?;
         }
     }
-    Ok(())
+    Ok(told)
+}
+
+/// A run, and the versions of its tasks that were told of before.
+struct Followed {
+    run: TaskId,
+    told: BTreeMap<TaskId, u64>,
 }
 
 /// Works until the run ends or the person stops it.
 async fn follow(
     mut application: LocalApplication,
-    run: TaskId,
+    Followed { run, told }: Followed,
     config: &Config,
     report: Option<&Path>,
 ) -> anyhow::Result<End> {
     let stop = CancellationToken::new();
     let working = application.work(stop.clone());
-    let mut follower = Follower::new(&application.store, run, &application.redactor);
+    let mut follower = Follower::new(&application.store, run, &application.redactor, told);
     if config.dry_run {
         follower.say("dry run: no model is asked, and nothing is changed");
     }
