@@ -151,7 +151,7 @@ impl JobListener {
 }
 
 impl Store {
-    /// Takes the next job of the given kinds. `per_repository` bounds the stages that run at once in
+    /// Takes the next job of the given kinds, of the deployment or of this store's run. `per_repository` bounds the stages that run at once in
     /// one repository. The fence goes up with each lease, so that what an earlier holder still writes
     /// is refused.
     ///
@@ -172,6 +172,7 @@ impl Store {
                    SELECT next.id FROM unnest($1::text[]) AS wanted (kind), LATERAL (
                        SELECT j.id, j.run_at FROM jobs j
                        WHERE j.state = 'ready' AND j.kind = wanted.kind AND j.run_at <= now()
+                         AND j.run_id IS NOT DISTINCT FROM $5
                          AND (j.lease_until IS NULL OR j.lease_until < now())
                          AND j.id = (SELECT min(e.id) FROM jobs e WHERE e.lane = j.lane AND e.state = 'ready')
                          AND (j.kind <> 'stage' OR j.repository_id IS NULL OR $4 > (
@@ -186,6 +187,7 @@ impl Store {
             owner,
             LEASE.as_secs_f64(),
             per_repository,
+            self.run.map(|run| run.0),
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -334,13 +336,16 @@ impl Store {
                FROM unnest($1::text[]) AS wanted (kind), LATERAL (
                    (SELECT greatest(j.run_at, coalesce(j.lease_until, j.run_at)) AS due FROM jobs j
                     WHERE j.state = 'ready' AND j.kind = wanted.kind AND j.run_at <= now()
+                      AND j.run_id IS NOT DISTINCT FROM $2
                       AND j.id = (SELECT min(e.id) FROM jobs e WHERE e.lane = j.lane AND e.state = 'ready'))
                    UNION ALL
                    (SELECT j.run_at FROM jobs j
                     WHERE j.state = 'ready' AND j.kind = wanted.kind AND j.run_at > now()
+                      AND j.run_id IS NOT DISTINCT FROM $2
                       AND j.id = (SELECT min(e.id) FROM jobs e WHERE e.lane = j.lane AND e.state = 'ready')
                     ORDER BY j.run_at, j.id LIMIT 1)) AS next"#,
             &kinds,
+            self.run.map(|run| run.0),
         )
         .fetch_one(&self.pool)
         .await?;

@@ -11,6 +11,7 @@ mod jobs;
 mod model_calls;
 mod reports;
 mod repositories;
+mod schema;
 mod tasks;
 mod transition;
 
@@ -19,13 +20,14 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 
-use crate::domain::{Illegal, Rules};
+use crate::domain::{Illegal, Rules, TaskId};
 
 pub use artifacts::{Artifact, ArtifactKind, KeptArtifact};
 pub use deliveries::{Arrival, Arriving, Delivery, DeliveryEnd};
 pub use jobs::{JobKind, JobListener, LEASE, Lease, LeaseLost, ScheduleName, Work};
 pub use model_calls::ModelCall;
 pub use reports::{DigestReport, StuckJob};
+pub use schema::{DatabaseLook, Schema, look};
 pub use tasks::{TransitionRecord, UnreadableTask};
 pub use transition::{Applied, Transition};
 
@@ -34,6 +36,8 @@ pub use transition::{Applied, Transition};
 pub struct Store {
     pool: PgPool,
     rules: Arc<Rules>,
+    /// Whose jobs are taken: this local run's, or the deployment's.
+    run: Option<TaskId>,
 }
 
 /// Why the database did not do what was asked.
@@ -76,7 +80,14 @@ impl Store {
             .connect(url)
             .await?;
         sqlx::migrate!().run(&pool).await?;
-        Ok(Self { pool, rules: Arc::new(rules) })
+        Ok(Self { pool, rules: Arc::new(rules), run: None })
+    }
+
+    /// The same database for one local run, which is named by its first task: tasks that are made here
+    /// belong to it, and only its jobs are taken. The deployment's jobs have other rules, and another
+    /// run's have other models.
+    pub fn for_run(self, run: TaskId) -> Self {
+        Self { run: Some(run), ..self }
     }
 
     /// Whether the database answers.
@@ -93,7 +104,7 @@ impl Store {
     }
 
     pub async fn begin(&self) -> Result<Transition<'_>, StoreError> {
-        Ok(Transition::new(self.pool.begin().await?, &self.rules))
+        Ok(Transition::new(self.pool.begin().await?, &self.rules, self.run))
     }
 
     pub fn rules(&self) -> &Rules {
