@@ -258,6 +258,14 @@ fn a_fix_on_an_open_pull_request_is_one_bounded_round_on_top() {
 }
 
 #[test]
+fn a_fix_does_not_go_on_from_text_that_was_voided() {
+    let voided = after(implemented(), &[observed("edited", "plan")]);
+    let (still, then) = after_with(voided.clone(), &[command(Command::Fix("go on".into()))], &rules());
+    assert_eq!(still.state, voided.state);
+    assert_eq!(effects(&then), ["comment"]);
+}
+
+#[test]
 fn nobody_is_asked_where_the_approval_is_given() {
     let given = Rules::new(2, 2, Approvals::Given(ApprovalMeans::DryRun), 14);
     let (task, _) = after_with(task(), &[reading(&["One"])], &given);
