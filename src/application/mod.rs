@@ -8,6 +8,7 @@ mod parts;
 
 use std::future::IntoFuture;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -75,6 +76,12 @@ pub fn rules(config: &Config, source: Source) -> Rules {
 impl Application {
     /// Connects to everything that has to be there, and listens. Nothing is worked on yet.
     pub async fn build(config: &Config) -> anyhow::Result<Self> {
+        Self::build_with(config, &parts::own_program()?).await
+    }
+
+    /// The same where this process is not the product's own program: `program` is, and serves the file
+    /// tools inside sandboxes.
+    pub async fn build_with(config: &Config, program: &Path) -> anyhow::Result<Self> {
         let credentials = config.github.app_credentials()?;
         let (url, database) = database(config).await?;
         let store = Store::connect(&url, config.database.max_connections, rules(config, Source::GitHub))
@@ -87,7 +94,7 @@ impl Application {
         let state =
             WebState { store: store.clone(), webhook_secret: Arc::new(credentials.webhook_secret.clone()) };
         let github = parts::github(config, &credentials)?;
-        let parts = parts::Parts::build(config, &store, Some((&credentials, &github))).await?;
+        let parts = parts::Parts::build(config, &store, Some((&credentials, &github)), program).await?;
         let handler = dispatch::Dispatch::new(store.clone(), parts, config);
         let runner = Runner::new(store.clone(), Arc::new(handler), owner(), workers(config));
         Ok(Self { store, github, listener, router: router(state), runner, database })
@@ -147,7 +154,7 @@ impl LocalApplication {
             .context("the database cannot be used")?;
         let run = choose(&store).await?;
         let store = store.for_run(run);
-        let parts = parts::Parts::build(config, &store, None).await?;
+        let parts = parts::Parts::build(config, &store, None, &parts::own_program()?).await?;
         let repositories = parts.effects.repositories.clone();
         let redactor = Arc::clone(&parts.effects.redactor);
         let handler = dispatch::Dispatch::new(store.clone(), parts, config);

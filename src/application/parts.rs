@@ -1,6 +1,6 @@
 //! The rooms of a deployment, built from its configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -40,6 +40,7 @@ impl Parts {
         config: &Config,
         store: &Store,
         app: Option<(&AppCredentials, &GitHub)>,
+        program: &Path,
     ) -> anyhow::Result<Self> {
         let (credentials, github) =
             app.map_or((None, None), |(app, github)| (Some(app), Some(github.clone())));
@@ -50,7 +51,8 @@ impl Parts {
             mirrors: Mirrors::new(config.data_dir.join("mirrors")),
         };
         let redactor = Arc::new(redactor(config, credentials));
-        let pipeline = pipeline(config, store, repositories.clone(), Arc::clone(&redactor)).await?;
+        let sandbox = bubblewrap_with(config, program).await?;
+        let pipeline = pipeline(config, store, repositories.clone(), Arc::clone(&redactor), sandbox)?;
         let mailer = match config.dry_run {
             true => None,
             false => Mailer::from_config(&config.mail)?,
@@ -81,10 +83,18 @@ pub fn redactor(config: &Config, credentials: Option<&AppCredentials>) -> Redact
     Redactor::new(secrets)
 }
 
+/// The program that this process runs, which also serves the file tools inside sandboxes.
+pub(super) fn own_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("our own program cannot be found")
+}
+
 /// The sandbox of a deployment. Leftovers of dead processes are removed.
 pub async fn bubblewrap(config: &Config) -> anyhow::Result<Bubblewrap> {
-    let program = std::env::current_exe().context("our own program cannot be found")?;
-    let mut options = BubblewrapOptions::new(config.data_dir.join("sandbox"), program);
+    bubblewrap_with(config, &own_program()?).await
+}
+
+async fn bubblewrap_with(config: &Config, program: &Path) -> anyhow::Result<Bubblewrap> {
+    let mut options = BubblewrapOptions::new(config.data_dir.join("sandbox"), program.to_owned());
     options.toolchains = detect_toolchains(&config.sandbox.search_path);
     options.ca_bundle = config.sandbox.ca_bundle.clone();
     let (first, count) = (config.sandbox.uid_range.first, config.sandbox.uid_range.count);
@@ -102,11 +112,12 @@ pub async fn bubblewrap(config: &Config) -> anyhow::Result<Bubblewrap> {
     Ok(sandbox)
 }
 
-async fn pipeline(
+fn pipeline(
     config: &Config,
     store: &Store,
     repositories: Repositories,
     redactor: Arc<Redactor>,
+    sandbox: Bubblewrap,
 ) -> anyhow::Result<Pipeline> {
     let model: Arc<dyn Model> = if config.dry_run {
         Arc::new(SimulatedModel)
@@ -121,7 +132,7 @@ async fn pipeline(
     Ok(Pipeline {
         store: store.clone(),
         repositories,
-        sandbox: Arc::new(MeteredSandbox(Arc::new(bubblewrap(config).await?))),
+        sandbox: Arc::new(MeteredSandbox(Arc::new(sandbox))),
         model,
         prompts: Arc::new(prompts),
         redactor,

@@ -78,8 +78,13 @@ fn plain(header: Option<&[u8]>) -> Option<&str> {
 /// Why a body is not a JSON object, if it is not. Only its form is looked at: what it means is for
 /// `ingest`.
 fn fault_of(body: &[u8]) -> Option<String> {
+    // What `IgnoredAny` skips is not even looked at for being UTF-8.
+    let text = match std::str::from_utf8(body) {
+        Ok(text) => text,
+        Err(error) => return Some(error.to_string()),
+    };
     // `IgnoredAny` builds nothing, and serde_json stops at a depth of 128.
-    match serde_json::from_slice::<std::collections::BTreeMap<String, serde::de::IgnoredAny>>(body) {
+    match serde_json::from_str::<std::collections::BTreeMap<String, serde::de::IgnoredAny>>(text) {
         Ok(_) => None,
         Err(error) => Some(error.to_string()),
     }
@@ -93,7 +98,7 @@ mod tests {
     fn only_json_objects_are_well_formed() {
         assert_eq!(fault_of(br#"{"a": [1, {"b": null}]}"#), None);
         let deep = [b"{\"a\":".as_slice(), &vec![b'['; 100_000]].concat();
-        for body in [&b""[..], b"[]", b"{", b"\xff", b"{\"a\":1}x", &deep] {
+        for body in [&b""[..], b"[]", b"{", b"\xff", b"{\"a\":\"\xff\"}", b"{\"a\":1}x", &deep] {
             assert!(fault_of(body).is_some());
         }
     }

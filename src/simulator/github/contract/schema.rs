@@ -17,8 +17,11 @@ pub(super) enum Dialect {
 ///
 /// A review comment that a later push has outdated has neither line nor position: both are null in
 /// answers, as docs.github.com/rest/pulls/comments says ("position … null if the comment is outdated" in
-/// the older form of the same object, whose schema allows it).
+/// the older form of the same object, whose schema allows it). A label that was made by setting it has no
+/// description, which the schemas of the label itself, of an issue's and of a single pull request's labels
+/// allow; that of the list of pull requests forgets it.
 const NULL_IN_TRUTH: &[(&str, &str)] = &[
+    ("pull-request-simple", "labels[].description"),
     ("pull-request-review-comment", "position"),
     ("pull-request-review-comment", "line"),
     ("pull-request-review-comment", "original_line"),
@@ -50,7 +53,8 @@ pub(super) fn standalone(document: &Value, dialect: Dialect, schema: &Value) -> 
 
 fn admit_null(name: &str, schema: &mut Value) {
     for (_, property) in NULL_IN_TRUTH.iter().filter(|(known, _)| *known == name) {
-        if let Some(fields) = schema["properties"][property].as_object_mut() {
+        let pointer = format!("/properties/{}", property.replace("[].", "/items/properties/"));
+        if let Some(fields) = schema.pointer_mut(&pointer).and_then(Value::as_object_mut) {
             fields.insert("nullable".into(), json!(true));
         }
     }

@@ -1,0 +1,15 @@
+//! The product as a whole, on real parts: GitHub's stand-in judged by GitHub's own description, a model
+//! server, an SMTP server, PostgreSQL, git and bubblewrap. Whatever is missing fails here, and never skips.
+//!
+//! Each file plays one sort of story; [`scene`] sets it up and holds what every story has to end with.
+
+#[path = "story/deliveries.rs"]
+mod deliveries;
+#[path = "support/postgres.rs"]
+mod postgres;
+#[path = "support/published.rs"]
+mod published;
+#[path = "story/scene.rs"]
+mod scene;
+#[path = "story/whole.rs"]
+mod whole;
