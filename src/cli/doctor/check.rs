@@ -47,7 +47,10 @@ impl fmt::Display for Check {
         let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         write!(f, "{:<15} {:<14} {}", self.mark, self.area, line(&self.what))?;
         match &self.mend {
-            Some(mend) => write!(f, ". To mend it: {}", line(mend)),
+            Some(mend) => {
+                let stop = if self.what.ends_with(['.', '?', '!']) { "" } else { "." };
+                write!(f, "{stop} To mend it: {}", line(mend))
+            }
             None => Ok(()),
         }
     }

@@ -84,7 +84,7 @@ pub(super) async fn doctor(
 
 fn misconfigured(error: &ConfigError) -> Checks {
     let mut checks = Checks::of("configuration");
-    checks.broken(error.to_string(), "mend it; nothing else was checked");
+    checks.broken(error.to_string(), "change that; nothing else was checked");
     checks
 }
 
