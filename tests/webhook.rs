@@ -262,6 +262,25 @@ polling: { reactions_seconds: 1 }
 mail: { digest: off }
 "#;
 
+async fn every_delivery_ends(connection: &mut PgConnection) {
+    let begun = Instant::now();
+    let open = loop {
+        let open: Vec<(String, String, Option<String>)> = sqlx::query_as(
+            "SELECT d.guid, d.event, j.last_error FROM deliveries d
+             LEFT JOIN jobs j ON j.key = 'ingest/' || d.guid
+             WHERE d.status NOT IN ('handled', 'ignored', 'malformed')",
+        )
+        .fetch_all(&mut *connection)
+        .await
+        .expect("the open ones");
+        if open.is_empty() || begun.elapsed() > Duration::from_secs(60) {
+            break open;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(open, [], "each delivery comes to an end");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_example_payload_of_github_is_taken_and_dealt_with() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -288,32 +307,28 @@ async fn every_example_payload_of_github_is_taken_and_dealt_with() {
         let plain = body.to_string();
         let status = receiver.deliver(&format!("plain-{index}"), event, plain.as_bytes()).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{event}: {plain}");
-        // Most examples are older than Apps; as they would come to one they go further in.
-        let mut installed = body.clone();
-        if body.is_object() && body["installation"].is_null() {
-            installed["installation"] = serde_json::json!({ "id": 1, "node_id": "x" });
-        }
-        let installed = installed.to_string();
-        let status = receiver.deliver(&format!("installed-{index}"), event, installed.as_bytes()).await;
-        assert_eq!(status, StatusCode::ACCEPTED, "{event}: {installed}");
     }
     let mut connection = database.connect().await;
-    let begun = Instant::now();
-    let open = loop {
-        let open: Vec<(String, String, Option<String>)> = sqlx::query_as(
-            "SELECT d.guid, d.event, j.last_error FROM deliveries d
-             LEFT JOIN jobs j ON j.key = 'ingest/' || d.guid
-             WHERE d.status NOT IN ('handled', 'ignored', 'malformed')",
-        )
-        .fetch_all(&mut connection)
-        .await
-        .expect("the open ones");
-        if open.is_empty() || begun.elapsed() > Duration::from_secs(60) {
-            break open;
+    every_delivery_ends(&mut connection).await;
+    // Most examples are older than Apps; as they would come to one they go further in. Those of issues do
+    // so again once their issues have tasks, although GitHub knows nothing of them.
+    let installed = |body: &serde_json::Value| {
+        let mut body = body.clone();
+        if body.is_object() && body["installation"].is_null() {
+            body["installation"] = serde_json::json!({ "id": 1, "node_id": "x" });
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        body.to_string()
     };
-    assert_eq!(open, [], "each delivery comes to an end");
+    for pass in ["first", "second"] {
+        for (index, (event, body)) in examples.iter().enumerate() {
+            if pass == "second" && !event.starts_with("issue") {
+                continue;
+            }
+            let status = receiver.deliver(&format!("{pass}-{index}"), event, installed(body).as_bytes()).await;
+            assert_eq!(status, StatusCode::ACCEPTED, "{event}: {body}");
+        }
+        every_delivery_ends(&mut connection).await;
+    }
     let refused: Vec<(String, Option<String>)> =
         sqlx::query_as("SELECT key, last_error FROM jobs WHERE kind = 'ingest' AND state = 'refused'")
             .fetch_all(&mut connection)

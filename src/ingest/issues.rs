@@ -42,7 +42,11 @@ impl Ingest {
         let by = payload.sender.account();
         match tasks.first() {
             Some(reader) => {
-                let source = read_source(&self.client(&place)?, &place).await?.digest();
+                let source = match read_source(&self.client(&place)?, &place).await {
+                    Ok(source) => source.digest(),
+                    Err(error) if error.is_not_found() => return Ok(Outcome::ignored("the issue is gone")),
+                    Err(error) => return Err(error.into()),
+                };
                 Ok(Outcome::events([(reader.id, Event::Relabelled { by, source })]))
             }
             None => {

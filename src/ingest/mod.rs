@@ -40,6 +40,16 @@ pub enum IngestError {
     GitHub(#[from] GitHubError),
 }
 
+/// Times that a delivery is tried while GitHub says no. A refusal may be a passing state of the App's
+/// access, so it takes about two hours; but a delivery about what is gone for good comes to an end too.
+const MOST_REFUSALS: u32 = 30;
+
+impl IngestError {
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::GitHub(error) if !error.is_transient())
+    }
+}
+
 impl From<IngestError> for JobFailure {
     fn from(error: IngestError) -> Self {
         match error {
@@ -47,7 +57,6 @@ impl From<IngestError> for JobFailure {
             IngestError::GitHub(GitHubError::RateLimited { wait, message }) => {
                 Self::Retry { error: message, wait: Some(wait) }
             }
-            // Even a refusal may be a passing state of the App's access, and a delivery is not dropped.
             IngestError::GitHub(error) => Self::Retry { error: error.to_string(), wait: None },
         }
     }
@@ -87,7 +96,13 @@ impl Ingest {
         let delivery = self.store.delivery(delivery).await?;
         let (outcome, end) = match self.read(&delivery) {
             Ok(payload) => {
-                let outcome = self.meaning(payload).await?;
+                let outcome = match self.meaning(payload).await {
+                    Err(error) if error.is_refusal() && lease.attempts >= MOST_REFUSALS => {
+                        tracing::error!(guid = delivery.guid, %error, "a delivery is given up");
+                        Outcome::ignored(format!("given up after {} tries: {error}", lease.attempts))
+                    }
+                    outcome => outcome?,
+                };
                 let end = match &outcome.ignored {
                     Some(why) => DeliveryEnd::Ignored { why: why.clone() },
                     None => DeliveryEnd::Handled,
