@@ -214,4 +214,26 @@ mod tests {
         let proof = Proof::none();
         insta::assert_snapshot!(local_report(&gateway(), &samples::report_view(&task, &proof)));
     }
+
+    #[test]
+    fn the_end_of_a_run_in_a_few_lines() {
+        let reason = Reason::GatesFail { gates: vec!["test".into()], rounds: 2 };
+        let nothing = Reason::NothingChanged { said: "x".into() };
+        let questions = vec!["Which\u{1b}[2J\ncurrency?".to_owned()];
+        let stopped = |reason| State::NeedsPerson { reason, resume: Resume::Fix(FixCause::Gates) };
+        let cases = [
+            (State::Done, Proof::good(), Mode::Live),
+            (stopped(reason), Proof::mixed(), Mode::Live),
+            (stopped(nothing), Proof::none(), Mode::DryRun),
+            (State::WaitingForAnswer { questions }, Proof::none(), Mode::Live),
+        ];
+        let mut told = Vec::new();
+        for (state, proof, mode) in cases {
+            let task = samples::local(state);
+            let view = samples::report_view(&task, &proof);
+            told.extend(local_outcome(&gateway(), &LocalReportView { mode, ..view }));
+            told.push(String::new());
+        }
+        insta::assert_snapshot!(told.join("\n"));
+    }
 }
