@@ -324,7 +324,8 @@ async fn every_example_payload_of_github_is_taken_and_dealt_with() {
             if pass == "second" && !event.starts_with("issue") {
                 continue;
             }
-            let status = receiver.deliver(&format!("{pass}-{index}"), event, installed(body).as_bytes()).await;
+            let status =
+                receiver.deliver(&format!("{pass}-{index}"), event, installed(body).as_bytes()).await;
             assert_eq!(status, StatusCode::ACCEPTED, "{event}: {body}");
         }
         every_delivery_ends(&mut connection).await;
