@@ -31,3 +31,7 @@ sqlx:
 ## make build              the release binary
 build:
 	cargo build --locked --release
+
+## make bench-receiver     the webhook receiver beside Probot and pgbench, and the memory of an idle serve
+bench-receiver:
+	@scripts/bench-receiver

@@ -443,7 +443,7 @@ async fn wrong_calls_are_told_back_and_the_work_goes_on() {
     when: { last_message: ["`commit_subject` has to have 1 to 100 characters"] }
     answer: { tool_calls: [{ name: edit_file, arguments: { path: a.txt, old: one, new: uno } }] }
   - name: too early
-    when: { last_message: ["stands 2 times, at the lines 1, 3", "there is no tool"] }
+    when: { last_message: ["stands in 2 places, at lines 1, 3", "there is no tool"] }
     answer: { tool_calls: [{ name: finish, arguments: { summary: "Done.", commit_subject: "" } }] }
   - name: wrong
     when: { tools_offered: [finish] }

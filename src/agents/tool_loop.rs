@@ -16,8 +16,8 @@ use super::tools::{ANSWER_MAX_CHARS, ToolAnswer, ToolOutcome, Toolbox, cut_in_th
 use crate::domain::Usage;
 use crate::llm::{Answer, CallContext, Message, Request, StopReason, ToolCall, ToolResult};
 
-/// The same call with the same answer, so often in a row, is a loop.
-const SAME_CALL_LIMIT: usize = 4;
+/// The same calls with the same answers, so often in a row, are a loop.
+const SAME_TURN_LIMIT: usize = 4;
 const NO_CALL_LIMIT: usize = 3;
 /// Longest argument that is kept in a record, in characters.
 const RECORDED_MAX_CHARS: usize = 4_000;
@@ -87,7 +87,6 @@ pub(super) async fn run(input: LoopInput<'_>, prompt: Rendered) -> Result<Finish
         transcript: Vec::new(),
         usage: Usage::default(),
         turns_without_call: 0,
-        last_call: None,
         repeated: 0,
     };
     // The wall time holds for a command or call that is under way, too.
@@ -109,7 +108,6 @@ struct Loop<'a> {
     transcript: Vec<Step>,
     usage: Usage,
     turns_without_call: usize,
-    last_call: Option<(String, Value, ToolAnswer)>,
     repeated: usize,
 }
 
@@ -205,9 +203,9 @@ impl Loop<'_> {
                 name: call.name.clone(),
                 content: shown(&answer),
             });
-            self.write_down(&call, answer.clone());
-            self.check_repetition(call, answer)?;
+            self.write_down(&call, answer);
         }
+        self.check_repetition()?;
         self.request.messages.push(Message::ToolResults { results });
         Ok(None)
     }
@@ -219,11 +217,14 @@ impl Loop<'_> {
         }
     }
 
-    fn check_repetition(&mut self, call: ToolCall, answer: ToolAnswer) -> Result<(), Interruption> {
-        let this = (call.name, call.arguments, answer);
-        self.repeated = if self.last_call.as_ref() == Some(&this) { self.repeated + 1 } else { 1 };
-        self.last_call = Some(this);
-        if self.repeated >= SAME_CALL_LIMIT { Err(Interruption::SameCall(self.repeated)) } else { Ok(()) }
+    /// The same calls with the same answers, turn after turn.
+    fn check_repetition(&mut self) -> Result<(), Interruption> {
+        let again = match self.transcript.as_slice() {
+            [.., before, last] => before.calls == last.calls,
+            _ => false,
+        };
+        self.repeated = if again { self.repeated + 1 } else { 1 };
+        if self.repeated >= SAME_TURN_LIMIT { Err(Interruption::SameCall(self.repeated)) } else { Ok(()) }
     }
 }
 

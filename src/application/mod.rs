@@ -15,16 +15,18 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::checkout::Repositories;
 use crate::config::Config;
-use crate::domain::{ApprovalMeans, Approvals, Rules};
+use crate::domain::{ApprovalMeans, Approvals, Rules, TaskId};
 use crate::github::GitHub;
 use crate::queue::{Owner, Runner, Workers};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
+use crate::telemetry::Redactor;
 use crate::web::{WebState, router};
 
 pub use models::model_settings;
-pub use parts::{bubblewrap, redactor};
+pub use parts::{bubblewrap, github, redactor};
 
 /// Days that a question or a plan waits for a person.
 const WAIT_DAYS: u32 = 14;
@@ -125,33 +127,54 @@ impl Application {
     }
 }
 
-/// A deployment without a web server or GitHub, for one local run.
+/// A deployment without a web server or GitHub, for one local run. It does the jobs of that run and no
+/// others, so that any number of them, and a deployment, work on one database at the same time.
 pub struct LocalApplication {
     pub store: Store,
-    runner: Runner,
+    pub repositories: Repositories,
+    pub redactor: Arc<Redactor>,
+    /// `None` once it works.
+    runner: Option<Runner>,
     database: Option<EmbeddedPostgres>,
 }
 
-impl LocalApplication {
-    pub async fn build(config: &Config) -> anyhow::Result<Self> {
-        Self::build_with(config, &parts::own_program()?).await
-    }
+/// Connections of one local run: many of them have to fit into one database.
+const LOCAL_CONNECTIONS: u32 = 8;
 
-    /// As [`Application::build_with`].
-    pub async fn build_with(config: &Config, program: &Path) -> anyhow::Result<Self> {
+impl LocalApplication {
+    /// `choose`: names the run by its first task, once the database is there to look in.
+    pub async fn build(
+        config: &Config,
+        choose: impl AsyncFnOnce(&Store) -> anyhow::Result<TaskId>,
+    ) -> anyhow::Result<Self> {
         let (url, database) = database(config).await?;
-        let store = Store::connect(&url, config.database.max_connections, rules(config, Source::Local))
+        let connections = config.database.max_connections.min(LOCAL_CONNECTIONS);
+        let store = Store::connect(&url, connections, rules(config, Source::Local))
             .await
             .context("the database cannot be used")?;
-        let parts = parts::Parts::build(config, &store, None, program).await?;
+        let run = choose(&store).await?;
+        let store = store.for_run(run);
+        let parts = parts::Parts::build(config, &store, None, &parts::own_program()?).await?;
+        let repositories = parts.effects.repositories.clone();
+        let redactor = Arc::clone(&parts.effects.redactor);
         let handler = dispatch::Dispatch::new(store.clone(), parts, config);
-        let runner = Runner::new(store.clone(), Arc::new(handler), Owner::of_this_process(), workers(config));
-        Ok(Self { store, runner, database })
+        let workers = Workers { effects: 1, ingest: 1, ..workers(config) };
+        let runner = Runner::new(store.clone(), Arc::new(handler), Owner::of_this_process(), workers);
+        Ok(Self { store, repositories, redactor, runner: Some(runner), database })
     }
 
-    /// Works until `stop`.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        self.runner.run(stop).await;
+    /// Starts to work, until `stop`.
+    pub fn work(&mut self, stop: CancellationToken) -> tokio::task::JoinHandle<()> {
+        let runner = self.runner.take();
+        tokio::spawn(async move {
+            if let Some(runner) = runner {
+                runner.run(stop).await;
+            }
+        })
+    }
+
+    /// Gives the database up; the last one to do so stops a private one.
+    pub async fn close(self) -> anyhow::Result<()> {
         if let Some(database) = self.database {
             database.shutdown().await?;
         }

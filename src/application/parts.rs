@@ -64,7 +64,7 @@ impl Parts {
 }
 
 /// GitHub, as the App of the configuration.
-pub(super) fn github(config: &Config, credentials: &AppCredentials) -> anyhow::Result<GitHub> {
+pub fn github(config: &Config, credentials: &AppCredentials) -> anyhow::Result<GitHub> {
     Ok(GitHub::new(&GitHubOptions {
         api_url: config.github.api_url.clone(),
         app_id: credentials.app_id,

@@ -19,6 +19,26 @@ pub enum Exit {
     Unverified = 5,
 }
 
+impl Exit {
+    /// The name in answers for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::NeedsPerson => "needs_person",
+            Self::NeedsAnswer => "needs_answer",
+            Self::Unverified => "unverified",
+        }
+    }
+
+    /// What an error means for the exit code: whether the input was wrong, or the work failed.
+    pub(super) fn of(error: &anyhow::Error) -> Self {
+        let wrong_input = error.is::<crate::config::ConfigError>() || error.is::<super::run::InputError>();
+        if wrong_input { Self::Usage } else { Self::Failed }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -31,9 +51,5 @@ pub(super) fn report(error: &anyhow::Error) -> ExitCode {
     for cause in error.chain().skip(1) {
         eprintln!("  because: {cause}");
     }
-    let exit = match error.downcast_ref::<crate::config::ConfigError>() {
-        Some(_) => Exit::Usage,
-        None => Exit::Failed,
-    };
-    exit.into()
+    Exit::of(error).into()
 }

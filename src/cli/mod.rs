@@ -71,16 +71,22 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Serve => serve::serve(load(arguments.config, &environment)?).await,
         Command::Demo(demo) => demo::demo(demo, arguments.config, &environment).await,
         Command::Simulate(simulate) => simulate::simulate(simulate).await,
-        Command::Run(run) => run::run(run, load_quietly(arguments.config, &environment)?).await,
+        Command::Run(run) => run::run(run, arguments.config, &environment).await,
         Command::Doctor(doctor) => doctor::doctor(doctor, arguments.config, &environment).await,
         Command::InSandbox(_) => Ok(Exit::Usage),
     }
 }
 
+/// The file that is named, by argument or by variable, or the usual one where it exists.
+fn configuration_file(file: Option<PathBuf>, environment: &Environment) -> Option<PathBuf> {
+    let usual = PathBuf::from(FILE_NAME);
+    file.or_else(|| environment.get("ORCHESTRATOR_CONFIG").map(PathBuf::from))
+        .or_else(|| usual.exists().then_some(usual))
+}
+
 /// The configuration of a deployment: the named file, or the usual one where it exists.
 fn load_quietly(file: Option<PathBuf>, environment: &Environment) -> anyhow::Result<Config> {
-    let usual = PathBuf::from(FILE_NAME);
-    let file = file.or_else(|| usual.exists().then_some(usual));
+    let file = configuration_file(file, environment);
     Ok(Config::load(file.as_deref(), environment)?)
 }
 

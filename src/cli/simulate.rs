@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Args;
 
 use crate::simulator::model::Scenario;
@@ -16,8 +17,8 @@ pub(super) struct SimulateArguments {
     /// Where repositories and mails are kept. Default: a folder that is removed at the end.
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
-    /// The script of the model server.
-    #[arg(long, default_value = "demo")]
+    /// The script of the model server: the name of one that is built in, or a file.
+    #[arg(long, default_value = "demo", value_name = "NAME|FILE")]
     scenario: String,
     /// Where webhooks go, such as http://127.0.0.1:8080/webhooks/github.
     #[arg(long, value_name = "URL")]
@@ -31,7 +32,7 @@ pub(super) async fn simulate(arguments: SimulateArguments) -> anyhow::Result<Exi
     quiet_log(false)?;
     let temporary = tempfile::tempdir()?;
     let folder = arguments.data.unwrap_or_else(|| temporary.path().to_owned());
-    let scenario = Scenario::embedded(&arguments.scenario)?;
+    let scenario = scenario(&arguments.scenario)?;
     let surroundings = Surroundings::start(SurroundingsOptions::new(&folder, scenario)).await?;
     let address = match &arguments.webhook {
         Some(url) => url.clone(),
@@ -65,4 +66,14 @@ pub(super) async fn simulate(arguments: SimulateArguments) -> anyhow::Result<Exi
     println!("Ctrl-C ends it.");
     stop_signal().await;
     Ok(Exit::Done)
+}
+
+/// A name has neither a slash nor an ending.
+fn scenario(name: &str) -> anyhow::Result<Scenario> {
+    if !name.contains(['/', '.']) {
+        let known = || format!("built in are {}; for a file, write its path", Scenario::names().join(", "));
+        return Scenario::embedded(name).with_context(known);
+    }
+    let text = std::fs::read_to_string(name).with_context(|| format!("cannot read the scenario {name}"))?;
+    Scenario::parse(&text).with_context(|| format!("the scenario {name} cannot be used"))
 }

@@ -13,6 +13,7 @@ mod specification;
 mod step;
 mod task;
 mod usage;
+mod visible_text;
 
 pub use command::{Command, CommandFault, parse_command};
 pub use effect::{Effect, MailKind, Notice, reply_key};
@@ -34,3 +35,4 @@ pub use task::{
     Resume, Stage, State, Task,
 };
 pub use usage::Usage;
+pub use visible_text::{hidden_characters, is_hidden, visible_text, without_hidden_characters};

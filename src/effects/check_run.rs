@@ -13,8 +13,8 @@ impl Effects {
     pub(super) async fn report_check(&self, key: &str, task: &Task) -> Result<Done, EffectError> {
         let head = head_of(task)?;
         let client = self.client(task)?;
-        let gathered = Gathered::of(self, task).await?;
-        let evidence = gathered.evidence(self);
+        let gathered = Gathered::of(&self.store, task).await?;
+        let evidence = gathered.evidence(self.settings.budget_micro_usd);
         let text = self.with_gateway(|gateway| speech::check_run(gateway, &CheckView { evidence }));
         let runs = client.check_runs(head, text.name).await?;
         if runs.iter().any(|run| run.external_id.as_deref() == Some(key)) {

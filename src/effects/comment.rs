@@ -53,7 +53,7 @@ impl Effects {
         on: IssueNumber,
         notice: &Notice,
     ) -> Result<Done, EffectError> {
-        let gathered = Gathered::of(self, task).await?;
+        let gathered = Gathered::of(&self.store, task).await?;
         let body = self.with_gateway(|gateway| {
             speech::notice(
                 gateway,
@@ -62,7 +62,7 @@ impl Effects {
                     key,
                     task: Some(task),
                     label: &self.settings.label,
-                    evidence: gathered.evidence(self),
+                    evidence: gathered.evidence(self.settings.budget_micro_usd),
                     gate_rounds: self.settings.gate_rounds,
                     review_rounds: self.settings.review_rounds,
                     patch: gathered.patch.as_deref(),
@@ -89,7 +89,7 @@ impl Effects {
                     key: &lease.key,
                     task: None,
                     label: &self.settings.label,
-                    evidence: gathered.evidence(self),
+                    evidence: gathered.evidence(self.settings.budget_micro_usd),
                     gate_rounds: self.settings.gate_rounds,
                     review_rounds: self.settings.review_rounds,
                     patch: None,

@@ -18,7 +18,7 @@ use super::{Done, EffectError, Effects};
 impl Effects {
     pub(super) async fn mail(&self, key: &str, task: &Task, kind: MailKind) -> Result<Done, EffectError> {
         let Some(place) = task.origin.github() else { return Ok(Done::Void("a local run sends no mail")) };
-        let gathered = Gathered::of(self, task).await?;
+        let gathered = Gathered::of(&self.store, task).await?;
         let server = self.settings.server_url.trim_end_matches('/');
         let home = format!("{server}/{}", place.full_name);
         let comment = task.plan.as_ref().and_then(|plan| plan.comment.as_ref());
@@ -38,7 +38,7 @@ impl Effects {
                     issue_url: &issue_url,
                     pull_request_url: pull_request_url.as_deref(),
                     estimate: self.settings.estimate,
-                    evidence: gathered.evidence(self),
+                    evidence: gathered.evidence(self.settings.budget_micro_usd),
                 },
             )
         });

@@ -17,6 +17,9 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
+pub use pull_request::{altered_tests, diff_of, size_of};
+pub use view::Gathered;
+
 use crate::checkout::{CheckoutError, Repositories};
 use crate::domain::{Effect, Event, State, Task, TaskId};
 use crate::github::{AppIdentity, GitHub, GitHubError, RepositoryClient};

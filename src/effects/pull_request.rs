@@ -19,9 +19,9 @@ impl Effects {
         }
         let checkout = self.repositories.checkout(task).await?;
         let diff = diff_of(&checkout, task)?;
-        let gathered = Gathered::of(self, task).await?;
+        let gathered = Gathered::of(&self.store, task).await?;
         let altered_tests = altered_tests(&diff);
-        let evidence = gathered.evidence(self);
+        let evidence = gathered.evidence(self.settings.budget_micro_usd);
         // What nobody could verify is put forward as unfinished.
         let unverified = gathered.gates.iter().all(|gate| gate.verdict != crate::domain::Verdict::Passed);
         let text = self.with_gateway(|gateway| {
@@ -71,7 +71,7 @@ fn opened(number: u64) -> Done {
 }
 
 /// The change as the pull request shows it: from where its branch left the base.
-pub(super) fn diff_of(checkout: &Checkout, task: &Task) -> Result<TreeDiff, EffectError> {
+pub fn diff_of(checkout: &Checkout, task: &Task) -> Result<TreeDiff, EffectError> {
     let head = head_of(task)?;
     let base = checkout.mirror.merge_base(&checkout.tip, head)?;
     let base = base.or_else(|| task.base.clone());
@@ -83,7 +83,7 @@ pub(super) fn head_of(task: &Task) -> Result<&CommitSha, EffectError> {
     task.head.as_ref().ok_or_else(|| EffectError::Impossible("the task has no work".into()))
 }
 
-fn size_of(diff: &TreeDiff) -> ChangeSize {
+pub fn size_of(diff: &TreeDiff) -> ChangeSize {
     let mut size = ChangeSize { files: diff.files.len() as u64, added_lines: 0, removed_lines: 0 };
     for line in diff.files.iter().flat_map(|file| file.hunks()).flat_map(|hunk| &hunk.lines) {
         match line.kind {
@@ -96,7 +96,7 @@ fn size_of(diff: &TreeDiff) -> ChangeSize {
 }
 
 /// Tests that were there before and are not as they were.
-fn altered_tests(diff: &TreeDiff) -> Vec<String> {
+pub fn altered_tests(diff: &TreeDiff) -> Vec<String> {
     let altered = diff.files.iter().filter(|file| {
         file.status != FileStatus::Added && looks_like_test(file.path.as_str()) && has_removals(file)
     });

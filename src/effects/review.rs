@@ -26,8 +26,8 @@ impl Effects {
                 lines.add(file.path.as_str(), hunk.new_start..=last);
             }
         }
-        let gathered = Gathered::of(self, task).await?;
-        let evidence = gathered.evidence(self);
+        let gathered = Gathered::of(&self.store, task).await?;
+        let evidence = gathered.evidence(self.settings.budget_micro_usd);
         let text = self
             .with_gateway(|gateway| speech::review(gateway, &ReviewView { key, evidence, lines: &lines }));
         let comments: Vec<ReviewComment> = text.comments.iter().map(comment).collect();

@@ -2,13 +2,13 @@
 
 use crate::domain::{Finding, FindingStatus, GateReport, ReviewRound, Task, Usage};
 use crate::speech::{Evidence, Spend};
-use crate::store::ArtifactKind;
+use crate::store::{ArtifactKind, Store};
 
-use super::{EffectError, Effects};
+use super::EffectError;
 
 /// The newest products of a task.
 #[derive(Debug, Default)]
-pub(super) struct Gathered {
+pub struct Gathered {
     pub gates: Vec<GateReport>,
     pub findings: Vec<(Finding, FindingStatus)>,
     pub reviewers: Vec<String>,
@@ -19,8 +19,7 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    pub(super) async fn of(effects: &Effects, task: &Task) -> Result<Self, EffectError> {
-        let store = &effects.store;
+    pub async fn of(store: &Store, task: &Task) -> Result<Self, EffectError> {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         let gates = store.latest_artifact(task.id, ArtifactKind::Gates).await?;
         let review = store.latest_artifact(task.id, ArtifactKind::Review).await?;
@@ -49,13 +48,14 @@ impl Gathered {
         })
     }
 
-    pub(super) fn evidence(&self, effects: &Effects) -> Evidence<'_> {
+    /// `budget_micro_usd`: what the task may spend.
+    pub fn evidence(&self, budget_micro_usd: Option<u64>) -> Evidence<'_> {
         Evidence {
             gates: &self.gates,
             findings: &self.findings,
             reviewers: &self.reviewers,
             failed_reviewers: &self.failed_reviewers,
-            spend: Spend { usage: self.usage, budget_micro_usd: effects.settings.budget_micro_usd },
+            spend: Spend { usage: self.usage, budget_micro_usd },
         }
     }
 }

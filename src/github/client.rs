@@ -87,6 +87,11 @@ impl GitHub {
         self.pacer.waited()
     }
 
+    /// The client that acts as the App itself.
+    pub(super) fn app(&self) -> &Octocrab {
+        &self.app
+    }
+
     pub fn app_id(&self) -> u64 {
         self.app_id
     }
@@ -227,7 +232,7 @@ impl RepositoryClient {
 }
 
 /// Ends a call that takes too long; whether it arrived is then unknown.
-async fn limited<T>(call: impl Future<Output = Result<T, GitHubError>>) -> Result<T, GitHubError> {
+pub(super) async fn limited<T>(call: impl Future<Output = Result<T, GitHubError>>) -> Result<T, GitHubError> {
     match tokio::time::timeout(CALL_LIMIT, call).await {
         Ok(result) => result,
         Err(_) => Err(GitHubError::Transport(format!("no answer within {} s", CALL_LIMIT.as_secs()))),

@@ -4,6 +4,7 @@
 //! adds or leaves out elsewhere breaks nothing. Nothing here decides anything, and nothing is tried
 //! again here: whether a request may be repeated is known to the effect that made it.
 
+mod app;
 mod checks;
 mod client;
 mod error;
@@ -13,6 +14,7 @@ pub mod payload;
 mod pulls;
 mod repositories;
 
+pub use app::{HookConfig, RegisteredApp};
 pub use checks::{CheckAnnotation, CheckConclusion, CheckRun, NewCheckRun};
 pub use client::{AppIdentity, GitHub, GitHubOptions, RepositoryClient};
 pub use error::GitHubError;

@@ -82,13 +82,12 @@ impl Runner {
         Self { store, handler, owner, workers }
     }
 
-    /// Works until `stop`. What a process of this machine left when it was killed is taken up at once; what is being done then is given back for another worker to take up.
+    /// Works until `stop`; what is being done then is given back for another worker to take up. What a
+    /// process of this machine left when it was killed is taken up at once.
     pub async fn run(self, stop: CancellationToken) {
         let runner = Arc::new(self);
         runner.free_leases_of_the_dead().await;
-        let wake = Arc::new(Notify::new());
         let mut running = JoinSet::new();
-        running.spawn(Arc::clone(&runner).listen(Arc::clone(&wake), stop.clone()));
         running.spawn(Arc::clone(&runner).look_after_the_dead(stop.clone()));
         let pools: [(&'static [JobKind], usize); 4] = [
             (&[JobKind::Ingest], runner.workers.ingest),
@@ -96,11 +95,15 @@ impl Runner {
             (&[JobKind::Stage], runner.workers.stages),
             (&[JobKind::Wait, JobKind::Schedule], 1),
         ];
+        let mut wakes = Vec::new();
         for (kinds, count) in pools {
+            let wake = Arc::new(Notify::new());
+            wakes.push((kinds, Arc::clone(&wake)));
             for _ in 0..count.max(1) {
                 running.spawn(Arc::clone(&runner).work(kinds, Arc::clone(&wake), stop.clone()));
             }
         }
+        running.spawn(Arc::clone(&runner).listen(wakes, stop.clone()));
         while running.join_next().await.is_some() {}
     }
 
@@ -131,16 +134,19 @@ impl Runner {
         }
     }
 
-    /// Wakes the workers when any process adds a job. Losing this connection costs speed only: the
-    /// workers also look by themselves.
-    async fn listen(self: Arc<Self>, wake: Arc<Notify>, stop: CancellationToken) {
+    /// Wakes the workers of a kind when any process adds a job of it. Losing this connection costs speed
+    /// only: the workers also look by themselves.
+    async fn listen(self: Arc<Self>, wakes: Vec<(&'static [JobKind], Arc<Notify>)>, stop: CancellationToken) {
+        let wake = |news: Option<JobKind>| {
+            let concerned = wakes.iter().filter(|(kinds, _)| news.is_none_or(|kind| kinds.contains(&kind)));
+            concerned.for_each(|(_, workers)| workers.notify_waiters());
+        };
         loop {
             let listening = async {
                 let mut listener = self.store.job_listener().await?;
-                wake.notify_waiters();
+                wake(None);
                 loop {
-                    listener.recv().await?;
-                    wake.notify_waiters();
+                    wake(listener.next().await?);
                 }
             };
             let ended: Result<std::convert::Infallible, StoreError> = tokio::select! {

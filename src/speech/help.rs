@@ -79,6 +79,17 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_this_table() {
+        let gateway = crate::speech::tests::samples::gateway();
+        let table = crate::speech::markdown::page(&gateway, &table());
+        let rows = table.lines().filter(|line| line.starts_with('|'));
+        let documentation = include_str!("../../docs/commands.md");
+        for row in rows {
+            assert!(documentation.contains(row), "docs/commands.md lacks the row\n{row}");
+        }
+    }
+
+    #[test]
     fn every_verb_is_in_the_table_once() {
         // Exhaustive, so that a new command does not compile until this and the table know it.
         let place = |command: &Command| match command {

@@ -153,8 +153,8 @@ fn questions(task: &Task, room: Room) -> Page {
     page.paragraph("The issue leaves open what has to be known first:");
     page.bullets(questions.iter().map(|question| quote_up_to(room.text, question).into()).collect());
     page.paragraph(line_of![
-        "Please answer in a comment, in your own words, or edit the issue. Either is read as the answer, and a plan ",
-        "or further questions follow.",
+        "Please answer in a comment, in your own words, or edit the issue. An answer of whoever wrote the issue, ",
+        "asked for the work, or may write here is read, and a plan or further questions follow.",
     ]);
     page
 }
@@ -224,7 +224,8 @@ fn approved(login: &str, task: &Task) -> Page {
     if let Some(plan) = &task.plan {
         line.extend(line_of![" of the plan, digest ", code(plan.digest.short())]);
     }
-    line.push(". The work starts as soon as a worker is free.");
+    line.push("; ");
+    line.extend(status::begins(task));
     if task.approval.as_ref().is_some_and(|approval| approval.means == ApprovalMeans::Reaction) {
         line.push(" Until then, taking the reaction back takes the approval back.");
     }

@@ -5,7 +5,7 @@ use super::notice::dry_run;
 use super::page::{Block, Page, Room, Summary};
 use super::text::{Line, code, figure, line_of, quote, quote_up_to, strong};
 use super::words::{self, Mode};
-use crate::domain::{Plan, SourceText, TaskSpecification};
+use crate::domain::{Plan, SourceText, TaskSpecification, visible_text};
 
 /// What the work will probably cost, in millionths of a US dollar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,13 +204,14 @@ fn what_is_approved(view: &PlanView) -> Page {
     page
 }
 
-/// Every byte that the model read, in fences that nothing inside can end.
+/// What the model read, cleared of what nobody sees by the same function, in fences that nothing inside can
+/// end.
 fn read(source: &SourceText, room: Room) -> Page {
     let mut inner = Page::default();
     let mut part = |name: Line, text: &str| {
         inner.paragraph(name);
         // The evidence itself never goes to nothing: its beginning and end stay.
-        inner.push(Block::Exact(text.to_owned(), room.log.max(200)));
+        inner.push(Block::Exact(visible_text(text), room.log.max(200)));
         if text.is_empty() {
             inner.paragraph("(empty)");
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::gateway::Gateway;
 use super::text::{Line, code, commit, figure, line_of, quote, quote_up_to};
 use super::words::{self, plural};
-use crate::domain::{FixCause, Reason, State, Task};
+use crate::domain::{FixCause, GateReport, Reason, State, Task, Verdict};
 
 /// `    12.3 s  running the gates: after fix round 1`, without a line's end. `elapsed`: since the task began.
 pub fn progress(gateway: &Gateway, task: &Task, elapsed: Duration) -> String {
@@ -16,6 +16,25 @@ pub fn progress(gateway: &Gateway, task: &Task, elapsed: Duration) -> String {
         line.extend(more);
     }
     gateway.plain(&line)
+}
+
+/// How one gate ended, as a line below the one of its task.
+pub fn gate_progress(gateway: &Gateway, gate: &GateReport) -> String {
+    let mut line = line_of!["          ", code(&gate.name), ": "];
+    line.extend(gate_end(gate));
+    line.extend(line_of![" (", figure(words::duration(gate.duration_ms)), ")"]);
+    gateway.plain(&line)
+}
+
+/// `failed, exit code 101`
+pub(super) fn gate_end(gate: &GateReport) -> Line {
+    let mut line = line_of![words::verdict(&gate.verdict)];
+    match (&gate.verdict, gate.exit) {
+        (Verdict::CouldNotRun { reason }, _) => line.extend(line_of![": ", quote(reason)]),
+        (_, Some(exit)) => line.extend(line_of![", exit code ", exit]),
+        (_, None) => line.push(", ended by a signal"),
+    }
+    line
 }
 
 fn more(task: &Task) -> Option<Line> {
@@ -34,12 +53,10 @@ fn more(task: &Task) -> Option<Line> {
         State::Done => task.branch.as_ref().map(|branch| line_of![code(branch.as_str())]),
         State::NeedsPerson { reason, .. } => Some(short(reason)),
         State::Publishing => task.head.as_ref().map(|head| line_of!["commit ", commit(head)]),
-        State::Queued
-        | State::Implementing
-        | State::Gating
-        | State::Reviewing
-        | State::Fixing { .. }
-        | State::Cancelled { .. } => None,
+        State::Implementing => Some(line_of![quote_up_to(80, task.title())]),
+        State::Queued | State::Gating | State::Reviewing | State::Fixing { .. } | State::Cancelled { .. } => {
+            None
+        }
     }
 }
 
@@ -60,6 +77,9 @@ fn short(reason: &Reason) -> Line {
         Reason::ReviewersFailed { .. } => "no reviewer gave a usable answer".into(),
         Reason::BranchMoved { .. } => "somebody else moved the branch".into(),
         Reason::ChangeRefused { detail } => line_of!["change refused: ", quote(detail)],
+        Reason::Refused { what, detail } if what == "write_local_branch" => {
+            line_of!["the branch could not be written: ", quote(detail)]
+        }
         Reason::Refused { detail, .. } => line_of!["GitHub refused: ", quote(detail)],
         Reason::SandboxUnavailable { detail } => line_of!["no sandbox: ", quote(detail)],
         Reason::Unreachable { what, .. } => line_of![quote(what), " cannot be reached"],

@@ -18,14 +18,10 @@ pub(super) fn advice(task: &Task, reason: &Reason, resume: Resume, label: &str) 
     let (happened, said) = happened(task, reason);
     let mut to_do = match task.origin {
         Origin::GitHub(_) => vec![retry(task, resume, label)],
-        Origin::Local { .. } => vec![line_of![
-            "Run ",
-            code("orchestrator run"),
-            " again, with an issue file that says more where the work went wrong.",
-        ]],
+        Origin::Local { .. } => vec![resume_line(task, resume)],
     };
     to_do.extend(fix(task, reason));
-    to_do.extend(before_retrying(reason));
+    to_do.extend(before_retrying(task, reason));
     Advice { happened, said, kept: kept(task), to_do }
 }
 
@@ -178,6 +174,19 @@ fn kept(task: &Task) -> Line {
     }
 }
 
+/// What goes on with a local run.
+fn resume_line(task: &Task, resume: Resume) -> Line {
+    let goes_on = match resume {
+        Resume::Discuss => " reads the issue again.",
+        resume => going_on(resume),
+    };
+    line_of![
+        code(format!("orchestrator run --resume {}", task.id)),
+        goes_on,
+        " To say more, change the issue file and run it from the beginning.",
+    ]
+}
+
 fn retry(task: &Task, resume: Resume, label: &str) -> Line {
     if resume == Resume::Discuss && task.ordinal > 1 {
         return line_of![
@@ -187,7 +196,11 @@ fn retry(task: &Task, resume: Resume, label: &str) -> Line {
             " and set it again.",
         ];
     }
-    let goes_on = match resume {
+    line_of![code("/orchestrate retry"), going_on(resume)]
+}
+
+fn going_on(resume: Resume) -> &'static str {
+    match resume {
         Resume::Discuss => {
             " reads the issue as it stands now and makes a new plan, which needs a new approval."
         }
@@ -204,8 +217,7 @@ fn retry(task: &Task, resume: Resume, label: &str) -> Line {
             " works on the instruction again, from the branch as it is now."
         }
         Resume::Publish => " publishes the kept work again.",
-    };
-    line_of![code("/orchestrate retry"), goes_on]
+    }
 }
 
 /// `fix` needs work to go on from, and a text that was approved.
@@ -224,7 +236,7 @@ fn fix(task: &Task, reason: &Reason) -> Option<Line> {
 }
 
 /// What has to be mended first, where retrying alone would only fail again.
-fn before_retrying(reason: &Reason) -> Option<Line> {
+fn before_retrying(task: &Task, reason: &Reason) -> Option<Line> {
     let doctor = |what: &'static str| {
         Some(line_of![
             "Whoever runs Orchestrator: ",
@@ -247,7 +259,7 @@ fn before_retrying(reason: &Reason) -> Option<Line> {
             code("orchestrator.yaml"),
             "; a smaller task reaches them later.",
         ]),
-        Reason::NothingChanged { .. } => {
+        Reason::NothingChanged { .. } if task.origin.github().is_some() => {
             Some("If the issue itself should say more, edit it: that makes a new plan.".into())
         }
         Reason::ChangeRefused { .. } => Some(line_of![
@@ -266,6 +278,7 @@ fn before_retrying(reason: &Reason) -> Option<Line> {
             Some("If it happens again, give the operator the task's number from above.".into())
         }
         Reason::TextChanged
+        | Reason::NothingChanged { .. }
         | Reason::GatesFail { .. }
         | Reason::BlockingFindings { .. }
         | Reason::BranchMoved { .. }

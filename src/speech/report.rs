@@ -4,12 +4,13 @@ use super::evidence::{Evidence, could_not_run, gate_logs};
 use super::gateway::Gateway;
 use super::notice::dry_run;
 use super::page::{Block, Page, Room, Summary};
+use super::progress::gate_end;
 use super::pull_request::{ChangeSize, altered_tests, checks, facts};
 use super::reason::advice;
-use super::text::{code, line_of, quote, quote_up_to, strong};
+use super::text::{Line, code, line_of, quote, quote_up_to, strong};
 use super::words::{self, Mode};
 use super::{plan, status};
-use crate::domain::{State, Task};
+use crate::domain::{Reason, State, Task};
 
 #[derive(Debug, Clone, Copy)]
 pub struct LocalReportView<'a> {
@@ -31,6 +32,44 @@ pub fn local_report(gateway: &Gateway, view: &LocalReportView) -> String {
     gateway.body(|room| page(view, room)).into_string()
 }
 
+/// The same in a few lines for a terminal.
+pub fn local_outcome(gateway: &Gateway, view: &LocalReportView) -> Vec<String> {
+    let task = view.task;
+    let mut lines: Vec<Line> = Vec::new();
+    match (&task.state, &task.branch) {
+        (State::Done, Some(branch)) => {
+            lines.push(line_of!["branch   ", code(branch.as_str())]);
+            if let crate::domain::Origin::Local { repository, .. } = &task.origin {
+                lines.push(line_of!["         in ", code(repository), "; your checkout was not touched"]);
+            }
+        }
+        (State::NeedsPerson { reason: Reason::NothingChanged { .. }, .. }, _)
+            if view.mode == Mode::DryRun =>
+        {
+            lines.push(
+                "dry run  answers were simulated, nothing was changed and no branch was written".into(),
+            );
+        }
+        (State::NeedsPerson { .. }, _) => {
+            lines.push(line_of![
+                "stopped  go on with: ",
+                code(format!("orchestrator run --resume {}", task.id))
+            ]);
+        }
+        (State::WaitingForAnswer { questions }, _) => {
+            lines.push("asked    put the answers into the issue file and run it again:".into());
+            lines.extend(questions.iter().map(|question| line_of!["         - ", quote(question)]));
+        }
+        (state, _) => lines.push(line_of!["ended    ", words::state(state)]),
+    }
+    lines.extend(view.evidence.gates.iter().map(|gate| {
+        let mut line = line_of!["gate     ", code(&gate.name), " (", code(&gate.command), "): "];
+        line.extend(gate_end(gate));
+        line
+    }));
+    lines.iter().map(|line| gateway.plain(line)).collect()
+}
+
 fn page(view: &LocalReportView, room: Room) -> Page {
     let task = view.task;
     let mut page = Page::default();
@@ -38,8 +77,10 @@ fn page(view: &LocalReportView, room: Room) -> Page {
     if view.mode == Mode::DryRun {
         page.append(dry_run());
     }
-    page.append(outcome(task));
-    page.append(could_not_run(&view.evidence, room));
+    page.append(outcome(view));
+    if task.head.is_some() {
+        page.append(could_not_run(&view.evidence, room));
+    }
     page.push(Block::Prose(view.done.to_owned(), room.text));
     page.append(altered_tests(view.altered_tests));
     if task.head.is_some() {
@@ -63,7 +104,8 @@ fn page(view: &LocalReportView, room: Room) -> Page {
 }
 
 /// What the run ended in and what to do with it.
-fn outcome(task: &Task) -> Page {
+fn outcome(view: &LocalReportView) -> Page {
+    let task = view.task;
     let mut page = Page::default();
     match (&task.state, &task.branch) {
         (State::Done, Some(branch)) => {
@@ -79,6 +121,14 @@ fn outcome(task: &Task) -> Page {
                 " shows the change, ",
                 code(format!("git merge {branch}")),
                 " takes it.",
+            ]);
+        }
+        (State::NeedsPerson { reason: Reason::NothingChanged { .. }, .. }, _)
+            if view.mode == Mode::DryRun =>
+        {
+            page.paragraph(line_of![
+                strong("Nothing was done."),
+                " A dry run ends where a model would write code. Your repository was read and not changed.",
             ]);
         }
         (State::NeedsPerson { reason, resume }, _) => {
@@ -163,5 +213,27 @@ mod tests {
         });
         let proof = Proof::none();
         insta::assert_snapshot!(local_report(&gateway(), &samples::report_view(&task, &proof)));
+    }
+
+    #[test]
+    fn the_end_of_a_run_in_a_few_lines() {
+        let reason = Reason::GatesFail { gates: vec!["test".into()], rounds: 2 };
+        let nothing = Reason::NothingChanged { said: "x".into() };
+        let questions = vec!["Which\u{1b}[2J\ncurrency?".to_owned()];
+        let stopped = |reason| State::NeedsPerson { reason, resume: Resume::Fix(FixCause::Gates) };
+        let cases = [
+            (State::Done, Proof::good(), Mode::Live),
+            (stopped(reason), Proof::mixed(), Mode::Live),
+            (stopped(nothing), Proof::none(), Mode::DryRun),
+            (State::WaitingForAnswer { questions }, Proof::none(), Mode::Live),
+        ];
+        let mut told = Vec::new();
+        for (state, proof, mode) in cases {
+            let task = samples::local(state);
+            let view = samples::report_view(&task, &proof);
+            told.extend(local_outcome(&gateway(), &LocalReportView { mode, ..view }));
+            told.push(String::new());
+        }
+        insta::assert_snapshot!(told.join("\n"));
     }
 }

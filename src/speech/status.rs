@@ -108,9 +108,11 @@ fn places(task: &Task) -> Vec<Line> {
 fn next(task: &Task, view: &NoticeView) -> Line {
     match &task.state {
         State::Discussing => "the issue becomes a plan, which is posted here for approval.".into(),
-        State::WaitingForAnswer { .. } => "any new comment in the issue is read as the answer.".into(),
+        State::WaitingForAnswer { .. } => {
+            "a comment of one of these people in the issue is read as the answer.".into()
+        }
         State::AwaitingApproval => "after the approval, the change is written, checked and reviewed.".into(),
-        State::Queued => "the change is written as soon as a worker is free.".into(),
+        State::Queued => begins(task),
         State::Implementing => "the gates run on the change.".into(),
         State::Gating => "if the gates pass, reviewers read the change; if not, it is fixed.".into(),
         State::Reviewing => "if no blocking finding is open, the change is published.".into(),
@@ -137,6 +139,16 @@ fn next(task: &Task, view: &NoticeView) -> Line {
             advice.to_do.into_iter().next().unwrap_or_default()
         }
         State::Cancelled { reason } => cancelled(task, reason),
+    }
+}
+
+/// When the work on an approved plan begins.
+pub(super) fn begins(task: &Task) -> Line {
+    let waits = task.plan.as_ref().is_some_and(|plan| !plan.specification.depends_on.is_empty());
+    if waits && task.origin.github().is_some() {
+        "the work starts once the tasks that it depends on are merged and a worker is free.".into()
+    } else {
+        "the work starts as soon as a worker is free.".into()
     }
 }
 
@@ -169,7 +181,10 @@ fn waits_for(task: &Task) -> Line {
     match &task.state {
         State::WaitingForAnswer { questions } => {
             let questions = words::plural(questions.len() as u64, "answer", "answers");
-            line_of![figure(questions), " in the issue, from anyone who knows."]
+            line_of![
+                figure(questions),
+                " in the issue, from whoever wrote it, asked for the work, or may write here."
+            ]
         }
         State::AwaitingApproval => "a person with write permission: 👍 or 👎 on the plan comment.".into(),
         State::PullRequestOpen => "a person's review of the pull request.".into(),

@@ -1,5 +1,7 @@
 //! Webhook deliveries, stored before they are acknowledged.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError};
@@ -10,6 +12,16 @@ pub enum Arrival {
     Stored,
     /// The same delivery was stored before; nothing was done.
     Known,
+}
+
+/// A delivery that is not stored yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Arriving<'a> {
+    pub guid: &'a str,
+    pub event: &'a str,
+    pub payload: &'a [u8],
+    /// Why the body is no JSON: the delivery is kept and marked, and no job is made.
+    pub malformed: Option<&'a str>,
 }
 
 /// A stored delivery.
@@ -41,8 +53,7 @@ impl DeliveryEnd {
 }
 
 impl Store {
-    /// Stores a delivery and the job that will handle it, in one statement and so in one commit.
-    /// `malformed` says why the body is no JSON: it is kept and marked, and no job is made.
+    /// Stores a delivery and the job that will handle it, see [`Store::receive_all`].
     pub async fn receive(
         &self,
         guid: &str,
@@ -50,29 +61,29 @@ impl Store {
         payload: &[u8],
         malformed: Option<&str>,
     ) -> Result<Arrival, StoreError> {
-        let status = if malformed.is_some() { "malformed" } else { "received" };
-        let row = sqlx::query!(
-            r#"WITH delivery AS (
-                   INSERT INTO deliveries (guid, event, payload, status, note)
-                   VALUES ($1, $2, $3, $4, $5)
-                   ON CONFLICT (guid) DO NOTHING
-                   RETURNING id
-               ), job AS (
-                   INSERT INTO jobs (key, kind, lane, payload)
-                   SELECT 'ingest/' || $1, 'ingest', 'ingest/' || $1,
-                          jsonb_build_object('work', 'ingest', 'delivery', id)
-                   FROM delivery WHERE $4 = 'received'
-               )
-               SELECT count(*) AS "stored!" FROM delivery"#,
-            guid,
-            event,
-            payload,
-            status,
-            malformed,
+        let arrivals = self.receive_all(&[Arriving { guid, event, payload, malformed }]).await?;
+        Ok(arrivals.first().copied().unwrap_or(Arrival::Known))
+    }
+
+    /// Stores deliveries and the jobs that will handle them, in one statement and so in one commit: all
+    /// or none. What became of each, in their order; of two with the same guid the first is stored.
+    pub async fn receive_all(&self, arriving: &[Arriving<'_>]) -> Result<Vec<Arrival>, StoreError> {
+        let guids: Vec<&str> = arriving.iter().map(|delivery| delivery.guid).collect();
+        let events: Vec<&str> = arriving.iter().map(|delivery| delivery.event).collect();
+        let payloads: Vec<&[u8]> = arriving.iter().map(|delivery| delivery.payload).collect();
+        let faults: Vec<Option<&str>> = arriving.iter().map(|delivery| delivery.malformed).collect();
+        let stored = sqlx::query_file_scalar!(
+            "src/store/receive.sql",
+            guids as _,
+            events as _,
+            payloads as _,
+            faults as _,
         )
-        .fetch_one(&self.pool)
+        .fetch_all(&self.pool)
         .await?;
-        Ok(if row.stored == 1 { Arrival::Stored } else { Arrival::Known })
+        let mut stored: HashSet<String> = stored.into_iter().collect();
+        let arrival = |guid: &str| if stored.remove(guid) { Arrival::Stored } else { Arrival::Known };
+        Ok(arriving.iter().map(|delivery| delivery.guid).map(arrival).collect())
     }
 
     pub async fn delivery(&self, id: i64) -> Result<Delivery, StoreError> {

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgListener;
 
 use crate::domain::{Effect, GitHubPlace, Notice, Stage, TaskId};
 
@@ -39,6 +40,10 @@ impl JobKind {
             Self::Wait => "wait",
             Self::Schedule => "schedule",
         }
+    }
+
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
@@ -141,10 +146,24 @@ pub struct LeaseLost {
     pub job: i64,
 }
 
+/// Hears of jobs that any process adds or ends.
+pub struct JobListener(pub(super) PgListener);
+
+impl JobListener {
+    /// Waits for news. `None`: of any kind, or of one that this version does not know.
+    pub async fn next(&mut self) -> Result<Option<JobKind>, StoreError> {
+        Ok(JobKind::from_name(self.0.recv().await?.payload()))
+    }
+}
+
 impl Store {
-    /// Takes the next job of the given kinds. `per_repository` bounds the stages that run at once in
+    /// Takes the next job of the given kinds, of the deployment or of this store's run. `per_repository` bounds the stages that run at once in
     /// one repository. The fence goes up with each lease, so that what an earlier holder still writes
     /// is refused.
+    ///
+    /// Each kind is read in the order of its index, from the first due job on, so that the cost does not
+    /// grow with what waits behind it: that is why the lane's first job is asked for with `min`, which
+    /// PostgreSQL looks up job by job, and not with `NOT EXISTS`, which it turns into a join of everything.
     pub async fn claim(
         &self,
         kinds: &[JobKind],
@@ -156,22 +175,25 @@ impl Store {
             r#"UPDATE jobs SET lease_owner = $2, lease_until = now() + make_interval(secs => $3),
                                fence = fence + 1, attempts = attempts + 1
                WHERE id = (
-                   SELECT j.id FROM jobs j
-                   WHERE j.state = 'ready' AND j.kind = ANY($1) AND j.run_at <= now()
-                     AND (j.lease_until IS NULL OR j.lease_until < now())
-                     AND NOT EXISTS (
-                         SELECT 1 FROM jobs e WHERE e.lane = j.lane AND e.id < j.id AND e.state = 'ready')
-                     AND (j.kind <> 'stage' OR j.repository_id IS NULL OR $4 > (
-                         SELECT count(*) FROM jobs r
-                         WHERE r.kind = 'stage' AND r.state = 'ready' AND r.lease_until > now()
-                           AND r.repository_id = j.repository_id))
-                   ORDER BY j.run_at, j.id
-                   FOR UPDATE SKIP LOCKED LIMIT 1)
+                   SELECT next.id FROM unnest($1::text[]) AS wanted (kind), LATERAL (
+                       SELECT j.id, j.run_at FROM jobs j
+                       WHERE j.state = 'ready' AND j.kind = wanted.kind AND j.run_at <= now()
+                         AND j.run_id IS NOT DISTINCT FROM $5
+                         AND (j.lease_until IS NULL OR j.lease_until < now())
+                         AND j.id = (SELECT min(e.id) FROM jobs e WHERE e.lane = j.lane AND e.state = 'ready')
+                         AND (j.kind <> 'stage' OR j.repository_id IS NULL OR $4 > (
+                             SELECT count(*) FROM jobs r
+                             WHERE r.kind = 'stage' AND r.state = 'ready' AND r.lease_until > now()
+                               AND r.repository_id = j.repository_id))
+                       ORDER BY j.run_at, j.id
+                       FOR UPDATE SKIP LOCKED LIMIT 1) AS next
+                   ORDER BY next.run_at, next.id LIMIT 1)
                RETURNING id, key, payload, attempts, fence"#,
             &kinds,
             owner,
             LEASE.as_secs_f64(),
             per_repository,
+            self.run.map(|run| run.0),
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -341,10 +363,20 @@ impl Store {
     pub async fn next_due(&self, kinds: &[JobKind]) -> Result<Option<Duration>, StoreError> {
         let kinds: Vec<String> = kinds.iter().map(|kind| kind.as_str().to_owned()).collect();
         let seconds = sqlx::query_scalar!(
-            r#"SELECT extract(epoch FROM min(greatest(run_at, coalesce(lease_until, run_at))) - now())::float8
-               FROM jobs j WHERE state = 'ready' AND kind = ANY($1) AND NOT EXISTS (
-                   SELECT 1 FROM jobs e WHERE e.lane = j.lane AND e.id < j.id AND e.state = 'ready')"#,
+            r#"SELECT extract(epoch FROM min(next.due) - now())::float8
+               FROM unnest($1::text[]) AS wanted (kind), LATERAL (
+                   (SELECT greatest(j.run_at, coalesce(j.lease_until, j.run_at)) AS due FROM jobs j
+                    WHERE j.state = 'ready' AND j.kind = wanted.kind AND j.run_at <= now()
+                      AND j.run_id IS NOT DISTINCT FROM $2
+                      AND j.id = (SELECT min(e.id) FROM jobs e WHERE e.lane = j.lane AND e.state = 'ready'))
+                   UNION ALL
+                   (SELECT j.run_at FROM jobs j
+                    WHERE j.state = 'ready' AND j.kind = wanted.kind AND j.run_at > now()
+                      AND j.run_id IS NOT DISTINCT FROM $2
+                      AND j.id = (SELECT min(e.id) FROM jobs e WHERE e.lane = j.lane AND e.state = 'ready')
+                    ORDER BY j.run_at, j.id LIMIT 1)) AS next"#,
             &kinds,
+            self.run.map(|run| run.0),
         )
         .fetch_one(&self.pool)
         .await?;

@@ -11,6 +11,7 @@ mod jobs;
 mod model_calls;
 mod reports;
 mod repositories;
+mod schema;
 mod tasks;
 mod transition;
 
@@ -19,13 +20,14 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 
-use crate::domain::{Illegal, Rules};
+use crate::domain::{Illegal, Rules, TaskId};
 
 pub use artifacts::{Artifact, ArtifactKind, KeptArtifact};
-pub use deliveries::{Arrival, Delivery, DeliveryEnd};
-pub use jobs::{JobKind, LEASE, Lease, LeaseLost, ScheduleName, Work};
+pub use deliveries::{Arrival, Arriving, Delivery, DeliveryEnd};
+pub use jobs::{JobKind, JobListener, LEASE, Lease, LeaseLost, ScheduleName, Work};
 pub use model_calls::ModelCall;
 pub use reports::{DigestReport, StuckJob};
+pub use schema::{DatabaseLook, Schema, look};
 pub use tasks::{TransitionRecord, UnreadableTask};
 pub use transition::{Applied, Transition};
 
@@ -34,6 +36,8 @@ pub use transition::{Applied, Transition};
 pub struct Store {
     pool: PgPool,
     rules: Arc<Rules>,
+    /// Whose jobs are taken: this local run's, or the deployment's.
+    run: Option<TaskId>,
 }
 
 /// Why the database did not do what was asked.
@@ -56,6 +60,13 @@ pub enum StoreError {
     Missing { what: &'static str, id: String },
 }
 
+impl StoreError {
+    /// Whether the database answered, and said no; else it may be away.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Database(sqlx::Error::Database(_)))
+    }
+}
+
 /// How long to wait for a connection before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -69,7 +80,14 @@ impl Store {
             .connect(url)
             .await?;
         sqlx::migrate!().run(&pool).await?;
-        Ok(Self { pool, rules: Arc::new(rules) })
+        Ok(Self { pool, rules: Arc::new(rules), run: None })
+    }
+
+    /// The same database for one local run, which is named by its first task: tasks that are made here
+    /// belong to it, and only its jobs are taken. The deployment's jobs have other rules, and another
+    /// run's have other models.
+    pub fn for_run(self, run: TaskId) -> Self {
+        Self { run: Some(run), ..self }
     }
 
     /// Whether the database answers.
@@ -78,15 +96,15 @@ impl Store {
         Ok(())
     }
 
-    /// Wakes whenever a job is added by any process.
-    pub async fn job_listener(&self) -> Result<PgListener, StoreError> {
+    /// Hears of jobs that are added or ended by any process.
+    pub async fn job_listener(&self) -> Result<JobListener, StoreError> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
         listener.listen("jobs").await?;
-        Ok(listener)
+        Ok(JobListener(listener))
     }
 
     pub async fn begin(&self) -> Result<Transition<'_>, StoreError> {
-        Ok(Transition::new(self.pool.begin().await?, &self.rules))
+        Ok(Transition::new(self.pool.begin().await?, &self.rules, self.run))
     }
 
     pub fn rules(&self) -> &Rules {

@@ -92,6 +92,23 @@ impl Store {
         rows.into_iter().map(|row| Ok(read(row.id, row.data)?)).collect()
     }
 
+    /// The tasks of a local run, the one that reads the issue first.
+    pub async fn tasks_of_run(&self, run: TaskId) -> Result<Vec<Task>, StoreError> {
+        let rows =
+            sqlx::query!("SELECT id, data FROM tasks WHERE run_id = $1 ORDER BY ordinal, created_at", run.0)
+                .fetch_all(&self.pool)
+                .await?;
+        rows.into_iter().map(|row| Ok(read(row.id, row.data)?)).collect()
+    }
+
+    /// The local run that a task belongs to. `None`: there is no such task, or it is the deployment's.
+    pub async fn run_of(&self, task: TaskId) -> Result<Option<TaskId>, StoreError> {
+        let run = sqlx::query_scalar!("SELECT run_id FROM tasks WHERE id = $1", task.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(run.flatten().map(TaskId))
+    }
+
     pub async fn history(&self, id: TaskId) -> Result<Vec<TransitionRecord>, StoreError> {
         let rows = sqlx::query!(
             "SELECT version, event, state, at FROM transitions WHERE task_id = $1 ORDER BY version",

@@ -23,11 +23,13 @@ pub enum Applied {
 pub struct Transition<'a> {
     tx: Transaction<'static, Postgres>,
     rules: &'a Rules,
+    /// The local run that new tasks belong to.
+    run: Option<TaskId>,
 }
 
 impl<'a> Transition<'a> {
-    pub(super) fn new(tx: Transaction<'static, Postgres>, rules: &'a Rules) -> Self {
-        Self { tx, rules }
+    pub(super) fn new(tx: Transaction<'static, Postgres>, rules: &'a Rules, run: Option<TaskId>) -> Self {
+        Self { tx, rules, run }
     }
 
     pub async fn commit(self) -> Result<(), StoreError> {
@@ -90,7 +92,7 @@ impl<'a> Transition<'a> {
     /// Makes a task and starts its first stage. `None`: the issue has its task already, which is the
     /// way several labellings at once make one.
     pub async fn create(&mut self, task: &Task) -> Result<Option<TaskId>, StoreError> {
-        if !insert_task(&mut self.tx, task).await? {
+        if !insert_task(&mut self.tx, task, self.run).await? {
             return Ok(None);
         }
         record(&mut self.tx, task, "created", &serde_json::Value::Null, task.created_at).await?;
@@ -159,7 +161,7 @@ impl<'a> Transition<'a> {
 
     async fn spawn(&mut self, sibling: &Task, at: DateTime<Utc>) -> Result<(), StoreError> {
         let Step { task, then } = propose_spawned(sibling.clone(), at, self.rules);
-        insert_task(&mut self.tx, &task).await?;
+        insert_task(&mut self.tx, &task, self.run).await?;
         record(&mut self.tx, &task, "spawned", &serde_json::Value::Null, at).await?;
         // A plan that is put before a person asks for effects, a wait or a stage, never for more tasks.
         for (index, consequence) in then.iter().enumerate() {
@@ -192,13 +194,13 @@ async fn lock(tx: &mut PgConnection, id: TaskId) -> Result<Task, StoreError> {
     Ok(read(row.id, row.data)?)
 }
 
-async fn insert_task(tx: &mut PgConnection, task: &Task) -> Result<bool, StoreError> {
+async fn insert_task(tx: &mut PgConnection, task: &Task, run: Option<TaskId>) -> Result<bool, StoreError> {
     let columns = TaskColumns::of(task);
     let data = serde_json::to_value(task)?;
     let done = sqlx::query!(
         "INSERT INTO tasks (id, repository_id, issue_number, pull_request, ordinal, revision, state, version,
-                            data, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+                            data, created_at, run_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
         task.id.0,
         columns.repository,
         columns.issue,
@@ -209,6 +211,7 @@ async fn insert_task(tx: &mut PgConnection, task: &Task) -> Result<bool, StoreEr
         signed(task.version),
         data,
         task.created_at,
+        run.map(|run| run.0),
     )
     .execute(tx)
     .await?;
@@ -325,8 +328,10 @@ struct NewJob<'a> {
 async fn insert_job(tx: &mut PgConnection, job: NewJob<'_>) -> Result<(), StoreError> {
     let payload = serde_json::to_value(job.work)?;
     sqlx::query!(
-        "INSERT INTO jobs (key, kind, lane, task_id, repository_id, payload, run_at)
-         VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(days => $7)) ON CONFLICT (key) DO NOTHING",
+        "INSERT INTO jobs (key, kind, lane, task_id, repository_id, payload, run_at, run_id)
+         VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(days => $7),
+                 (SELECT run_id FROM tasks WHERE id = $4))
+         ON CONFLICT (key) DO NOTHING",
         job.key,
         job.work.kind().as_str(),
         job.lane,

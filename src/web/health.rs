@@ -3,15 +3,15 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::WebState;
+use crate::store::Store;
 
 pub(super) async fn alive() -> &'static str {
     "alive\n"
 }
 
 /// Ready means: a delivery that comes now can be stored.
-pub(super) async fn ready(State(state): State<WebState>) -> (StatusCode, &'static str) {
-    match state.store.ping().await {
+pub(super) async fn ready(State(store): State<Store>) -> (StatusCode, &'static str) {
+    match store.ping().await {
         Ok(()) => (StatusCode::OK, "ready\n"),
         Err(error) => {
             tracing::warn!(%error, "not ready");

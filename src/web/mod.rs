@@ -1,8 +1,10 @@
 //! The HTTP server: webhook receiver, health.
 //!
 //! Nothing is decided here: a delivery is verified, stored, and acknowledged once it is committed.
+//! Deliveries that arrive at the same time share a commit, see [`intake`].
 
 mod health;
+mod intake;
 mod signature;
 mod webhook;
 
@@ -18,6 +20,9 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::store::Store;
 
+use intake::Intake;
+use webhook::Receiver;
+
 pub use signature::{Signature, SignatureFault};
 
 /// GitHub's own cap for a payload (docs.github.com, "Webhook events and payloads": 25 MB).
@@ -32,15 +37,18 @@ pub struct WebState {
     pub webhook_secret: Arc<SecretString>,
 }
 
-/// The server's routes.
+/// The server's routes. To be called within a Tokio runtime: the intake of deliveries is started.
 pub fn router(state: WebState) -> Router {
+    let intake = Intake::start(state.store.clone());
     Router::new()
-        .route("/webhooks/github", post(webhook::receive))
+        .route(
+            "/webhooks/github",
+            post(webhook::receive).with_state(Receiver { intake, webhook_secret: state.webhook_secret }),
+        )
         .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+        .route("/readyz", get(health::ready).with_state(state.store))
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyLimitLayer::new(BODY_CAP))
         .layer(RequestBodyTimeoutLayer::new(BODY_IDLE))
         .layer(CatchPanicLayer::new())
-        .with_state(state)
 }

@@ -1,13 +1,23 @@
 //! `POST /webhooks/github`.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::store::Arrival;
 
-use super::{Signature, WebState};
+use super::Signature;
+use super::intake::{Accepted, Intake};
+
+/// What the receiver needs.
+#[derive(Clone)]
+pub(super) struct Receiver {
+    pub intake: Intake,
+    pub webhook_secret: Arc<SecretString>,
+}
 
 /// Longest `X-GitHub-Delivery` and `X-GitHub-Event` that are taken; GitHub's are 36 and below 40.
 const HEADER_CAP: usize = 100;
@@ -15,13 +25,13 @@ const HEADER_CAP: usize = 100;
 /// Answers 202 only after the delivery is committed, and 5xx whenever it is not, so that GitHub shows
 /// it as failed and it can be delivered again.
 pub(super) async fn receive(
-    State(state): State<WebState>,
+    State(receiver): State<Receiver>,
     headers: HeaderMap,
     body: Bytes,
 ) -> (StatusCode, String) {
     let header = |name: &str| headers.get(name).map(|value| value.as_bytes());
     let verified = Signature::from_header(header("x-hub-signature-256"))
-        .map(|signature| signature.verifies(state.webhook_secret.expose_secret().as_bytes(), &body));
+        .map(|signature| signature.verifies(receiver.webhook_secret.expose_secret().as_bytes(), &body));
     match verified {
         Ok(true) => {}
         Ok(false) => return refuse(StatusCode::UNAUTHORIZED, "the signature does not match the body"),
@@ -35,10 +45,13 @@ pub(super) async fn receive(
         );
     };
     let malformed = fault_of(&body);
-    match state.store.receive(guid, event, &body, malformed.as_deref()).await {
+    let is_malformed = malformed.is_some();
+    let delivery =
+        Accepted { guid: guid.to_owned(), event: event.to_owned(), payload: body.clone(), malformed };
+    match receiver.intake.store(delivery).await {
         Ok(arrival) => {
             let known = arrival == Arrival::Known;
-            tracing::info!(guid, event, known, malformed = malformed.is_some(), "delivery");
+            tracing::info!(guid, event, known, malformed = is_malformed, "delivery");
             (StatusCode::ACCEPTED, "accepted\n".to_owned())
         }
         Err(error) => {

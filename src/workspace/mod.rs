@@ -19,6 +19,7 @@ mod push;
 mod refs;
 mod remote;
 mod snapshot;
+mod survey;
 mod tree;
 
 pub use commit::{Author, CommitRequest, InvalidAuthor};
@@ -33,3 +34,4 @@ pub use push::{Expected, Overwrite, Push, Pushed};
 pub use refs::{BranchName, CommitSha};
 pub use remote::{InvalidRemoteUrl, Remote, RemoteUrl};
 pub use snapshot::{FileEntry, FileMode, InvalidPath, RepoPath, Snapshot};
+pub use survey::{Head, Survey};

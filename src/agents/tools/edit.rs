@@ -1,8 +1,12 @@
-//! Search and replace on one text: exact, and only where the place is unambiguous.
+//! The edit tool: [`crate::workspace::edits`] on one file, and what to show of it afterwards.
+
+use std::collections::BTreeMap;
 
 use crate::llm::boundary;
+use crate::workspace::edits::{self, Change, Edit};
+use crate::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
 
-/// A text after an edit, and the lines that now stand there, counted from 1.
+/// A text after an edit, and the lines that differ now, counted from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Edited {
     pub text: String,
@@ -11,68 +15,47 @@ pub(super) struct Edited {
 }
 
 /// Replaces the one place where `old` stands by `new`. The error tells the model what to do instead.
-pub(super) fn replace(text: &str, old: &str, new: &str) -> Result<Edited, String> {
+pub(super) fn replace(path: &RepoPath, text: &str, old: &str, new: &str) -> Result<Edited, String> {
     if old.is_empty() {
         return Err("`old` is empty: to make or replace a whole file use write_file".to_owned());
     }
     if old == new {
         return Err("`old` and `new` are the same".to_owned());
     }
-    let places: Vec<usize> = text.match_indices(old).map(|(at, _)| at).collect();
-    match places.as_slice() {
-        [] => with_crlf(text, old, new).unwrap_or_else(|| Err(not_found(text, old))),
-        [at] => Ok(splice(text, *at, old, new)),
-        many => {
-            let lines: Vec<_> = many.iter().take(20).map(|&at| line_of(text, at).to_string()).collect();
-            Err(format!(
-                "`old` stands {} times, at the lines {}: give more of the lines around the one you mean",
-                many.len(),
-                lines.join(", ")
-            ))
+    // Models write `\n`, also where the place begins or ends inside a line of a file with `\r\n`.
+    if text.contains("\r\n") && old.contains('\n') && !old.contains('\r') {
+        let windows = old.replace('\n', "\r\n");
+        if text.contains(&windows) {
+            return replace(path, text, &windows, &new.replace("\r\n", "\n").replace('\n', "\r\n"));
         }
     }
+    let entry = FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().to_vec() };
+    let file = Snapshot { files: BTreeMap::from([(path.clone(), entry)]) };
+    let edit = Edit::Replace { path: path.clone(), old: old.to_owned(), new: new.to_owned() };
+    let changes = edits::apply(&file, &[edit]).map_err(|refusal| {
+        let reasons: Vec<String> = refusal.refused.into_iter().map(|refused| refused.reason).collect();
+        let hidden = !text.contains(old) && boundary::without_hidden_characters(text).contains(old);
+        let hint =
+            if hidden { " The file has hidden characters there: write it anew with write_file." } else { "" };
+        format!("{}{hint}", reasons.join("\n"))
+    })?;
+    let after = match changes.into_iter().next() {
+        Some((_, Change::Written(entry))) => String::from_utf8_lossy(&entry.bytes).into_owned(),
+        Some((_, Change::Deleted)) | None => text.to_owned(),
+    };
+    Ok(differing(text, after))
 }
 
-fn splice(text: &str, at: usize, old: &str, new: &str) -> Edited {
-    let first_line = line_of(text, at);
-    let last_line = first_line + new.trim_end_matches('\n').matches('\n').count();
-    Edited { text: format!("{}{new}{}", &text[..at], &text[at + old.len()..]), first_line, last_line }
-}
-
-fn line_of(text: &str, at: usize) -> usize {
-    text[..at].matches('\n').count() + 1
-}
-
-/// Models write `\n`; a file with `\r\n` keeps its line ends.
-fn with_crlf(text: &str, old: &str, new: &str) -> Option<Result<Edited, String>> {
-    if !text.contains("\r\n") || old.contains('\r') || !old.contains('\n') {
-        return None;
-    }
-    Some(replace(text, &old.replace('\n', "\r\n"), &new.replace('\n', "\r\n")))
-}
-
-fn not_found(text: &str, old: &str) -> String {
-    if boundary::without_hidden_characters(text).contains(old) {
-        return "`old` is not in the file as it is: the file has hidden characters there; write the file \
-                anew with write_file"
-            .to_owned();
-    }
-    let squeeze = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
-    let first = old.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    if squeeze(text).contains(squeeze(old).trim()) {
-        return "`old` is in the file only with other indentation or blanks at line ends: copy it exactly, \
-                without the line numbers"
-            .to_owned();
-    }
-    let near = text.lines().position(|line| !first.is_empty() && line.trim() == first);
-    match near {
-        Some(index) => format!(
-            "`old` is not in the file; its first line is line {}, but what follows differs: read the file \
-             again and copy the text exactly",
-            index + 1
-        ),
-        None => "`old` is not in the file: read the file again and copy the text exactly".to_owned(),
-    }
+/// Where two texts differ, in lines of the second.
+fn differing(before: &str, after: String) -> Edited {
+    let same = |(a, b): &(&str, &str)| a == b;
+    let (old, new): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
+    let pairs = |a: &[&str], b: &[&str]| a.len().min(b.len());
+    let head = old.iter().copied().zip(new.iter().copied()).take_while(same).count();
+    let room = pairs(&old[head..], &new[head..]);
+    let tail = old.iter().rev().copied().zip(new.iter().rev().copied()).take(room).take_while(same).count();
+    let last_line = (new.len() - tail).max(head + 1).min(new.len().max(1));
+    Edited { first_line: (head + 1).min(new.len().max(1)), last_line, text: after }
 }
 
 #[cfg(test)]
@@ -81,9 +64,13 @@ mod tests {
 
     const TEXT: &str = "fn a() {\n    one();\n    two();\n}\n\nfn b() {\n    one();\n}\n";
 
+    fn on(text: &str, old: &str, new: &str) -> Result<Edited, String> {
+        replace(&RepoPath::parse("a.rs").expect("a path"), text, old, new)
+    }
+
     #[test]
-    fn the_one_place_is_replaced() {
-        let edited = replace(TEXT, "    two();\n", "    three();\n    four();\n").expect("replaced");
+    fn the_one_place_is_replaced_and_told() {
+        let edited = on(TEXT, "    two();\n", "    three();\n    four();\n").expect("replaced");
         assert_eq!(edited.text, TEXT.replace("    two();\n", "    three();\n    four();\n"));
         assert_eq!((edited.first_line, edited.last_line), (3, 4));
     }
@@ -91,25 +78,41 @@ mod tests {
     #[test]
     fn a_file_keeps_its_line_ends() {
         let text = TEXT.replace('\n', "\r\n");
-        let edited = replace(&text, "one();\n    two();", "zero();\n    two();").expect("replaced");
+        let edited = on(&text, "one();\n    two();", "zero();\n    two();").expect("replaced");
         assert_eq!(edited.text, text.replace("one();\r\n    two();", "zero();\r\n    two();"));
     }
 
     #[test]
+    fn what_is_slightly_wrong_is_placed_and_what_is_ambiguous_is_not() {
+        let edited =
+            on(TEXT, "  one();\n  two();\n", "  ten();\n").expect("placed in spite of its indentation");
+        assert_eq!(edited.text, TEXT.replace("    one();\n    two();\n", "    ten();\n"));
+        let refused = on(TEXT, "one();", "x").expect_err("two places fit");
+        assert!(refused.contains('2') && refused.contains('7'), "names both lines: {refused}");
+    }
+
+    #[test]
     fn what_cannot_be_placed_is_refused_with_advice() {
-        let cases = [
-            ("", "x", "write_file"),
-            ("one();", "one();", "the same"),
-            ("one();", "x", "stands 2 times, at the lines 2, 7"),
-            ("fn a() {\n  one();\n  two();", "x", "other indentation"),
-            ("fn b() {\n    zwei();", "x", "its first line is line 6"),
-            ("nothing like it", "x", "copy the text exactly"),
-        ];
-        for (old, new, part) in cases {
-            let error = replace(TEXT, old, new).expect_err(old);
+        for (old, new, part) in [("", "x", "write_file"), ("one();", "one();", "the same")] {
+            let error = on(TEXT, old, new).expect_err(old);
             assert!(error.contains(part), "{old:?}: {error}");
         }
-        let error = replace("a\u{200B}b", "ab", "c").expect_err("hidden");
+        on(TEXT, "nothing like it", "x").expect_err("not there");
+        let error = on("a\u{200B}b", "ab", "c").expect_err("hidden");
         assert!(error.contains("hidden characters"), "{error}");
+    }
+
+    #[test]
+    fn the_lines_that_differ_stay_inside_the_text() {
+        for (before, after, lines) in [
+            ("a\nb\nc\n", "a\nx\nc\n", (2, 2)),
+            ("a\nb\nc\n", "a\nc\n", (2, 2)),
+            ("a\na\n", "a\na\na\n", (3, 3)),
+            ("a\n", "", (1, 1)),
+            ("", "a\nb\n", (1, 2)),
+        ] {
+            let edited = differing(before, after.to_owned());
+            assert_eq!((edited.first_line, edited.last_line), lines, "{before:?} {after:?}");
+        }
     }
 }

@@ -98,7 +98,9 @@ fn numbered(text: &str, start: usize, end: usize) -> (String, usize) {
 
 fn edit(root: &Path, path: &str, old: &str, new: &str) -> Result<String, String> {
     let text = text_of(root, path, Purpose::Write)?;
-    let edited = edit::replace(&text, old, new).map_err(|error| format!("{path}: {error}"))?;
+    let name = path.strip_prefix("./").unwrap_or(path);
+    let name = RepoPath::parse(name).map_err(|error| error.to_string())?;
+    let edited = edit::replace(&name, &text, old, new).map_err(|error| format!("{path}: {error}"))?;
     store(root, path, &edited.text)?;
     let total = edited.text.lines().count();
     if total == 0 {

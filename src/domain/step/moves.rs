@@ -29,9 +29,12 @@ impl Turn<'_> {
         Decision::Move
     }
 
+    /// A local run ends where it would wait: its person is told at once.
     pub(super) fn wait(&mut self) {
-        self.next.waits_since = Some(self.next.version);
-        self.then.push(Consequence::Wait { days: self.rules.wait_days });
+        if self.next.origin.github().is_some() {
+            self.next.waits_since = Some(self.next.version);
+            self.then.push(Consequence::Wait { days: self.rules.wait_days });
+        }
     }
 
     pub(super) fn perform(&mut self, effect: Effect) {
@@ -138,8 +141,10 @@ impl Turn<'_> {
         self.enter(State::Fixing { cause: FixCause::Instruction })
     }
 
-    /// Starts over with the issue as it stands: a new revision of the plan.
+    /// Starts over with the issue as it stands: a new revision of the plan. The text of a local run is
+    /// nowhere else, so it stays.
     pub(super) fn read_anew(&mut self) -> Decision {
+        let source = self.next.source.take().filter(|_| self.next.origin.github().is_none());
         let fresh = Task::new(
             self.next.id,
             self.next.origin.clone(),
@@ -150,6 +155,7 @@ impl Turn<'_> {
             ordinal: self.next.ordinal,
             revision: self.next.revision + 1,
             version: self.next.version,
+            source,
             ..fresh
         };
         self.enter(State::Discussing)

@@ -119,6 +119,10 @@ impl Turn<'_> {
                 self.answer(on, Notice::Retrying);
                 self.retry(Resume::Discuss)
             }
+            // What stopped because its ground is gone goes on with a new plan only.
+            (Command::Fix(_), State::NeedsPerson { resume: Resume::Discuss, .. }) => {
+                self.answer(on, Notice::NotNow { verb: "fix".into() })
+            }
             (Command::Fix(text), State::PullRequestOpen | State::NeedsPerson { .. })
                 if self.next.head.is_some() =>
             {

@@ -258,6 +258,14 @@ fn a_fix_on_an_open_pull_request_is_one_bounded_round_on_top() {
 }
 
 #[test]
+fn a_fix_does_not_go_on_from_text_that_was_voided() {
+    let voided = after(implemented(), &[observed("edited", "plan")]);
+    let (still, then) = after_with(voided.clone(), &[command(Command::Fix("go on".into()))], &rules());
+    assert_eq!(still.state, voided.state);
+    assert_eq!(effects(&then), ["comment"]);
+}
+
+#[test]
 fn nobody_is_asked_where_the_approval_is_given() {
     let given = Rules::new(2, 2, Approvals::Given(ApprovalMeans::DryRun), 14);
     let (task, _) = after_with(task(), &[reading(&["One"])], &given);
@@ -267,6 +275,47 @@ fn nobody_is_asked_where_the_approval_is_given() {
 #[test]
 fn rounds_are_clamped() {
     assert_eq!(Rules::new(0, 200, Approvals::Wait, 0), Rules::new(1, 4, Approvals::Wait, 1));
+}
+
+fn local_rules() -> Rules {
+    Rules::new(2, 1, Approvals::Given(ApprovalMeans::LocalRun), 14)
+}
+
+fn local() -> Task {
+    let base = crate::domain::BranchName::parse("main").expect("a name");
+    let origin = Origin::Local { repository: "/r".into(), base };
+    Task { source: Some(text("b")), ..Task::new(TaskId(uuid::Uuid::nil()), origin, ada(), at()) }
+}
+
+#[test]
+fn a_local_run_whose_branch_is_taken_is_published_under_another_name() {
+    let events = [
+        reading(&["A"]),
+        Event::StageStarted { stage: Stage::Implement },
+        Event::Implemented { base: sha('a'), head: sha('b') },
+        gated(&[]),
+        reviewed(0),
+        Event::PublishChecked,
+    ];
+    let (task, then) = after_with(local(), &events, &local_rules());
+    assert_eq!(effects(&then), ["write_local_branch"]);
+    let refused = Event::PushRefused { actual: sha('c').to_string() };
+    let (task, then) = after_with(task, &[refused], &local_rules());
+    assert_eq!((&task.state, &task.branch), (&State::Publishing, &None));
+    assert_eq!(then, [Consequence::Run(Stage::Publish)]);
+}
+
+#[test]
+fn a_local_run_waits_for_nobody_and_keeps_its_text() {
+    let questions = Reading::Questions { understood: "u".into(), questions: vec!["?".into()] };
+    let asked = Event::Discussed { source: text("b"), reading: questions };
+    let (_, then) = after_with(local(), &[asked], &local_rules());
+    assert_eq!(then, []);
+    let failed =
+        Event::StageFailed { stage: Stage::Discuss, reason: Reason::ReviewersFailed { reviewers: vec![] } };
+    let (task, then) = after_with(local(), &[failed, command(Command::Retry)], &local_rules());
+    assert_eq!((task.state, task.source), (State::Discussing, Some(text("b"))));
+    assert_eq!(then, [Consequence::Run(Stage::Discuss)]);
 }
 
 fn any_event() -> impl Strategy<Value = Event> {

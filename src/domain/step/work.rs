@@ -189,6 +189,11 @@ impl Turn<'_> {
                 self.mail(MailKind::PullRequestReady);
                 Ok(Decision::Move)
             }
+            // A new branch of a local run, whose name was taken: the later publishing has a later name.
+            (Event::PushRefused { .. }, State::Publishing) if self.next.origin.github().is_none() => {
+                self.next.branch = None;
+                Ok(self.enter(State::Publishing))
+            }
             (Event::PushRefused { actual }, State::Publishing) => {
                 let resume = match self.next.pull_request {
                     Some(_) => Resume::Fix(FixCause::Instruction),

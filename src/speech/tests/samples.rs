@@ -34,6 +34,11 @@ fn ada() -> Account {
     Account { id: UserId(7), login: "ada".into() }
 }
 
+/// Fixed, so that no snapshot hangs on how a digest is made.
+fn digest() -> TextDigest {
+    serde_json::from_value("0123456789abcdef".repeat(4).into()).expect("a digest")
+}
+
 fn sha(digit: char) -> CommitSha {
     CommitSha::parse(digit.to_string().repeat(40)).expect("a sha")
 }
@@ -76,7 +81,7 @@ pub(in crate::speech) fn task() -> Task {
     };
     task.plan = Some(Plan {
         understood: "Rounding goes up at one half, while the ledger rounds half to even.\n\n- totals drift by a cent\n- only `round` is concerned".into(),
-        digest: plan_digest(source.digest(), &specification),
+        digest: digest(),
         specification,
         tasks_in_plan: 1,
         comment: None,
@@ -395,7 +400,6 @@ pub(in crate::speech) fn hostile_task() -> Task {
     source.comments[0].author.login = all[0].clone();
     let plan = task.plan.as_mut().expect("a plan");
     plan.understood = text.clone();
-    plan.digest = plan_digest(source.digest(), &plan.specification);
     let specification = &mut plan.specification;
     specification.title = "Fixes #99 for @octocat <b>`x`</b> https://evil.example [skip ci]".into();
     specification.objective = text;

@@ -1,0 +1,196 @@
+//! What a run is given, checked before anything is started.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use crate::config::{Config, ModelChoice};
+use crate::domain::{BranchName, SourceText};
+use crate::workspace::{Head, Survey, WorkspaceError};
+
+/// Longest text and title of an issue, in characters: what GitHub takes, so that an issue means the same
+/// in both places.
+const TEXT_MAX_CHARS: usize = 65_536;
+const TITLE_MAX_CHARS: usize = 256;
+
+/// What is wrong with what a run was given, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum InputError {
+    #[error("{} does not exist", .0.display())]
+    NoFolder(PathBuf),
+    #[error(
+        "{} is not in a git repository: name the folder of one with --repo, or make one there \
+         (git init, git add -A, git commit)", .0.display()
+    )]
+    NoRepository(PathBuf),
+    #[error("{} has no commit on its branch yet, and work starts from a commit: git add -A, git commit", .0.display())]
+    NoCommit(PathBuf),
+    #[error("nothing is checked out of {} but a commit of no branch: name the branch to start from with --branch; {known}", .path.display())]
+    Detached { path: PathBuf, known: String },
+    #[error("{} has no branch `{branch}`; {known}", .path.display())]
+    NoBranch { path: PathBuf, branch: String, known: String },
+    #[error(
+        "{} has a branch named `auto`, so git can hold no branch below auto/: rename it, as in \
+         git branch -m auto old-auto", .0.display()
+    )]
+    AutoTaken(PathBuf),
+    #[error("{0}")]
+    Repository(#[from] WorkspaceError),
+    #[error("cannot read the issue from {from}: {problem}")]
+    Issue { from: String, problem: String },
+    #[error("the issue in {0} is empty: its first line is the title, the rest says what is wrong or wanted")]
+    EmptyIssue(String),
+    #[error("the issue in {from} has {chars} characters; {TEXT_MAX_CHARS} is the most, as on GitHub")]
+    LongIssue { from: String, chars: usize },
+    #[error("the report cannot be written to {}: {problem}", .path.display())]
+    Report { path: PathBuf, problem: String },
+    #[error("there is no run with a task {0} in this data folder")]
+    NoRun(uuid::Uuid),
+    #[error(
+        "no model is configured: set ANTHROPIC_API_KEY or OPENAI_API_KEY, or name models in orchestrator.yaml \
+         (`models.default`), which may be on a server of your own (ANTHROPIC_BASE_URL, OPENAI_BASE_URL); \
+         DRY_RUN=true shows the way without a model"
+    )]
+    NoModel,
+    #[error("the model {model} needs a key: set {variable}; DRY_RUN=true shows the way without a model")]
+    NoKey { model: String, variable: String },
+}
+
+/// The repository and the branch that the work starts from.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub repository: PathBuf,
+    pub base: BranchName,
+}
+
+pub(super) fn place(path: &Path, branch: Option<&str>) -> Result<Place, InputError> {
+    let path = path.canonicalize().map_err(|_| InputError::NoFolder(path.to_owned()))?;
+    let Some(found) = Survey::of(&path)? else { return Err(InputError::NoRepository(path)) };
+    let known = known(&found.branches);
+    if found.branches.iter().any(|branch| branch.as_str() == "auto") {
+        return Err(InputError::AutoTaken(found.path));
+    }
+    let base = match (branch, found.head) {
+        (Some(name), _) => {
+            let base = found.branches.into_iter().find(|branch| branch.as_str() == name);
+            base.ok_or_else(|| InputError::NoBranch {
+                path: found.path.clone(),
+                branch: name.to_owned(),
+                known,
+            })?
+        }
+        (None, Head::Branch(base)) => base,
+        (None, Head::Detached) => return Err(InputError::Detached { path: found.path, known }),
+        (None, Head::Unborn) => return Err(InputError::NoCommit(found.path)),
+    };
+    Ok(Place { repository: found.path, base })
+}
+
+/// Branches that a person may have meant.
+fn known(branches: &[BranchName]) -> String {
+    const MOST: usize = 10;
+    let mut names: Vec<&str> = branches.iter().filter(|b| !b.is_auto()).map(BranchName::as_str).collect();
+    let more = names.len().saturating_sub(MOST);
+    names.truncate(MOST);
+    match (names.as_slice(), more) {
+        ([], _) => "it has no branch yet".to_owned(),
+        (names, 0) => format!("there is {}", names.join(", ")),
+        (names, more) => format!("there is {} and {more} more", names.join(", ")),
+    }
+}
+
+/// The issue in a file, or in standard input for `-`.
+pub(super) fn issue(file: &Path) -> Result<SourceText, InputError> {
+    let (from, read) = if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        ("standard input".to_owned(), std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes))
+    } else {
+        (file.display().to_string(), std::fs::read(file))
+    };
+    let wrong = |problem: String| InputError::Issue { from: from.clone(), problem };
+    let bytes = read.map_err(|error| wrong(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8 text".to_owned()))?;
+    let text = text.trim_start_matches('\u{feff}');
+    let chars = text.chars().count();
+    if chars > TEXT_MAX_CHARS {
+        return Err(InputError::LongIssue { from, chars });
+    }
+    source(text).ok_or(InputError::EmptyIssue(from))
+}
+
+/// The first line with words in it is the title, as a heading or not. One that is too long for a title is
+/// a paragraph: it lends its beginning and stays in the text.
+fn source(text: &str) -> Option<SourceText> {
+    let has_words = |line: &&str| !line.trim_matches(['#', ' ', '\t', '\r']).is_empty();
+    let heading = text.lines().find(has_words)?;
+    let title = heading.trim().trim_start_matches('#').trim();
+    let after = text.split_once(heading).map_or("", |(_, after)| after);
+    let (title, body) = match title.char_indices().nth(TITLE_MAX_CHARS) {
+        Some((end, _)) => (&title[..end], text),
+        None => (title, after),
+    };
+    Some(SourceText { title: title.to_owned(), body: body.trim().to_owned(), comments: Vec::new() })
+}
+
+/// Whether each role has a model that can be asked.
+pub(super) fn models(config: &Config) -> Result<(), InputError> {
+    let roles = &config.models.roles;
+    for choices in [&roles.discussion, &roles.implementer, &roles.reviewer, &roles.fixer] {
+        let Some(first) = choices.first() else { return Err(InputError::NoModel) };
+        if choices.iter().all(|choice| lacks_key(config, choice)) {
+            let provider = &first.provider;
+            let variable = match provider.as_str() {
+                "anthropic" => "ANTHROPIC_API_KEY".to_owned(),
+                "openai" => "OPENAI_API_KEY".to_owned(),
+                other => format!("`models.providers.{other}.api_key`"),
+            };
+            let model = format!("{provider}:{}", first.model);
+            return Err(InputError::NoKey { model, variable });
+        }
+    }
+    Ok(())
+}
+
+/// The providers' own servers ask for a key; one at another address may do without.
+pub(in crate::cli) fn lacks_key(config: &Config, choice: &ModelChoice) -> bool {
+    let Some(provider) = config.models.providers.get(&choice.provider) else { return false };
+    let host = reqwest::Url::parse(&provider.base_url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let asks = matches!(host.as_deref(), Some("api.anthropic.com" | "api.openai.com"));
+    provider.api_key.is_none() && asks
+}
+
+/// A report is written at the end of hours of work: whether it can be is looked at first.
+pub(super) fn report(path: &Path) -> Result<(), InputError> {
+    let wrong = |problem: &str| InputError::Report { path: path.to_owned(), problem: problem.to_owned() };
+    if path.is_dir() {
+        return Err(wrong("it is a folder"));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.is_dir() { Ok(()) } else { Err(wrong("its folder does not exist")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Option<(String, String)> {
+        source(text).map(|source| (source.title, source.body))
+    }
+
+    #[test]
+    fn the_first_line_is_the_title() {
+        let pair = |title: &str, body: &str| Some((title.to_owned(), body.to_owned()));
+        assert_eq!(read("# A title\n\nText\n\n## More\n"), pair("A title", "Text\n\n## More"));
+        assert_eq!(read("\n\nA title\r\nText\r\n"), pair("A title", "Text"));
+        assert_eq!(read("#\n---"), pair("---", ""));
+        assert_eq!(read("C# leaks"), pair("C# leaks", ""));
+        assert_eq!(read("# \n \n##\t\n"), None);
+        assert_eq!(read(""), None);
+    }
+
+    #[test]
+    fn a_paragraph_is_no_title_and_loses_nothing() {
+        let long = "word ".repeat(100);
+        let (title, body) = read(&long).expect("an issue");
+        assert_eq!((title.chars().count(), body.as_str()), (256, long.trim()));
+    }
+}

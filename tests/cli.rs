@@ -1,0 +1,11 @@
+//! The commands for people, as the real program in a process of its own: real repositories made by git,
+//! a real PostgreSQL and sandbox, and the scripted model behind the providers' wire formats.
+
+#[path = "cli/doctor.rs"]
+mod doctor;
+#[path = "cli/harness.rs"]
+mod harness;
+#[path = "cli/inputs.rs"]
+mod inputs;
+#[path = "cli/run.rs"]
+mod run;
