@@ -5,8 +5,12 @@
 
 #[path = "story/deliveries.rs"]
 mod deliveries;
+#[path = "story/edits.rs"]
+mod edits;
 #[path = "story/kills.rs"]
 mod kills;
+#[path = "story/people.rs"]
+mod people;
 #[path = "support/postgres.rs"]
 mod postgres;
 #[path = "story/process.rs"]
