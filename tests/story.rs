@@ -7,8 +7,16 @@
 mod deliveries;
 #[path = "story/edits.rs"]
 mod edits;
+#[path = "story/gates.rs"]
+mod gates;
+#[path = "story/github_faults.rs"]
+mod github_faults;
 #[path = "story/kills.rs"]
 mod kills;
+#[path = "story/model_faults.rs"]
+mod model_faults;
+#[path = "story/other_pushes.rs"]
+mod other_pushes;
 #[path = "story/people.rs"]
 mod people;
 #[path = "support/postgres.rs"]

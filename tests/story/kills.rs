@@ -4,7 +4,6 @@
 //! The moment is held in the database: a trigger lets the record of one job wait, so that the shipped
 //! program needs no switch for being tested.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use orchestrator::domain::{Effect, Stage};
@@ -112,7 +111,7 @@ async fn survives(moment: Moment) {
         Process::serve(&scene).await
     };
     let ((), second) = tokio::join!(story, kill);
-    one_of_each(&scene, issue).await;
+    scene.one_of_each(issue).await;
     second.kill();
     scene.finish().await;
 }
@@ -221,32 +220,8 @@ async fn was_done(scene: &Scene, issue: u64, kind: &str) -> bool {
         "open_pull_request" => !scene.list("/pulls").await.is_empty(),
         "label_pull_request" => scene.list("/issues?labels=auto").await.len() == 2,
         "post_review" => !on_pull("reviews").await.is_empty(),
-        "report_check" => !check_runs(scene).await.is_empty(),
+        "report_check" => !scene.check_runs().await.is_empty(),
         "mail" => !scene.mails().is_empty(),
         other => panic!("how does one see {other}?"),
     }
-}
-
-async fn check_runs(scene: &Scene) -> Vec<Value> {
-    let Some(head) = scene.auto_branches().into_values().next() else { return Vec::new() };
-    let answer = scene.get(&format!("/commits/{head}/check-runs")).await;
-    answer["check_runs"].as_array().cloned().unwrap_or_default()
-}
-
-async fn one_of_each(scene: &Scene, issue: u64) {
-    assert_eq!(scene.said(issue, "This waits for you").await.len(), 1, "one plan comment");
-    assert_eq!(scene.said(issue, "Approved by").await.len(), 1, "one answer to the approval");
-    assert_eq!(scene.around.bot_comments(issue).await.expect("comments").len(), 2, "and nothing else");
-    assert_eq!(scene.auto_branches().len(), 1, "one branch");
-    let pulls = scene.list("/pulls?state=all").await;
-    assert_eq!(pulls.len(), 1, "one pull request");
-    let number = crate::scene::number(&pulls[0]);
-    assert_eq!(scene.list(&format!("/pulls/{number}/reviews")).await.len(), 1, "one review");
-    assert_eq!(scene.list(&format!("/pulls/{number}/comments")).await.len(), 1, "one inline comment");
-    assert_eq!(check_runs(scene).await.len(), 1, "one check run");
-    assert_eq!(pulls[0]["labels"].as_array().map(Vec::len), Some(1), "one label");
-    let mails = scene.around.inbox.messages();
-    let ids: BTreeSet<_> = mails.iter().map(|mail| &mail.message_id).collect();
-    assert_eq!(ids.len(), 2, "two mails: {:?}", scene.mails());
-    assert!(mails.len() <= 3, "SMTP cannot be asked: a mail may come twice, under its one id");
 }

@@ -1,6 +1,6 @@
 //! A deployment of the product with everything around it, and what people do there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -203,7 +203,7 @@ impl Scene {
     /// No two comments, reviews or check runs carry the same key of an effect.
     pub async fn nothing_is_doubled(&self) {
         let issues = self.list("/issues?state=all").await;
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for issue in &issues {
             for comment in self.around.bot_comments(number(issue)).await.expect("comments") {
                 let body = comment["body"].as_str().unwrap_or_default();
@@ -374,6 +374,32 @@ impl Scene {
     pub async fn nothing_is_published(&self) {
         assert_eq!(self.auto_branches(), BTreeMap::new());
         assert_eq!(self.list("/pulls?state=all").await, Vec::<Value>::new());
+    }
+
+    /// The check runs of the work's head.
+    pub async fn check_runs(&self) -> Vec<Value> {
+        let Some(head) = self.auto_branches().into_values().next() else { return Vec::new() };
+        let answer = self.get(&format!("/commits/{head}/check-runs")).await;
+        answer["check_runs"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// The greeting's story has come to its end, and there is one of everything.
+    pub async fn one_of_each(&self, issue: u64) {
+        assert_eq!(self.said(issue, "This waits for you").await.len(), 1, "one plan comment");
+        assert_eq!(self.said(issue, "Approved by").await.len(), 1, "one answer to the approval");
+        assert_eq!(self.around.bot_comments(issue).await.expect("comments").len(), 2, "and nothing else");
+        assert_eq!(self.auto_branches().len(), 1, "one branch");
+        let pulls = self.list("/pulls?state=all").await;
+        assert_eq!(pulls.len(), 1, "one pull request");
+        let number = number(&pulls[0]);
+        assert_eq!(self.list(&format!("/pulls/{number}/reviews")).await.len(), 1, "one review");
+        assert_eq!(self.list(&format!("/pulls/{number}/comments")).await.len(), 1, "one inline comment");
+        assert_eq!(self.check_runs().await.len(), 1, "one check run");
+        assert_eq!(pulls[0]["labels"].as_array().map(Vec::len), Some(1), "one label");
+        let mails = self.around.inbox.messages();
+        let ids: BTreeSet<_> = mails.iter().map(|mail| &mail.message_id).collect();
+        assert_eq!(ids.len(), 2, "two mails: {:?}", self.mails());
+        assert!(mails.len() <= 3, "SMTP cannot be asked: a mail may come twice, under its one id");
     }
 
     /// The subjects of the mails so far.
