@@ -5,13 +5,14 @@
 //! program needs no switch for being tested.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use orchestrator::domain::{Effect, Stage};
 use orchestrator::simulator::surroundings::MAINTAINER;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::scene::{Play, Scene, wait};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,10 +67,8 @@ killed! {
     a_kill_after_the_review_was_posted_posts_no_second: Moment::Acted("post_review");
     a_kill_after_the_check_run_was_made_makes_no_second: Moment::Acted("report_check");
     a_kill_after_a_mail_was_sent_sends_no_other: Moment::Acted("mail");
+    a_kill_after_a_local_branch_was_written_writes_no_second: Moment::Acted("write_local_branch");
 }
-
-/// Effects whose case is in another file: a local run has no `serve`.
-const ELSEWHERE: &[&str] = &["write_local_branch"];
 
 #[test]
 fn every_stage_and_every_effect_has_its_kill() {
@@ -78,12 +77,15 @@ fn every_stage_and_every_effect_has_its_kill() {
         assert!(MOMENTS.contains(&Moment::Done(stage)), "no kill after {stage:?}");
     }
     for kind in Effect::KINDS {
-        assert!(MOMENTS.contains(&Moment::Acted(kind)) || ELSEWHERE.contains(&kind), "no kill after {kind}");
+        assert!(MOMENTS.contains(&Moment::Acted(kind)), "no kill after {kind}");
     }
 }
 
 async fn survives(moment: Moment) {
     let scene = Scene::set(Play::greeting()).await;
+    if moment == Moment::Acted("write_local_branch") {
+        return survives_locally(&scene).await;
+    }
     let mut connection = scene.database.connect().await;
     if !matches!(moment, Moment::AtWork(_)) {
         hold_the_record(&mut connection, moment.job()).await;
@@ -113,6 +115,52 @@ async fn survives(moment: Moment) {
     one_of_each(&scene, issue).await;
     second.kill();
     scene.finish().await;
+}
+
+/// A person's own run has no `serve`: it is killed and gone on with.
+async fn survives_locally(scene: &Scene) {
+    let mut connection = scene.database.connect().await;
+    hold_the_record(&mut connection, "write_local_branch").await;
+    let project = &scene.around.project;
+    let repository = scene.folder().join("checkout");
+    for (path, bytes) in &project.files {
+        let path = repository.join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, bytes).expect("a file");
+    }
+    git(&repository, &["init", "-q", "-b", "main"]);
+    git(&repository, &["add", "-A"]);
+    git(&repository, &["-c", "user.name=Ada", "-c", "user.email=ada@acme.example", "commit", "-qm", "One"]);
+    let issue = scene.folder().join("issue.md");
+    std::fs::write(&issue, format!("{}\n\n{}\n", project.issue_title, project.issue_body)).expect("a file");
+
+    let (repo, issue) = (repository.display().to_string(), issue.display().to_string());
+    let run = process::run(scene, &["--repo", &repo, "--issue", &issue]);
+    held(scene).await;
+    let before = auto_branches(&repository);
+    assert_eq!(before.len(), 1, "the branch was not written yet");
+    run.kill();
+    let_go(&mut connection).await;
+    let task: uuid::Uuid =
+        sqlx::query_scalar("SELECT id FROM tasks").fetch_one(&mut connection).await.expect("one task");
+    process::run(scene, &["--resume", &task.to_string()]).ends_well().await;
+    assert_eq!(auto_branches(&repository), before, "one branch, at the same commit");
+    let state: String =
+        sqlx::query_scalar("SELECT state FROM tasks").fetch_one(&mut connection).await.expect("one task");
+    assert_eq!(state, "done");
+    assert_eq!(git(&repository, &["status", "--porcelain"]), "", "the checkout is not touched");
+}
+
+fn auto_branches(repository: &Path) -> Vec<String> {
+    let listed = git(repository, &["for-each-ref", "--format=%(refname) %(objectname)", "refs/heads/auto"]);
+    listed.lines().map(str::to_owned).collect()
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let done = std::process::Command::new("git").current_dir(folder).args(arguments).output();
+    let done = done.expect("git is installed: run scripts/bootstrap");
+    assert!(done.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8_lossy(&done.stdout).into_owned()
 }
 
 /// Lets the record of the next job of that name wait, inside its transaction.
