@@ -33,7 +33,8 @@ async fn what_is_wrong_is_said_with_what_to_do() {
 
     let dry = vec![("DRY_RUN", "true".to_owned())];
     let none = Vec::new();
-    let cases: Vec<(&str, Vec<&str>, &Vec<(&str, String)>)> = vec![
+    type Case<'a> = (&'a str, Vec<&'a str>, &'a Vec<(&'a str, String)>);
+    let cases: Vec<Case<'_>> = vec![
         ("no folder", vec!["run", "--repo", &missing, "--issue", &issue], &dry),
         ("no repository", vec!["run", "--repo", &plain, "--issue", &issue], &dry),
         ("no commit", vec!["run", "--repo", &nothing, "--issue", &issue], &dry),
