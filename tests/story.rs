@@ -5,8 +5,12 @@
 
 #[path = "story/deliveries.rs"]
 mod deliveries;
+#[path = "story/kills.rs"]
+mod kills;
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "story/process.rs"]
+mod process;
 #[path = "support/published.rs"]
 mod published;
 #[path = "story/scene.rs"]

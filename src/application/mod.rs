@@ -19,7 +19,7 @@ use crate::checkout::Repositories;
 use crate::config::Config;
 use crate::domain::{ApprovalMeans, Approvals, Rules, TaskId};
 use crate::github::GitHub;
-use crate::queue::{Runner, Workers};
+use crate::queue::{Owner, Runner, Workers};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use crate::telemetry::Redactor;
@@ -96,7 +96,7 @@ impl Application {
         let github = parts::github(config, &credentials)?;
         let parts = parts::Parts::build(config, &store, Some((&credentials, &github)), program).await?;
         let handler = dispatch::Dispatch::new(store.clone(), parts, config);
-        let runner = Runner::new(store.clone(), Arc::new(handler), owner(), workers(config));
+        let runner = Runner::new(store.clone(), Arc::new(handler), Owner::of_this_process(), workers(config));
         Ok(Self { store, github, listener, router: router(state), runner, database })
     }
 
@@ -159,7 +159,7 @@ impl LocalApplication {
         let redactor = Arc::clone(&parts.effects.redactor);
         let handler = dispatch::Dispatch::new(store.clone(), parts, config);
         let workers = Workers { effects: 1, ingest: 1, ..workers(config) };
-        let runner = Runner::new(store.clone(), Arc::new(handler), owner(), workers);
+        let runner = Runner::new(store.clone(), Arc::new(handler), Owner::of_this_process(), workers);
         Ok(Self { store, repositories, redactor, runner: Some(runner), database })
     }
 
@@ -180,11 +180,6 @@ impl LocalApplication {
         }
         Ok(())
     }
-}
-
-/// Names this process in leases.
-fn owner() -> String {
-    format!("{}/{}", std::process::id(), crate::telemetry::clock::new_id())
 }
 
 fn workers(config: &Config) -> Workers {

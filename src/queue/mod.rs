@@ -4,6 +4,8 @@
 //! as its result. This room sees to it that a job is tried by one worker at a time, that a worker that
 //! lost its lease stops, and that a failure is tried again later.
 
+mod owner;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{JobKind, LEASE, Lease, Store, StoreError};
+
+pub use owner::Owner;
 
 /// How often a lease is renewed.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -69,20 +73,22 @@ pub struct Workers {
 pub struct Runner {
     store: Store,
     handler: Arc<dyn Handler>,
-    /// Names this process in leases.
-    owner: String,
+    owner: Owner,
     workers: Workers,
 }
 
 impl Runner {
-    pub fn new(store: Store, handler: Arc<dyn Handler>, owner: String, workers: Workers) -> Self {
+    pub fn new(store: Store, handler: Arc<dyn Handler>, owner: Owner, workers: Workers) -> Self {
         Self { store, handler, owner, workers }
     }
 
-    /// Works until `stop`; what is being done then is given back for another worker to take up.
+    /// Works until `stop`; what is being done then is given back for another worker to take up. What a
+    /// process of this machine left when it was killed is taken up at once.
     pub async fn run(self, stop: CancellationToken) {
         let runner = Arc::new(self);
+        runner.free_leases_of_the_dead().await;
         let mut running = JoinSet::new();
+        running.spawn(Arc::clone(&runner).look_after_the_dead(stop.clone()));
         let pools: [(&'static [JobKind], usize); 4] = [
             (&[JobKind::Ingest], runner.workers.ingest),
             (&[JobKind::Effect], runner.workers.effects),
@@ -99,6 +105,33 @@ impl Runner {
         }
         running.spawn(Arc::clone(&runner).listen(wakes, stop.clone()));
         while running.join_next().await.is_some() {}
+    }
+
+    async fn look_after_the_dead(self: Arc<Self>, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(POLL) => self.free_leases_of_the_dead().await,
+            }
+        }
+    }
+
+    /// Without this, too, their jobs go on: once the leases run out.
+    async fn free_leases_of_the_dead(&self) {
+        let freed = async {
+            let mut jobs = 0;
+            for owner in self.store.lease_owners().await? {
+                if self.owner.knows_dead(&owner) {
+                    jobs += self.store.free_leases_of(&owner).await?;
+                }
+            }
+            Ok::<_, StoreError>(jobs)
+        };
+        match freed.await {
+            Ok(0) => {}
+            Ok(jobs) => tracing::info!(jobs, "taking up the jobs of a process that was killed"),
+            Err(error) => tracing::warn!(%error, "cannot look for jobs of dead processes"),
+        }
     }
 
     /// Wakes the workers of a kind when any process adds a job of it. Losing this connection costs speed
@@ -136,7 +169,7 @@ impl Runner {
             // Registered before looking, so that a job that comes in between is not slept over.
             woken.as_mut().enable();
             let limit = self.workers.stages_per_repository.max(1) as i64;
-            match self.store.claim(kinds, &self.owner, limit).await {
+            match self.store.claim(kinds, self.owner.as_str(), limit).await {
                 Ok(Some(lease)) => self.attend(&lease, &stop).await,
                 Ok(None) => {
                     let due = self.store.next_due(kinds).await.ok().flatten().unwrap_or(POLL);

@@ -14,6 +14,12 @@ use super::{Store, StoreError};
 /// A lease that nobody renewed for this long is free for others.
 pub const LEASE: Duration = Duration::from_secs(45);
 
+/// How long an effect waits where its owner is known to be dead. Its last request may still be on the way to
+/// being done: "If GitHub takes more than 10 seconds to process an API request, GitHub will terminate the
+/// request" (docs.github.com, "Troubleshooting the REST API", Timeouts). Before that, looking whether it was
+/// done comes too early.
+const LAST_REQUEST: Duration = Duration::from_secs(12);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobKind {
     Ingest,
@@ -224,6 +230,31 @@ impl Store {
         .execute(&self.pool)
         .await?;
         held(lease, done.rows_affected())
+    }
+
+    /// Everybody who holds a lease.
+    pub async fn lease_owners(&self) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            r#"SELECT DISTINCT lease_owner AS "owner!" FROM jobs
+               WHERE state = 'ready' AND lease_owner IS NOT NULL"#
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// Takes the leases of an owner that is known to be dead, and answers how many there were. Effects keep
+    /// theirs a moment longer, without an owner.
+    pub async fn free_leases_of(&self, owner: &str) -> Result<u64, StoreError> {
+        let done = sqlx::query!(
+            r#"UPDATE jobs SET lease_owner = NULL, lease_until = CASE WHEN kind = 'effect'
+                   THEN least(lease_until, now() + make_interval(secs => $2)) END
+               WHERE lease_owner = $1 AND state = 'ready'"#,
+            owner,
+            LAST_REQUEST.as_secs_f64(),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
     }
 
     /// Gives a job back, to be tried again after `wait`.

@@ -1,0 +1,252 @@
+//! kill -9 at every boundary: while a stage is at work, when its work is done and not yet recorded, and
+//! between an effect's act and its record. Whatever happens, there is one of everything at the end.
+//!
+//! The moment is held in the database: a trigger lets the record of one job wait, so that the shipped
+//! program needs no switch for being tested.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use orchestrator::domain::{Effect, Stage};
+use orchestrator::simulator::surroundings::MAINTAINER;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use crate::process::{self, Process};
+use crate::scene::{Play, Scene, wait};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// The stage has begun.
+    AtWork(Stage),
+    /// The stage's work is done, and what came of it is not committed yet.
+    Done(Stage),
+    /// The effect was done outside, and the database does not know.
+    Acted(&'static str),
+}
+
+impl Moment {
+    fn job(self) -> &'static str {
+        match self {
+            Self::AtWork(stage) | Self::Done(stage) => stage.as_str(),
+            Self::Acted(kind) => kind,
+        }
+    }
+}
+
+macro_rules! killed {
+    ($($name:ident: $moment:expr;)+) => {
+        const MOMENTS: &[Moment] = &[$($moment),+];
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                survives($moment).await;
+            }
+        )+
+    };
+}
+
+killed! {
+    a_kill_during_the_discussion_changes_nothing: Moment::AtWork(Stage::Discuss);
+    a_kill_after_the_discussion_changes_nothing: Moment::Done(Stage::Discuss);
+    a_kill_during_the_implementation_changes_nothing: Moment::AtWork(Stage::Implement);
+    a_kill_after_the_implementation_changes_nothing: Moment::Done(Stage::Implement);
+    a_kill_during_the_gates_changes_nothing: Moment::AtWork(Stage::Gate);
+    a_kill_after_the_gates_changes_nothing: Moment::Done(Stage::Gate);
+    a_kill_during_the_fix_changes_nothing: Moment::AtWork(Stage::Fix);
+    a_kill_after_the_fix_changes_nothing: Moment::Done(Stage::Fix);
+    a_kill_during_the_review_changes_nothing: Moment::AtWork(Stage::Review);
+    a_kill_after_the_review_changes_nothing: Moment::Done(Stage::Review);
+    a_kill_during_the_last_check_changes_nothing: Moment::AtWork(Stage::Publish);
+    a_kill_after_the_last_check_changes_nothing: Moment::Done(Stage::Publish);
+    a_kill_after_the_plan_was_posted_posts_no_second: Moment::Acted("post_plan");
+    a_kill_after_a_comment_was_posted_posts_no_second: Moment::Acted("comment");
+    a_kill_after_the_push_pushes_nothing_else: Moment::Acted("push_branch");
+    a_kill_after_the_pull_request_was_opened_opens_no_second: Moment::Acted("open_pull_request");
+    a_kill_after_the_label_was_set_changes_nothing: Moment::Acted("label_pull_request");
+    a_kill_after_the_review_was_posted_posts_no_second: Moment::Acted("post_review");
+    a_kill_after_the_check_run_was_made_makes_no_second: Moment::Acted("report_check");
+    a_kill_after_a_mail_was_sent_sends_no_other: Moment::Acted("mail");
+    a_kill_after_a_local_branch_was_written_writes_no_second: Moment::Acted("write_local_branch");
+}
+
+#[test]
+fn every_stage_and_every_effect_has_its_kill() {
+    for stage in Stage::ALL {
+        assert!(MOMENTS.contains(&Moment::AtWork(stage)), "no kill during {stage:?}");
+        assert!(MOMENTS.contains(&Moment::Done(stage)), "no kill after {stage:?}");
+    }
+    for kind in Effect::KINDS {
+        assert!(MOMENTS.contains(&Moment::Acted(kind)), "no kill after {kind}");
+    }
+}
+
+async fn survives(moment: Moment) {
+    let scene = Scene::set(Play::greeting()).await;
+    if moment == Moment::Acted("write_local_branch") {
+        return survives_locally(&scene).await;
+    }
+    let mut connection = scene.database.connect().await;
+    if !matches!(moment, Moment::AtWork(_)) {
+        hold_the_record(&mut connection, moment.job()).await;
+    }
+    let first = Process::serve(&scene).await;
+    let issue = scene.labelled_issue().await;
+    let story = async {
+        let plan = scene.plan_comment(issue, 1).await;
+        scene.react(MAINTAINER, plan, "+1").await;
+        scene.until(issue, "pull_request_open").await;
+        scene.idle(issue).await;
+    };
+    let kill = async {
+        match moment {
+            Moment::AtWork(stage) => leased(&scene, stage).await,
+            Moment::Done(_) => held(&scene).await,
+            Moment::Acted(kind) => {
+                held(&scene).await;
+                assert!(was_done(&scene, issue, kind).await, "{kind} was not done yet");
+            }
+        }
+        first.kill();
+        let_go(&mut connection).await;
+        Process::serve(&scene).await
+    };
+    let ((), second) = tokio::join!(story, kill);
+    one_of_each(&scene, issue).await;
+    second.kill();
+    scene.finish().await;
+}
+
+/// A person's own run has no `serve`: it is killed and gone on with.
+async fn survives_locally(scene: &Scene) {
+    let mut connection = scene.database.connect().await;
+    hold_the_record(&mut connection, "write_local_branch").await;
+    let project = &scene.around.project;
+    let repository = scene.folder().join("checkout");
+    for (path, bytes) in &project.files {
+        let path = repository.join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, bytes).expect("a file");
+    }
+    git(&repository, &["init", "-q", "-b", "main"]);
+    git(&repository, &["add", "-A"]);
+    git(&repository, &["-c", "user.name=Ada", "-c", "user.email=ada@acme.example", "commit", "-qm", "One"]);
+    let issue = scene.folder().join("issue.md");
+    std::fs::write(&issue, format!("{}\n\n{}\n", project.issue_title, project.issue_body)).expect("a file");
+
+    let (repo, issue) = (repository.display().to_string(), issue.display().to_string());
+    let run = process::run(scene, &["--repo", &repo, "--issue", &issue]);
+    held(scene).await;
+    let before = auto_branches(&repository);
+    assert_eq!(before.len(), 1, "the branch was not written yet");
+    run.kill();
+    let_go(&mut connection).await;
+    let task: uuid::Uuid =
+        sqlx::query_scalar("SELECT id FROM tasks").fetch_one(&mut connection).await.expect("one task");
+    process::run(scene, &["--resume", &task.to_string()]).ends_well().await;
+    assert_eq!(auto_branches(&repository), before, "one branch, at the same commit");
+    let state: String =
+        sqlx::query_scalar("SELECT state FROM tasks").fetch_one(&mut connection).await.expect("one task");
+    assert_eq!(state, "done");
+    assert_eq!(git(&repository, &["status", "--porcelain"]), "", "the checkout is not touched");
+}
+
+fn auto_branches(repository: &Path) -> Vec<String> {
+    let listed = git(repository, &["for-each-ref", "--format=%(refname) %(objectname)", "refs/heads/auto"]);
+    listed.lines().map(str::to_owned).collect()
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let done = std::process::Command::new("git").current_dir(folder).args(arguments).output();
+    let done = done.expect("git is installed: run scripts/bootstrap");
+    assert!(done.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8_lossy(&done.stdout).into_owned()
+}
+
+/// Lets the record of the next job of that name wait, inside its transaction.
+async fn hold_the_record(connection: &mut PgConnection, job: &str) {
+    let trigger = format!(
+        "CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$;
+         CREATE TRIGGER hold BEFORE UPDATE OF state ON jobs FOR EACH ROW
+             WHEN (NEW.state = 'done' AND OLD.key LIKE '%/{job}') EXECUTE FUNCTION hold()"
+    );
+    sqlx::raw_sql(AssertSqlSafe(trigger)).execute(connection).await.expect("a trigger");
+}
+
+const HELD: &str = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+
+async fn held(scene: &Scene) {
+    let mut connection = scene.database.connect().await;
+    loop {
+        let count = AssertSqlSafe(format!("SELECT count(*) {HELD}"));
+        let held: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await.expect("a count");
+        if held > 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+async fn leased(scene: &Scene, stage: Stage) {
+    wait(&format!("{stage:?} to begin"), || async {
+        let mut connection = scene.database.connect().await;
+        let sql = "SELECT count(*) FROM jobs WHERE key LIKE $1 AND lease_owner IS NOT NULL";
+        let pattern = format!("%/{}", stage.as_str());
+        let leased: i64 =
+            sqlx::query_scalar(sql).bind(pattern).fetch_one(&mut connection).await.expect("a count");
+        (leased > 0).then_some(())
+    })
+    .await;
+}
+
+/// Ends what the dead process left open in the database, as the server itself does once it notices.
+async fn let_go(connection: &mut PgConnection) {
+    let end = AssertSqlSafe(format!("SELECT pg_terminate_backend(pid) {HELD}"));
+    sqlx::query(end).execute(&mut *connection).await.expect("ended");
+    let trigger = "DROP TRIGGER IF EXISTS hold ON jobs";
+    sqlx::query(trigger).execute(connection).await.expect("dropped");
+}
+
+/// Whether the act of an effect can be seen on the servers.
+async fn was_done(scene: &Scene, issue: u64, kind: &str) -> bool {
+    let on_pull = async |path: &'static str| -> Vec<Value> {
+        let Some(pull) = scene.list("/pulls?state=all").await.pop() else { return Vec::new() };
+        scene.list(&format!("/pulls/{}/{path}", crate::scene::number(&pull))).await
+    };
+    match kind {
+        "post_plan" => !scene.said(issue, "This waits for you").await.is_empty(),
+        "comment" => !scene.said(issue, "Approved by").await.is_empty(),
+        "push_branch" => !scene.auto_branches().is_empty(),
+        "open_pull_request" => !scene.list("/pulls").await.is_empty(),
+        "label_pull_request" => scene.list("/issues?labels=auto").await.len() == 2,
+        "post_review" => !on_pull("reviews").await.is_empty(),
+        "report_check" => !check_runs(scene).await.is_empty(),
+        "mail" => !scene.mails().is_empty(),
+        other => panic!("how does one see {other}?"),
+    }
+}
+
+async fn check_runs(scene: &Scene) -> Vec<Value> {
+    let Some(head) = scene.auto_branches().into_values().next() else { return Vec::new() };
+    let answer = scene.get(&format!("/commits/{head}/check-runs")).await;
+    answer["check_runs"].as_array().cloned().unwrap_or_default()
+}
+
+async fn one_of_each(scene: &Scene, issue: u64) {
+    assert_eq!(scene.said(issue, "This waits for you").await.len(), 1, "one plan comment");
+    assert_eq!(scene.said(issue, "Approved by").await.len(), 1, "one answer to the approval");
+    assert_eq!(scene.around.bot_comments(issue).await.expect("comments").len(), 2, "and nothing else");
+    assert_eq!(scene.auto_branches().len(), 1, "one branch");
+    let pulls = scene.list("/pulls?state=all").await;
+    assert_eq!(pulls.len(), 1, "one pull request");
+    let number = crate::scene::number(&pulls[0]);
+    assert_eq!(scene.list(&format!("/pulls/{number}/reviews")).await.len(), 1, "one review");
+    assert_eq!(scene.list(&format!("/pulls/{number}/comments")).await.len(), 1, "one inline comment");
+    assert_eq!(check_runs(scene).await.len(), 1, "one check run");
+    assert_eq!(pulls[0]["labels"].as_array().map(Vec::len), Some(1), "one label");
+    let mails = scene.around.inbox.messages();
+    let ids: BTreeSet<_> = mails.iter().map(|mail| &mail.message_id).collect();
+    assert_eq!(ids.len(), 2, "two mails: {:?}", scene.mails());
+    assert!(mails.len() <= 3, "SMTP cannot be asked: a mail may come twice, under its one id");
+}

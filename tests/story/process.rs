@@ -1,0 +1,81 @@
+//! The program as a process of its own, to be killed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::scene::{PROGRAM, Scene, wait};
+
+/// A running program of ours; killed when dropped.
+pub struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+/// Starts `orchestrator run`.
+pub fn run(scene: &Scene, arguments: &[&str]) -> Process {
+    Process::start(scene, "run", arguments)
+}
+
+impl Process {
+    /// Starts `orchestrator serve` and tells GitHub where it is.
+    pub async fn serve(scene: &Scene) -> Self {
+        let process = Self::start(scene, "serve", &[]);
+        let address = wait("`serve` to listen", || async { process.address() }).await;
+        scene.around.deliver_to(address);
+        process
+    }
+
+    fn start(scene: &Scene, command: &str, arguments: &[&str]) -> Self {
+        let (config, variables) = scene.for_a_process();
+        let log = tempfile::Builder::new().prefix(command).suffix(".log").tempfile_in(scene.folder());
+        let (file, log) = log.expect("a log").keep().expect("kept");
+        let mut process = Command::new(PROGRAM);
+        process.arg("--config").arg(config).arg(command).args(arguments);
+        process.env_clear().envs(variables).env("ORCHESTRATOR_LOG_FORMAT", "json");
+        process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        Self { child: process.spawn().expect("the program starts"), log }
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        let text = std::fs::read_to_string(&self.log).expect("the log");
+        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let serving = lines.into_iter().find(|line| line["message"] == "serving");
+        serving.and_then(|line| line["address"].as_str()?.parse().ok())
+    }
+
+    /// kill -9.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    pub async fn ends_well(mut self) {
+        let child = std::cell::RefCell::new(&mut self.child);
+        let status = wait("the program to end", || async {
+            child.borrow_mut().try_wait().expect("a process of ours")
+        });
+        let status = status.await;
+        assert!(status.success(), "{status}: {}", std::fs::read_to_string(&self.log).unwrap_or_default());
+    }
+
+    /// Waits until nothing is left of it.
+    fn end(&mut self) {
+        // An error tells that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let last: Vec<&str> = log.lines().rev().take(30).collect();
+            eprintln!("the last lines of its log:");
+            last.iter().rev().for_each(|line| eprintln!("{line}"));
+        }
+    }
+}
