@@ -1,5 +1,7 @@
 //! A deployment of the product with everything around it, and what people do there.
 
+#![allow(dead_code, reason = "groups of tests come one by one, and share it")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
