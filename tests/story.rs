@@ -5,6 +5,8 @@
 
 #[path = "story/deliveries.rs"]
 mod deliveries;
+#[path = "story/edits.rs"]
+mod edits;
 #[path = "story/kills.rs"]
 mod kills;
 #[path = "support/postgres.rs"]
