@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all of their own set-up on a fresh machine with the Rust toolchain.
 
-.PHONY: demo test lint build sqlx test-setup-online bench-receiver help
+.PHONY: demo test lint build sqlx show-run test-setup-online bench-receiver help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -23,6 +23,11 @@ test:
 test-setup-online:
 	@scripts/bootstrap --test
 	scripts/setup-online
+
+## make show-run           `run` on a public package of each of three languages, from their registries
+show-run:
+	@scripts/bootstrap --test
+	@scripts/show-run
 
 ## make sqlx               renew .sqlx after a change of SQL or migrations
 sqlx:

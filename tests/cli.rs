@@ -9,3 +9,5 @@ mod harness;
 mod inputs;
 #[path = "cli/run.rs"]
 mod run;
+#[path = "cli/simulate.rs"]
+mod simulate;

@@ -63,8 +63,10 @@ pub(super) async fn simulate(arguments: SimulateArguments) -> anyhow::Result<Exi
     println!("  {curl} {api}/issues -d '{{\"title\": \"…\", \"body\": \"…\"}}'");
     println!("  {curl} {api}/issues/1/labels -d '{{\"labels\": [\"auto\"]}}'");
     println!("  {curl} {api}/issues/1/comments\n");
-    println!("Ctrl-C ends it.");
+    println!("Ctrl-C ends it and leaves what was said to the models in model.json of the data folder.");
     stop_signal().await;
+    let journal = serde_json::to_vec_pretty(&surroundings.model.journal())?;
+    std::fs::write(folder.join("model.json"), journal).context("the models' journal cannot be kept")?;
     Ok(Exit::Done)
 }
 

@@ -88,6 +88,15 @@ impl Reader<'_> {
             if let Some(c) = frame {
                 self.add(&c["path"], Some(&c["line"]), line, Severity::Error);
             }
+        } else if line.trim() == "stack: |-" {
+            // TAP: the first frame that lies in the tree; the test's name stands above the report.
+            let mut frames = lines[at + 1..].iter().take_while(|l| l.trim() != "...");
+            let frame = frames.find_map(|l| TAP_FRAME.captures(l));
+            let test = lines[..at].iter().rev().find_map(|l| TAP_FAILURE.captures(l));
+            if let (Some(c), Some(test)) = (frame, test) {
+                let message = format!("the test failed: {}", &test["name"]);
+                self.add(&c["path"], Some(&c["line"]), &message, Severity::Error);
+            }
         } else if let Some(c) = STACK.captures(line) {
             // Node: the first line of a stack that lies in the tree; the message stands above the stack.
             let first = !lines[..at]
@@ -157,6 +166,8 @@ patterns! {
     ESLINT = r"^  +(?P<line>\d+):\d+  +(?P<severity>error|warning)  +(?P<message>.+)$";
     FRAME = r#"^  File "(?P<path>[^"]+)", line (?P<line>\d+)"#;
     TRACEBACK_END = r"^[\w.]*(?:Error|Exception|Failure|Warning|Exit)(?::|$)";
+    TAP_FAILURE = r"^\s*not ok \d+ - (?P<name>.+)$";
+    TAP_FRAME = r"^\s+.*\((?:file://)?(?P<path>/work/[^:()]+):(?P<line>\d+):\d+\)$";
     STACK = r"^\s+at (?:.*\()?(?:file://)?(?P<path>/work/[^:()]+):(?P<line>\d+):\d+\)?$";
 }
 

@@ -18,6 +18,7 @@ mod transition;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Executor;
 use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 
 use crate::domain::{Illegal, Rules, TaskId};
@@ -77,6 +78,14 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // Our statements are few and each has one good plan, whatever its parameters: PostgreSQL need
+            // not look for a better one at every execution, which took longer than the execution itself.
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    connection.execute("SET plan_cache_mode = force_generic_plan").await?;
+                    Ok(())
+                })
+            })
             .connect(url)
             .await?;
         sqlx::migrate!().run(&pool).await?;

@@ -3,16 +3,11 @@
 //!
 //! Each sender is answered after the commit that holds its delivery, and never before.
 
-use std::sync::Arc;
-
 use axum::body::Bytes;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::store::{Arrival, Arriving, Store, StoreError};
 
-/// Commits under way at the same time. More would only make smaller ones, and wait for each other: a
-/// transaction that notifies holds a lock of the whole server while it commits.
-const COMMITS: usize = 1;
 /// Deliveries and bytes after which a commit takes no more.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
@@ -60,16 +55,16 @@ impl Intake {
     }
 }
 
+/// One commit after the other. Two at once were measured and gained nothing: each is smaller, and a
+/// transaction that notifies holds a lock of the whole server while it commits.
 async fn commit_batches(store: Store, mut queue: mpsc::Receiver<Waiting>) {
-    let commits = Arc::new(Semaphore::new(COMMITS));
-    while let Ok(slot) = Arc::clone(&commits).acquire_owned().await {
-        let Some(batch) = next_batch(&mut queue).await else { return };
+    while let Some(batch) = next_batch(&mut queue).await {
         let store = store.clone();
-        // A task of its own, so that a panic costs one batch and not the receiver.
-        tokio::spawn(async move {
-            commit(&store, batch).await;
-            drop(slot);
-        });
+        let committed = tokio::spawn(async move { commit(&store, batch).await });
+        // In a task of its own, so that a panic costs one batch and not the receiver.
+        if let Err(panic) = committed.await {
+            tracing::error!(%panic, "deliveries could not be stored");
+        }
     }
 }
 

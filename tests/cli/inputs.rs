@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::harness::*;
 
+type Environment = Vec<(&'static str, String)>;
+
 /// A word for each part of a path that differs from run to run.
 fn stable(machine: &Machine, text: &str) -> String {
     text.replace(&machine.path("").display().to_string(), "/somewhere/")
@@ -32,8 +34,9 @@ async fn what_is_wrong_is_said_with_what_to_do() {
     let report = machine.path("missing/report.md").display().to_string();
 
     let dry = vec![("DRY_RUN", "true".to_owned())];
-    let none = Vec::new();
-    let cases: Vec<(&str, Vec<&str>, &Vec<(&str, String)>)> = vec![
+    let none: Environment = Vec::new();
+    type Case<'a> = (&'a str, Vec<&'a str>, &'a Vec<(&'a str, String)>);
+    let cases: Vec<Case<'_>> = vec![
         ("no folder", vec!["run", "--repo", &missing, "--issue", &issue], &dry),
         ("no repository", vec!["run", "--repo", &plain, "--issue", &issue], &dry),
         ("no commit", vec!["run", "--repo", &nothing, "--issue", &issue], &dry),

@@ -52,7 +52,7 @@ pub(super) fn data_folder(config: &Config) -> Checks {
         return checks;
     }
     checks.ok(format!("{shown} can be written to"));
-    let free = statvfs(folder.as_path()).map(|s| s.blocks_available() as u64 * s.fragment_size() as u64);
+    let free = statvfs(folder.as_path()).map(|s| s.blocks_available() * s.fragment_size());
     let mend = "free some, or name a folder on another disk in ORCHESTRATOR_DATA_DIR";
     match free {
         Err(error) => checks.weak(format!("how much space is left in {shown} is not known: {error}"), mend),

@@ -44,7 +44,7 @@ impl<'a> Follower<'a> {
     ///
     /// # Errors
     /// When the database fails, and when a task was left at work with nobody to do it: a fault of ours.
-    pub(super) async fn to_the_end(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn run_to_the_end(&mut self) -> anyhow::Result<()> {
         loop {
             let tasks = self.store.tasks_of_run(self.run).await?;
             for task in &tasks {

@@ -189,7 +189,7 @@ async fn follow(
         follower.say("dry run: no model is asked, and nothing is changed");
     }
     let ended = tokio::select! {
-        ended = follower.to_the_end() => Some(ended),
+        ended = follower.run_to_the_end() => Some(ended),
         () = stop_signal() => None,
     };
     drop(follower);
