@@ -157,13 +157,14 @@ impl JobListener {
 }
 
 impl Store {
-    /// Takes the next job of the given kinds, of the deployment or of this store's run. `per_repository` bounds the stages that run at once in
-    /// one repository. The fence goes up with each lease, so that what an earlier holder still writes
-    /// is refused.
+    /// Takes the next job of the given kinds, of the deployment or of this store's run. `per_repository`
+    /// bounds the stages that run at once in one repository. The fence goes up with each lease, so that
+    /// what an earlier holder still writes is refused.
     ///
     /// Each kind is read in the order of its index, from the first due job on, so that the cost does not
-    /// grow with what waits behind it: that is why the lane's first job is asked for with `min`, which
-    /// PostgreSQL looks up job by job, and not with `NOT EXISTS`, which it turns into a join of everything.
+    /// grow with what waits behind it. That is why a job in a lane of its own, which bears the job's key,
+    /// is asked for first, and why the lane's first job is asked for with `min`, which PostgreSQL looks up
+    /// job by job, and not with `NOT EXISTS`, which it turns into a join of everything.
     pub async fn claim(
         &self,
         kinds: &[JobKind],
@@ -180,7 +181,8 @@ impl Store {
                        WHERE j.state = 'ready' AND j.kind = wanted.kind AND j.run_at <= now()
                          AND j.run_id IS NOT DISTINCT FROM $5
                          AND (j.lease_until IS NULL OR j.lease_until < now())
-                         AND j.id = (SELECT min(e.id) FROM jobs e WHERE e.lane = j.lane AND e.state = 'ready')
+                         AND (j.lane = j.key OR j.id = (
+                             SELECT min(e.id) FROM jobs e WHERE e.lane = j.lane AND e.state = 'ready'))
                          AND (j.kind <> 'stage' OR j.repository_id IS NULL OR $4 > (
                              SELECT count(*) FROM jobs r
                              WHERE r.kind = 'stage' AND r.state = 'ready' AND r.lease_until > now()
@@ -368,12 +370,14 @@ impl Store {
                    (SELECT greatest(j.run_at, coalesce(j.lease_until, j.run_at)) AS due FROM jobs j
                     WHERE j.state = 'ready' AND j.kind = wanted.kind AND j.run_at <= now()
                       AND j.run_id IS NOT DISTINCT FROM $2
-                      AND j.id = (SELECT min(e.id) FROM jobs e WHERE e.lane = j.lane AND e.state = 'ready'))
+                      AND (j.lane = j.key OR j.id = (
+                          SELECT min(e.id) FROM jobs e WHERE e.lane = j.lane AND e.state = 'ready')))
                    UNION ALL
                    (SELECT j.run_at FROM jobs j
                     WHERE j.state = 'ready' AND j.kind = wanted.kind AND j.run_at > now()
                       AND j.run_id IS NOT DISTINCT FROM $2
-                      AND j.id = (SELECT min(e.id) FROM jobs e WHERE e.lane = j.lane AND e.state = 'ready')
+                      AND (j.lane = j.key OR j.id = (
+                          SELECT min(e.id) FROM jobs e WHERE e.lane = j.lane AND e.state = 'ready'))
                     ORDER BY j.run_at, j.id LIMIT 1)) AS next"#,
             &kinds,
             self.run.map(|run| run.0),

@@ -61,6 +61,11 @@ pub enum StoreError {
     Missing { what: &'static str, id: String },
 }
 
+/// A queue's table is empty in one minute and full in the next, and a plan that was kept from before reads
+/// all of it for every job: so plans are made for the tables as they are. PostgreSQL takes statements that
+/// stop at the first row for long ones, and must not compile them: that takes a second, they take none.
+const PLANNING: &str = "SET plan_cache_mode = force_custom_plan; SET jit = off";
+
 impl StoreError {
     /// Whether the database answered, and said no; else it may be away.
     pub fn is_refusal(&self) -> bool {
@@ -78,11 +83,9 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            // Our statements are few and each has one good plan, whatever its parameters: PostgreSQL need
-            // not look for a better one at every execution, which took longer than the execution itself.
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    connection.execute("SET plan_cache_mode = force_generic_plan").await?;
+                    connection.execute(PLANNING).await?;
                     Ok(())
                 })
             })
