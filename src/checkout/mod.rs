@@ -124,8 +124,14 @@ impl Repositories {
             .ok_or_else(|| unusable(&format!("{} is no owner/name", repository.full_name)))?;
         let url = RemoteUrl::new(&self.server_url, owner, name).map_err(|error| unusable(&error))?;
         let token = Some(client.token().await?);
-        let remote = Remote { repository_id: place.repository.0, url, token };
-        let mirror = self.mirrors.fetch(&remote).await?;
+        let mut remote = Remote { repository_id: place.repository.0, url, token };
+        let mirror = match self.mirrors.fetch(&remote).await {
+            Err(error) if error.wants_token() => {
+                remote.token = Some(client.renewed_token().await?);
+                self.mirrors.fetch(&remote).await?
+            }
+            fetched => fetched?,
+        };
         let tip = mirror.resolve(&base_branch)?;
         Ok(Checkout { mirror, base_branch, tip, home: Home::GitHub(remote) })
     }

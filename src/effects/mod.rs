@@ -32,7 +32,7 @@ use crate::telemetry::clock;
 use crate::workspace::WorkspaceError;
 
 /// Tries before an effect counts as impossible: with pauses of five minutes, more than three days.
-const MOST_ATTEMPTS: u32 = 1_000;
+const MOST_TRIES: u32 = 1_000;
 
 /// What effects work with.
 pub struct Effects {
@@ -163,7 +163,7 @@ impl Effects {
         task: Option<TaskId>,
         error: &EffectError,
     ) -> Result<(), JobFailure> {
-        if let Some(wait) = error.again().filter(|_| lease.attempts < MOST_ATTEMPTS) {
+        if let Some(wait) = error.again().filter(|_| lease.attempts < MOST_TRIES) {
             return Err(JobFailure::Retry { error: error.to_string(), wait });
         }
         tracing::error!(%error, "an effect was refused");

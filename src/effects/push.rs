@@ -43,6 +43,10 @@ impl Effects {
                 let actual = actual.map_or_else(|| "nothing".to_owned(), |sha| sha.to_string());
                 Ok(Done::Event(Event::PushRefused { actual }))
             }
+            // The next try begins with a fetch, which asks for a new token.
+            Err(PushError::Workspace(error)) if error.wants_token() => {
+                Err(EffectError::Later(error.to_string()))
+            }
             Err(PushError::Workspace(error)) => Err(error.into()),
             Err(
                 error @ (PushError::NotFastForward | PushError::ForeignCommit(_) | PushError::Refused(_)),

@@ -39,7 +39,7 @@ pub struct GitHubOptions {
 pub struct GitHub {
     app: Octocrab,
     app_id: u64,
-    repositories: Arc<Mutex<HashMap<(InstallationId, RepositoryId), Octocrab>>>,
+    repositories: Arc<Mutex<HashMap<(InstallationId, RepositoryId), Arc<Octocrab>>>>,
     pacer: Arc<Pacer>,
 }
 
@@ -97,19 +97,17 @@ impl GitHub {
     }
 
     /// A client whose token reaches this one repository only. Clients are kept, and with them their
-    /// tokens, which octocrab renews 30 s before they expire.
+    /// tokens, which octocrab renews 30 s before they expire, and which a clone of a client does not share.
     pub fn repository(&self, place: &GitHubPlace) -> Result<RepositoryClient, GitHubError> {
         let key = (place.installation, place.repository);
         let mut clients = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
         let octocrab = match clients.get(&key) {
-            Some(octocrab) => octocrab.clone(),
+            Some(octocrab) => Arc::clone(octocrab),
             None => {
-                let octocrab = self
-                    .app
-                    .installation_builder(OctoInstallationId(place.installation.0))
-                    .repository_ids(vec![OctoRepositoryId(place.repository.0)])
-                    .build()?;
-                clients.insert(key, octocrab.clone());
+                let installation = self.app.installation_builder(OctoInstallationId(place.installation.0));
+                let one = installation.repository_ids(vec![OctoRepositoryId(place.repository.0)]);
+                let octocrab = Arc::new(one.build()?);
+                clients.insert(key, Arc::clone(&octocrab));
                 octocrab
             }
         };
@@ -125,7 +123,7 @@ impl GitHub {
 /// GitHub, as the App's installation on one repository.
 #[derive(Clone)]
 pub struct RepositoryClient {
-    octocrab: Octocrab,
+    octocrab: Arc<Octocrab>,
     pub(super) place: GitHubPlace,
     pub(super) app_id: u64,
     pacer: Arc<Pacer>,
@@ -222,8 +220,17 @@ impl RepositoryClient {
 
     /// The installation token, for git over HTTP. Limited to this repository.
     pub async fn token(&self) -> Result<SecretString, GitHubError> {
-        let margin = chrono::Duration::seconds(60);
-        limited(async { Ok(self.octocrab.installation_token_with_buffer(margin).await?) }).await
+        self.token_good_for(chrono::Duration::seconds(60)).await
+    }
+
+    /// A new token in place of one that GitHub ended before its time.
+    pub async fn renewed_token(&self) -> Result<SecretString, GitHubError> {
+        // Longer than any token's life: the one that is kept never is good for so long.
+        self.token_good_for(chrono::Duration::days(1)).await
+    }
+
+    async fn token_good_for(&self, time: chrono::Duration) -> Result<SecretString, GitHubError> {
+        limited(async { Ok(self.octocrab.installation_token_with_buffer(time).await?) }).await
     }
 
     pub fn place(&self) -> &GitHubPlace {

@@ -38,8 +38,10 @@ pub use metered::MeteredSandbox;
 /// Tokens of a repository's overview and of the places that fit a task.
 const OVERVIEW_TOKENS: usize = 4_000;
 const SNIPPETS_TOKENS: usize = 12_000;
-/// Times that a stage is taken up before it counts as one that ends its process.
-const MOST_ATTEMPTS: u32 = 6;
+/// Processes that a stage may take down with it before it is not begun again.
+const MOST_BREAKDOWNS: u32 = 5;
+/// Tries of a stage whose servers are away; with the pauses between them, a little more than four hours.
+const MOST_TRIES: u32 = 60;
 
 /// What the stages work with.
 pub struct Pipeline {
@@ -137,10 +139,16 @@ impl From<GitHubError> for StageError {
 
 impl From<WorkspaceError> for StageError {
     fn from(error: WorkspaceError) -> Self {
-        if error.is_transient() {
-            return Self::Again { what: "the repository", error: error.to_string(), wait: None };
+        let detail = error.to_string();
+        match error {
+            error if error.is_transient() => {
+                Self::Again { what: "the repository", error: detail, wait: None }
+            }
+            WorkspaceError::Transport { .. } => {
+                Self::stop(Reason::Refused { what: "reading".into(), detail })
+            }
+            _ => Self::stop(Reason::ChangeRefused { detail }),
         }
-        Self::stop(Reason::ChangeRefused { detail: error.to_string() })
     }
 }
 
@@ -204,9 +212,9 @@ impl Pipeline {
             return self.end(lease, id, stage, None).await;
         }
         let version = task.version;
-        if lease.attempts > MOST_ATTEMPTS {
-            let detail =
-                format!("the `{}` stage was begun {MOST_ATTEMPTS} times and never ended", stage.as_str());
+        if lease.breakdowns() > MOST_BREAKDOWNS {
+            let (name, times) = (stage.as_str(), lease.breakdowns());
+            let detail = format!("the `{name}` stage was begun {times} times and never ended");
             return self.end(lease, id, stage, Some(failed(stage, Reason::Internal { detail }))).await;
         }
         if stage == Stage::Implement {
@@ -240,7 +248,7 @@ impl Pipeline {
                 end.artifacts.extend(json_artifact(&task, ArtifactKind::Timing, "timing.json", &timing));
                 end
             }
-            Err(StageError::Again { error, wait, .. }) if lease.attempts < MOST_ATTEMPTS => {
+            Err(StageError::Again { error, wait, .. }) if lease.set_down < MOST_TRIES => {
                 return Err(JobFailure::Retry { error, wait });
             }
             Err(StageError::Again { what, error, .. }) => {

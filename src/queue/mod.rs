@@ -243,7 +243,7 @@ impl Runner {
                 return;
             }
             JobFailure::Retry { error, wait } => {
-                let pause = wait.unwrap_or_else(|| pause(lease.attempts));
+                let pause = wait.unwrap_or_else(|| pause(lease.set_down));
                 tracing::warn!(error, pause_s = pause.as_secs_f64(), "the job will be tried again");
                 self.store.retry(lease, pause, &error).await
             }
@@ -260,8 +260,8 @@ impl Runner {
 }
 
 /// 1, 2, 4, … seconds, up to five minutes.
-fn pause(attempts: u32) -> Duration {
-    Duration::from_secs(1 << attempts.saturating_sub(1).min(10)).min(LONGEST_PAUSE)
+fn pause(set_down: u32) -> Duration {
+    Duration::from_secs(1 << set_down.min(10)).min(LONGEST_PAUSE)
 }
 
 #[cfg(test)]
@@ -270,9 +270,8 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_end_at_five_minutes() {
-        assert_eq!(pause(1), Duration::from_secs(1));
-        assert_eq!(pause(4), Duration::from_secs(8));
-        assert_eq!(pause(40), Duration::from_secs(300));
         assert_eq!(pause(0), Duration::from_secs(1));
+        assert_eq!(pause(3), Duration::from_secs(8));
+        assert_eq!(pause(40), Duration::from_secs(300));
     }
 }

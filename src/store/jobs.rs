@@ -135,8 +135,17 @@ pub struct Lease {
     pub work: Work,
     /// Counts the times that the job was taken, from 1.
     pub attempts: u32,
+    /// Counts the times that it was given back in order, to be tried again.
+    pub set_down: u32,
     pub(super) owner: String,
     pub(super) fence: i64,
+}
+
+impl Lease {
+    /// How often a process took the job before and was never heard of again.
+    pub fn breakdowns(&self) -> u32 {
+        (self.attempts.saturating_sub(1)).saturating_sub(self.set_down)
+    }
 }
 
 /// Another worker has the job by now, or it was cancelled: what this one has to write is void.
@@ -190,7 +199,7 @@ impl Store {
                        ORDER BY j.run_at, j.id
                        FOR UPDATE SKIP LOCKED LIMIT 1) AS next
                    ORDER BY next.run_at, next.id LIMIT 1)
-               RETURNING id, key, payload, attempts, fence"#,
+               RETURNING id, key, payload, attempts, set_down, fence"#,
             &kinds,
             owner,
             LEASE.as_secs_f64(),
@@ -205,6 +214,7 @@ impl Store {
             key: row.key.clone(),
             work,
             attempts: row.attempts.max(0) as u32,
+            set_down: row.set_down.max(0) as u32,
             owner: owner.to_owned(),
             fence: row.fence,
         };
@@ -263,7 +273,7 @@ impl Store {
     pub async fn retry(&self, lease: &Lease, wait: Duration, error: &str) -> Result<(), StoreError> {
         let done = sqlx::query!(
             r#"UPDATE jobs SET run_at = now() + make_interval(secs => $4), last_error = $5,
-                               lease_owner = NULL, lease_until = NULL
+                               set_down = set_down + 1, lease_owner = NULL, lease_until = NULL
                WHERE id = $1 AND fence = $2 AND lease_owner = $3 AND state = 'ready'"#,
             lease.job,
             lease.fence,
@@ -280,7 +290,7 @@ impl Store {
     pub async fn reschedule(&self, lease: &Lease, wait: Duration) -> Result<(), StoreError> {
         let done = sqlx::query!(
             r#"UPDATE jobs SET run_at = now() + make_interval(secs => $4), last_error = NULL, attempts = 0,
-                               lease_owner = NULL, lease_until = NULL
+                               set_down = 0, lease_owner = NULL, lease_until = NULL
                WHERE id = $1 AND fence = $2 AND lease_owner = $3 AND state = 'ready'"#,
             lease.job,
             lease.fence,

@@ -50,6 +50,11 @@ impl WorkspaceError {
             _ => false,
         }
     }
+
+    /// Whether the server did not accept the token.
+    pub fn wants_token(&self) -> bool {
+        matches!(self, Self::Transport { reason: TransportError::Unauthorized, .. })
+    }
 }
 
 /// Why a remote repository could not be read or written over HTTP.
