@@ -26,6 +26,22 @@ const MISTYPES: &str = r#"
 
 const ONE_ROUND: &str = "limits: { gate_rounds: 1, review_rounds: 1 }";
 
+/// A check that may take two seconds, and a fixer that mends the file once it hears of that.
+fn hurried(check: &str) -> Play {
+    let fixer = r#"
+  - name: it hung
+    when:
+      system: ["You are an engineer who mends a change"]
+      first_message: ["ended by its time limit"]
+    not_when: { called: [write_file] }
+    answer:
+      tool_calls: [{ name: write_file, arguments: { path: greeting.txt, content: "hello, world\n" } }]
+"#;
+    let policy = "gates:\n  - { name: check, run: sh check.sh, timeout_seconds: 2 }\n";
+    let play = Play::greeting().with_rules(fixer).with_settings(ONE_ROUND);
+    play.with_file("check.sh", check).with_file(".orchestrator/config.yaml", policy)
+}
+
 async fn body(scene: &Scene, on: u64, text: &str) -> String {
     scene.answer(on, text).await["body"].as_str().unwrap_or_default().to_owned()
 }
@@ -118,19 +134,7 @@ async fn findings_that_block_to_the_last_round_publish_nothing() {
 async fn a_gate_that_hangs_is_killed_and_counts_as_failed() {
     // A number that no other process of this machine sleeps for; the second one left its process group.
     let hang = "if grep -q 'hello, world' greeting.txt; then exit 0; fi\nsetsid sleep 86413 &\nsleep 86413\n";
-    let policy = "gates:\n  - { name: check, run: sh check.sh, timeout_seconds: 2 }\n";
-    let fixer = r#"
-  - name: it hung
-    when:
-      system: ["You are an engineer who mends a change"]
-      first_message: ["ended by its time limit"]
-    not_when: { called: [write_file] }
-    answer:
-      tool_calls: [{ name: write_file, arguments: { path: greeting.txt, content: "hello, world\n" } }]
-"#;
-    let play = Play::greeting().with_rules(fixer).with_settings(ONE_ROUND);
-    let play = play.with_file("check.sh", hang).with_file(".orchestrator/config.yaml", policy);
-    let scene = Scene::play(play).await;
+    let scene = Scene::play(hurried(hang)).await;
     let issue = scene.approved_issue().await;
     let task = scene.until(issue, "fixing").await;
     assert_eq!(task.gate_rounds, 1);
@@ -145,19 +149,7 @@ async fn a_gate_that_hangs_is_killed_and_counts_as_failed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gate_that_hangs_to_the_last_round_publishes_nothing() {
-    let policy = "gates:\n  - { name: check, run: sh check.sh, timeout_seconds: 2 }\n";
-    let fixer = r#"
-  - name: it hung
-    when:
-      system: ["You are an engineer who mends a change"]
-      first_message: ["ended by its time limit"]
-    not_when: { called: [write_file] }
-    answer:
-      tool_calls: [{ name: write_file, arguments: { path: greeting.txt, content: "hello, world\n" } }]
-"#;
-    let play = Play::greeting().with_rules(fixer).with_settings(ONE_ROUND);
-    let play = play.with_file("check.sh", "sleep 600\n").with_file(".orchestrator/config.yaml", policy);
-    let scene = Scene::play(play).await;
+    let scene = Scene::play(hurried("sleep 600\n")).await;
     let issue = scene.approved_issue().await;
     let task = scene.until(issue, "needs_person").await;
     assert!(matches!(&task.state, State::NeedsPerson { reason: Reason::GatesFail { .. }, .. }));

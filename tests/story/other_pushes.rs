@@ -24,6 +24,18 @@ async fn is_told_of(scene: &Scene, issue: u64, pull: u64, hers: &str) {
     assert!(scene.mails().len() >= 3, "and a mail: {:?}", scene.mails());
 }
 
+/// A fix that takes its time is asked for, and has begun.
+async fn in_the_middle_of_a_fix(scene: &Scene, issue: u64, pull: u64) {
+    scene.around.model.inject([Answer::Hang { seconds: 3.0 }]);
+    scene.comment(MAINTAINER, pull, "/orchestrate fix say it louder, please").await;
+    scene.until(issue, "fixing").await;
+    crate::scene::wait("the model to be asked", || async {
+        let asked = scene.around.model.journal();
+        asked.last().is_some_and(|last| last.rule.is_none()).then_some(())
+    })
+    .await;
+}
+
 /// A retry goes on from what is there now, her commit included.
 async fn goes_on_from(scene: &Scene, issue: u64, pull: u64, hers: &str) {
     scene.comment(MAINTAINER, pull, "/orchestrate retry").await;
@@ -44,14 +56,7 @@ async fn goes_on_from(scene: &Scene, issue: u64, pull: u64, hers: &str) {
 async fn a_push_of_a_person_during_a_fix_round_is_not_overwritten() {
     let scene = Scene::play(Play::greeting()).await;
     let (issue, pull) = scene.pull_request().await;
-    scene.around.model.inject([Answer::Hang { seconds: 3.0 }]);
-    scene.comment(MAINTAINER, pull, "/orchestrate fix say it louder, please").await;
-    scene.until(issue, "fixing").await;
-    crate::scene::wait("the model to be asked", || async {
-        let asked = scene.around.model.journal();
-        asked.last().is_some_and(|last| last.rule.is_none()).then_some(())
-    })
-    .await;
+    in_the_middle_of_a_fix(&scene, issue, pull).await;
     let admin = scene.around.github.admin();
     let hers =
         admin.push_file(MAINTAINER, REPOSITORY, &branch(&scene).0, "hers.md", "mine\n").expect("a push");
@@ -106,14 +111,7 @@ async fn a_push_of_a_person_before_a_fix_round_is_built_upon() {
 async fn a_branch_that_a_person_deleted_is_not_made_again_without_being_asked() {
     let scene = Scene::play(Play::greeting()).await;
     let (issue, pull) = scene.pull_request().await;
-    scene.around.model.inject([Answer::Hang { seconds: 3.0 }]);
-    scene.comment(MAINTAINER, pull, "/orchestrate fix say it louder, please").await;
-    scene.until(issue, "fixing").await;
-    crate::scene::wait("the model to be asked", || async {
-        let asked = scene.around.model.journal();
-        asked.last().is_some_and(|last| last.rule.is_none()).then_some(())
-    })
-    .await;
+    in_the_middle_of_a_fix(&scene, issue, pull).await;
     let path = format!("/git/refs/heads/{}", branch(&scene).0);
     scene.person(MAINTAINER, "DELETE", &path, serde_json::Value::Null).await;
     // Without its branch the pull request is closed; the round that is at work ends, or a person is told.
