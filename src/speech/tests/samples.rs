@@ -174,6 +174,7 @@ pub(in crate::speech) fn for_every_reason() -> Vec<Task> {
     let text = |text: &str| text.to_owned();
     let reasons = vec![
         (Reason::TextChanged, Resume::Discuss),
+        (Reason::NotApproved, Resume::Discuss),
         (
             Reason::ModelJunk { role: text("implementer"), fault: text("`path` is missing in call 3") },
             Resume::Implement,
