@@ -50,6 +50,7 @@ impl From<StoreError> for JobFailure {
             StoreError::Illegal(_)
             | StoreError::Unreadable(_)
             | StoreError::Unstorable(_)
+            | StoreError::NewerSchema { .. }
             | StoreError::Missing { .. } => Self::Refuse { error: error.to_string() },
         }
     }
