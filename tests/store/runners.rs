@@ -155,3 +155,37 @@ async fn a_lane_is_done_in_order_by_two_runners_also_when_a_job_has_to_wait() {
     }
     assert_eq!(scene.count("SELECT count(*) FROM jobs WHERE state = 'done' AND set_down = 1").await, 24);
 }
+
+/// Panics at each job once.
+struct Panics(Store);
+
+impl Handler for Panics {
+    fn handle<'a>(&'a self, lease: &'a Lease) -> BoxFuture<'a, Result<(), JobFailure>> {
+        Box::pin(async move {
+            assert!(lease.attempts > 1, "a fault of the program");
+            let mut transition = self.0.begin().await?;
+            transition.finish(lease).await?;
+            Ok(transition.commit().await?)
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_panics_costs_no_worker_and_counts_as_a_breakdown() {
+    let scene = Scene::new().await;
+    // More of them than there are workers.
+    for delivery in 0..20 {
+        scene.store.enqueue(&format!("job-{delivery}"), &ingest(delivery)).await.expect("enqueued");
+    }
+    let running_out = async {
+        loop {
+            scene.leases_run_out().await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = running_out => {}
+        () = two_run(&scene, Panics, "SELECT count(*) FROM jobs WHERE state = 'ready'") => {}
+    }
+    assert_eq!(scene.count("SELECT count(*) FROM jobs WHERE attempts > 1 AND set_down = 0").await, 20);
+}

@@ -174,7 +174,6 @@ pub(in crate::speech) fn for_every_reason() -> Vec<Task> {
     let text = |text: &str| text.to_owned();
     let reasons = vec![
         (Reason::TextChanged, Resume::Discuss),
-        (Reason::NotApproved, Resume::Discuss),
         (
             Reason::ModelJunk { role: text("implementer"), fault: text("`path` is missing in call 3") },
             Resume::Implement,
@@ -205,6 +204,7 @@ pub(in crate::speech) fn for_every_reason() -> Vec<Task> {
         (Reason::WaitExpired { what: text("an approval"), days: 14 }, Resume::Discuss),
         (Reason::DependencyEnded { title: text("Add the table") }, Resume::Implement),
         (Reason::Internal { detail: text("row 12 of gate_reports has no tree") }, Resume::Gate),
+        (Reason::NotApproved, Resume::Discuss),
     ];
     let mut tasks: Vec<Task> = reasons.into_iter().map(|(reason, resume)| stopped(reason, resume)).collect();
     // A task that has its pull request, one that is not the plan's first, one without code or plan.
