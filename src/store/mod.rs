@@ -117,6 +117,11 @@ impl Store {
         Ok(())
     }
 
+    /// Gives all connections back to the server; nothing can be asked after that.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
     /// Hears of jobs that are added or ended by any process.
     pub async fn job_listener(&self) -> Result<JobListener, StoreError> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
