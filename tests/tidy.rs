@@ -29,7 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("queue", &["domain", "store", "telemetry"]),
     ("sandbox", &["workspace"]),
     ("gates", &["domain", "sandbox", "workspace"]),
-    ("checkout", &["domain", "github", "store", "workspace"]),
+    ("checkout", &["config::RepositoryPolicy", "domain", "github", "store", "workspace"]),
     ("ingest", &["checkout", "domain", "github", "queue", "store", "telemetry"]),
     (
         "pipeline",

@@ -5,10 +5,11 @@ mod issue_text;
 
 use std::path::Path;
 
+use crate::config::RepositoryPolicy;
 use crate::domain::{BranchName, CommitSha, GitHubPlace, ObservedText, Origin, SourceText, Task};
 use crate::github::{GitHub, GitHubError};
 use crate::store::{ArtifactKind, Store, StoreError};
-use crate::workspace::{LocalRepository, Mirror, Mirrors, Remote, RemoteUrl, WorkspaceError};
+use crate::workspace::{LocalRepository, Mirror, Mirrors, Remote, RemoteUrl, RepoPath, WorkspaceError};
 
 pub use issue_text::{observe, read_source};
 
@@ -86,6 +87,19 @@ impl Repositories {
         Ok(checkout)
     }
 
+    /// The repository's own rules as the task's base has them, or the newest default branch while there is
+    /// no base. A base that was fetched before is read without the network.
+    pub async fn policy(&self, task: &Task) -> Result<RepositoryPolicy, CheckoutError> {
+        if let (Some(base), Some(place)) = (&task.base, task.origin.github())
+            && let Some(mirror) = self.mirrors.existing(place.repository.0)
+            && mirror.has(base)?
+        {
+            return policy(&mirror, base);
+        }
+        let checkout = self.checkout(task).await?;
+        policy(&checkout.mirror, task.base.as_ref().unwrap_or(&checkout.tip))
+    }
+
     /// The text that a task is to be made from: the issue as it stands, or what the person of a local run
     /// gave. `None`: the issue is gone.
     pub async fn source(&self, task: &Task) -> Result<Option<SourceText>, CheckoutError> {
@@ -134,5 +148,20 @@ impl Repositories {
         };
         let tip = mirror.resolve(&base_branch)?;
         Ok(Checkout { mirror, base_branch, tip, home: Home::GitHub(remote) })
+    }
+}
+
+/// The repository's own rules as a commit has them. Without such a file there are none.
+///
+/// # Errors
+/// [`CheckoutError::Unusable`] where the file is not as it has to be, with key, line and the nearest right key.
+pub fn policy(mirror: &Mirror, commit: &CommitSha) -> Result<RepositoryPolicy, CheckoutError> {
+    let unusable = |error: &dyn std::fmt::Display| CheckoutError::Unusable(error.to_string());
+    let path = RepoPath::parse(RepositoryPolicy::PATH).map_err(|error| unusable(&error))?;
+    match mirror.read_file(commit, &path)? {
+        Some(bytes) => {
+            RepositoryPolicy::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| unusable(&error))
+        }
+        None => Ok(RepositoryPolicy::default()),
     }
 }

@@ -123,6 +123,8 @@ pub enum FixCause {
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Reason {
     TextChanged,
+    /// The plan was made in a dry run, which took its approval as given, and this is none.
+    NotApproved,
     ModelJunk {
         role: String,
         fault: String,

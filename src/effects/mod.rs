@@ -10,6 +10,7 @@ mod local_branch;
 mod mails;
 mod pull_request;
 mod push;
+mod rehearsal;
 mod review;
 mod view;
 
@@ -124,8 +125,7 @@ impl Effects {
     /// Does the effect of a job and ends the job.
     pub async fn perform(&self, lease: &Lease) -> Result<(), JobFailure> {
         if self.settings.mode == Mode::DryRun {
-            tracing::info!(effect = ?lease.work, "dry run: this would be done now");
-            return self.finish(lease, None).await;
+            return self.rehearse(lease).await;
         }
         let (task, done) = match &lease.work {
             Work::Effect { task, version, act } => (Some(*task), self.act(lease, *task, *version, act).await),
@@ -193,7 +193,7 @@ impl Effects {
             Effect::ReportCheck => self.report_check(key, &task).await,
             Effect::Mail { kind } => {
                 let then = self.store.task_as_of(id, version).await?;
-                self.mail(key, &then, *kind).await
+                self.mail(lease, &then, *kind).await
             }
             Effect::WriteLocalBranch => self.write_local_branch(&task).await,
         }

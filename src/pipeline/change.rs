@@ -1,14 +1,14 @@
 //! A change on its way: from the sandbox into a commit, and from commits into what an agent reads.
 
 use crate::agents::{Change, ChangedFile, Hunk, HunkLine};
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, CheckoutError};
 use crate::config::RepositoryPolicy;
 use crate::domain::{CommitSha, Reason, Task};
 use crate::speech::{CommitView, Gateway, commit_message};
 use crate::store::{Artifact, ArtifactKind};
 use crate::telemetry::clock;
 use crate::workspace::{
-    CommitRequest, FileDiff, FileStatus, IgnoreRules, LineKind, RepoPath, Snapshot, SnapshotLimits, TreeDiff,
+    CommitRequest, FileDiff, FileStatus, IgnoreRules, LineKind, Snapshot, SnapshotLimits, TreeDiff,
 };
 
 use super::{Pipeline, StageError, json_artifact};
@@ -85,13 +85,10 @@ pub(super) async fn snapshot(checkout: &Checkout, commit: &CommitSha) -> Result<
 
 /// The repository's own policy, as its base has it: a change cannot alter the rules that it is judged by.
 pub(super) fn policy(checkout: &Checkout, base: &CommitSha) -> Result<RepositoryPolicy, StageError> {
-    let refused = |detail: String| StageError::stop(Reason::ChangeRefused { detail });
-    let path = RepoPath::parse(RepositoryPolicy::PATH).map_err(|error| refused(error.to_string()))?;
-    match checkout.mirror.read_file(base, &path)? {
-        Some(bytes) => RepositoryPolicy::parse(&String::from_utf8_lossy(&bytes))
-            .map_err(|error| refused(error.to_string())),
-        None => Ok(RepositoryPolicy::default()),
-    }
+    crate::checkout::policy(&checkout.mirror, base).map_err(|error| match error {
+        CheckoutError::Unusable(detail) => StageError::stop(Reason::ChangeRefused { detail }),
+        error => error.into(),
+    })
 }
 
 /// The commits that a task has once its code stage was done.

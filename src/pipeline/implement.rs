@@ -29,7 +29,7 @@ pub(super) struct Bench<'a> {
 
 impl Pipeline {
     pub(super) async fn implement(&self, task: &Task) -> Result<StageEnd, StageError> {
-        check_approval(task)?;
+        check_approval(task, self.store.rules())?;
         let specification = specification_of(task)?;
         let checkout = self.repositories.checkout(task).await?;
         let base = checkout.tip.clone();

@@ -6,9 +6,11 @@
 
 mod owner;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -50,6 +52,7 @@ impl From<StoreError> for JobFailure {
             StoreError::Illegal(_)
             | StoreError::Unreadable(_)
             | StoreError::Unstorable(_)
+            | StoreError::NewerSchema { .. }
             | StoreError::Missing { .. } => Self::Refuse { error: error.to_string() },
         }
     }
@@ -198,7 +201,15 @@ impl Runner {
         tracing::Instrument::instrument(
             async {
                 let outcome = tokio::select! {
-                    outcome = self.handler.handle(lease) => Some(outcome),
+                    outcome = AssertUnwindSafe(self.handler.handle(lease)).catch_unwind() => match outcome {
+                        Ok(outcome) => Some(outcome),
+                        Err(_) => {
+                            // The lease is left to run out, as that of a process that died at the job: it
+                            // counts as a breakdown, and costs this process no worker.
+                            tracing::error!("the job panicked");
+                            return;
+                        }
+                    },
                     () = self.keep_alive(lease) => Some(Err(JobFailure::LeaseLost)),
                     () = stop.cancelled() => None,
                 };

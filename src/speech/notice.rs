@@ -463,6 +463,7 @@ mod tests {
             Reason::WaitExpired { .. } => 13,
             Reason::Internal { .. } => 14,
             Reason::DependencyEnded { .. } => 15,
+            Reason::NotApproved => 16,
         };
         let tasks = samples::for_every_reason();
         let mut places: Vec<usize> = tasks
@@ -473,7 +474,7 @@ mod tests {
             .collect();
         places.sort_unstable();
         places.dedup();
-        assert_eq!(places, (0..=15).collect::<Vec<_>>());
+        assert_eq!(places, (0..=16).collect::<Vec<_>>());
     }
 
     #[test]

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Executor;
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 
 use crate::domain::{Illegal, Rules, TaskId};
@@ -47,7 +48,12 @@ pub enum StoreError {
     #[error("the database did not answer as it should: {0}")]
     Database(#[from] sqlx::Error),
     #[error("the database's schema could not be brought up to date: {0}")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    Migration(#[from] MigrateError),
+    #[error(
+        "the database was brought up to date by a newer version of the program: it has the migration {version}, \
+         which this one does not know. Run that version again, or restore a back-up from before it"
+    )]
+    NewerSchema { version: i64 },
     #[error(transparent)]
     Unreadable(#[from] UnreadableTask),
     #[error(transparent)]
@@ -91,7 +97,10 @@ impl Store {
             })
             .connect(url)
             .await?;
-        sqlx::migrate!().run(&pool).await?;
+        sqlx::migrate!().run(&pool).await.map_err(|error| match error {
+            MigrateError::VersionMissing(version) => StoreError::NewerSchema { version },
+            error => error.into(),
+        })?;
         Ok(Self { pool, rules: Arc::new(rules), run: None })
     }
 
@@ -106,6 +115,11 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query_scalar!("SELECT 1 AS one").fetch_one(&self.pool).await?;
         Ok(())
+    }
+
+    /// Gives all connections back to the server; nothing can be asked after that.
+    pub async fn close(&self) {
+        self.pool.close().await;
     }
 
     /// Hears of jobs that are added or ended by any process.

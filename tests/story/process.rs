@@ -1,7 +1,5 @@
 //! The program as a process of its own, to be killed.
 
-#![allow(dead_code, reason = "groups of tests come one by one, and share it")]
-
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -41,10 +39,14 @@ impl Process {
         Self { child: process.spawn().expect("the program starts"), log }
     }
 
-    fn address(&self) -> Option<SocketAddr> {
+    /// The lines of its log so far.
+    pub fn log(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.log).expect("the log");
-        let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let serving = lines.into_iter().find(|line| line["message"] == "serving");
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        let serving = self.log().into_iter().find(|line| line["message"] == "serving");
         serving.and_then(|line| line["address"].as_str()?.parse().ok())
     }
 

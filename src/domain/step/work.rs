@@ -151,7 +151,8 @@ impl Turn<'_> {
             (Stage::Review, _) => Resume::Review,
             (Stage::Publish, _) => Resume::Publish,
         };
-        let resume = if *reason == Reason::TextChanged { Resume::Discuss } else { resume };
+        let groundless = matches!(reason, Reason::TextChanged | Reason::NotApproved);
+        let resume = if groundless { Resume::Discuss } else { resume };
         Ok(self.needs_person(reason.clone(), resume))
     }
 
