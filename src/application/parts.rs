@@ -141,6 +141,7 @@ fn pipeline(
             author: Author::new(&config.git.author_name, &config.git.author_email)?,
             reviewers: config.reviewers.clone(),
             blocking: config.blocking_severities.iter().map(severity).collect(),
+            wait_days: WAIT_DAYS,
             command_limits: Limits {
                 wall: config.sandbox.wall,
                 cpu: std::time::Duration::from_secs(config.sandbox.cpu_seconds),

@@ -78,7 +78,7 @@ impl Repositories {
         if let Some(head) = &task.head
             && !checkout.mirror.has(head)?
         {
-            let kept = self.store.latest_artifact(task.id, ArtifactKind::Commits).await?;
+            let kept = self.store.latest_artifact(task, ArtifactKind::Commits).await?;
             let bundle = kept.ok_or_else(|| {
                 CheckoutError::Unusable(format!("commit {head} of the work so far is neither here nor kept"))
             })?;

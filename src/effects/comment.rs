@@ -9,16 +9,20 @@ use super::view::Gathered;
 use super::{Done, EffectError, Effects};
 
 impl Effects {
-    pub(super) async fn post_plan(&self, key: &str, task: &Task) -> Result<Done, EffectError> {
+    /// `then`: the task as it was when this was asked for.
+    pub(super) async fn post_plan(&self, key: &str, task: &Task, then: &Task) -> Result<Done, EffectError> {
         if task.state.has_ended() {
             return Ok(Done::Void("the task ended"));
         }
+        let Some(of) = then.proposal().filter(|of| task.proposal() == Some(*of)) else {
+            return Ok(Done::Void("another plan has taken its place"));
+        };
         let (Some(place), Some(body)) = (task.origin.github(), self.plan_body(key, task).await?) else {
             return Ok(Done::Void("the plan is gone"));
         };
         let comment = self.find_or_create(&self.client(task)?, place.issue, key, &body).await?;
         let posted = PostedComment { id: comment.comment_id(), body: body_digest(&comment.body) };
-        Ok(Done::Event(Event::PlanPosted { comment: posted }))
+        Ok(Done::Event(Event::PlanPosted { of, comment: posted }))
     }
 
     /// `None`: there is no plan any more.

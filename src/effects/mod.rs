@@ -142,7 +142,9 @@ impl Effects {
                 tracing::info!(why, "the effect is void");
                 self.finish(lease, None).await
             }
-            Err(EffectError::Store(error)) => Err(error.into()),
+            Err(EffectError::Store(error) | EffectError::Checkout(CheckoutError::Store(error))) => {
+                Err(error.into())
+            }
             Err(error) => self.failed(lease, task, &error).await,
         }
     }
@@ -169,8 +171,9 @@ impl Effects {
         tracing::error!(%error, "an effect was refused");
         let mut transition = self.store.begin().await?;
         transition.refuse(lease, &error.to_string()).await?;
-        if let (Some(task), Work::Effect { act, .. }) = (task, &lease.work) {
-            let event = Event::EffectRefused { what: act.kind().into(), detail: error.to_string() };
+        if let (Some(task), Work::Effect { act, version, .. }) = (task, &lease.work) {
+            let of = self.store.task_as_of(task, *version).await?.proposal();
+            let event = Event::EffectRefused { what: act.kind().into(), detail: error.to_string(), of };
             transition.apply(task, &event, clock::now()).await?;
         }
         Ok(transition.commit().await?)
@@ -179,22 +182,17 @@ impl Effects {
     async fn act(&self, lease: &Lease, id: TaskId, version: u64, act: &Effect) -> Result<Done, EffectError> {
         let key = &lease.key;
         let task = self.store.task(id).await?;
+        let then = self.store.task_as_of(id, version).await?;
         match act {
-            Effect::PostPlan => self.post_plan(key, &task).await,
-            Effect::Comment { on, notice } => {
-                let then = self.store.task_as_of(id, version).await?;
-                self.post_notice(key, &then, *on, notice).await
-            }
+            Effect::PostPlan => self.post_plan(key, &task, &then).await,
+            Effect::Comment { on, notice } => self.post_notice(key, &then, *on, notice).await,
             Effect::PushBranch if task.state == State::Publishing => self.push(&task).await,
             Effect::OpenPullRequest if task.state == State::Publishing => self.open(key, &task).await,
             Effect::PushBranch | Effect::OpenPullRequest => Ok(Done::Void("the task was stopped")),
             Effect::LabelPullRequest => self.label(&task).await,
-            Effect::PostReview => self.review(key, &task).await,
-            Effect::ReportCheck => self.report_check(key, &task).await,
-            Effect::Mail { kind } => {
-                let then = self.store.task_as_of(id, version).await?;
-                self.mail(lease, &then, *kind).await
-            }
+            Effect::PostReview => self.review(key, &then).await,
+            Effect::ReportCheck => self.report_check(key, &then).await,
+            Effect::Mail { kind } => self.mail(lease, &then, *kind).await,
             Effect::WriteLocalBranch => self.write_local_branch(&task).await,
         }
     }

@@ -13,6 +13,9 @@ impl Pipeline {
         let Some(source) = self.repositories.source(task).await? else {
             return Ok(StageEnd::event(Event::IssueDeleted));
         };
+        if task.plan.is_some() {
+            return Ok(StageEnd::event(Event::Discussed { source, reading: Reading::SamePlan }));
+        }
         let checkout = self.repositories.checkout(task).await?;
         let limits = self.settings.limits.lowered_by(&policy(&checkout, &checkout.tip)?.limits);
         let overview = overview(&snapshot(&checkout, &checkout.tip).await?, OVERVIEW_TOKENS);

@@ -79,7 +79,7 @@ impl Pipeline {
         task: &Task,
         kind: ArtifactKind,
     ) -> Result<T, StageError> {
-        match self.store.latest_artifact(task.id, kind).await? {
+        match self.store.latest_artifact(task, kind).await? {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
                 let detail = format!("the kept {} results cannot be read: {error}", kind.as_str());
                 StageError::stop(Reason::Internal { detail })

@@ -6,7 +6,7 @@ use orchestrator::domain::{Command, CommentId, Event, IssueNumber};
 use orchestrator::store::{Artifact, ArtifactKind, DeliveryEnd, JobKind, Lease, Store};
 use orchestrator::telemetry::clock;
 
-use crate::scene::{Scene, ada, ingest, lost};
+use crate::scene::{PLAN, Scene, ada, ingest, lost};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -66,7 +66,7 @@ async fn nothing_of_a_stale_workers_transaction_stays() {
     transition.keep(task.id, &artifact).await.expect("kept");
     transition.end_delivery(1, &DeliveryEnd::Handled).await.expect("ended");
     transition.enqueue("next", &ingest(1)).await.expect("enqueued");
-    let event = Event::Reacted { thumb: orchestrator::domain::Thumb::Up, by: ada() };
+    let event = Event::Reacted { thumb: orchestrator::domain::Thumb::Up, by: ada(), on: PLAN };
     transition.apply(task.id, &event, clock::now()).await.expect("applied");
     lost(transition.finish(&stale).await, &stale);
     drop(transition);
@@ -84,7 +84,7 @@ async fn nothing_of_a_stale_workers_transaction_stays() {
 async fn a_worker_whose_task_left_the_stage_loses_the_job_at_once() {
     let scene = Scene::new().await;
     let task = scene.planned_task().await;
-    let up = Event::Reacted { thumb: orchestrator::domain::Thumb::Up, by: ada() };
+    let up = Event::Reacted { thumb: orchestrator::domain::Thumb::Up, by: ada(), on: PLAN };
     scene.store.apply(task.id, &up, clock::now()).await.expect("approved");
     let stage = scene.store.claim(&[JobKind::Stage], "worker", 9).await.expect("a look").expect("its stage");
     let (by, comment, on) = (ada(), CommentId(5), IssueNumber(3));

@@ -5,7 +5,7 @@ use orchestrator::store::Applied;
 use orchestrator::telemetry::clock;
 use tokio::task::JoinSet;
 
-use crate::scene::{Scene, ada};
+use crate::scene::{PLAN, Scene, ada};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_that_come_at_once_to_one_task_are_all_there_in_some_order() {
@@ -47,7 +47,7 @@ async fn of_approvals_and_rejections_that_come_at_once_the_first_decides() {
         let mut reacting = JoinSet::new();
         for number in 0..12 {
             let (store, thumb) = (stores[number % 2].clone(), [Thumb::Up, Thumb::Down][number / 2 % 2]);
-            let event = Event::Reacted { thumb, by: ada() };
+            let event = Event::Reacted { thumb, by: ada(), on: PLAN };
             reacting.spawn(async move { store.apply(task.id, &event, clock::now()).await.expect("applied") });
         }
         let moved = reacting.join_all().await.into_iter().filter(|done| matches!(done, Applied::Moved(_)));
