@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all of their own set-up on a fresh machine with the Rust toolchain.
 
-.PHONY: demo test lint build sqlx show-run test-setup-online bench-receiver help
+.PHONY: demo test lint build sqlx show-run bench-receiver help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -18,11 +18,6 @@ test:
 	cargo fmt --all -- --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --no-fail-fast
-
-## make test-setup-online  the set-up step against the real package registries
-test-setup-online:
-	@scripts/bootstrap --test
-	scripts/setup-online
 
 ## make show-run           `run` on a public package of each of three languages, from their registries
 show-run:
