@@ -63,6 +63,8 @@ pub struct Settings {
     /// Findings of these severities hold a change up.
     pub blocking: Vec<Severity>,
     pub command_limits: crate::sandbox::Limits,
+    /// How many gates of a task run side by side.
+    pub gates_at_once: usize,
     /// Where the set-up step may fetch dependencies from; `None`: nowhere.
     pub egress: Option<EgressPolicy>,
     /// Where fetched dependencies are kept.
