@@ -149,6 +149,7 @@ fn pipeline(
                 processes: config.sandbox.processes,
                 ..Limits::default()
             },
+            gates_at_once: config.sandbox.gates_at_once,
             egress,
             dependencies: config.data_dir.join("dependencies"),
         },

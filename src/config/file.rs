@@ -144,6 +144,7 @@ pub(super) struct Sandbox {
     pub cpu_seconds: Option<u64>,
     pub wall_seconds: Option<u64>,
     pub processes: Option<u64>,
+    pub gates_at_once: Option<u64>,
     pub setup: Setup,
     pub uid_range: Uids,
 }

@@ -57,6 +57,7 @@ impl Config {
                 "cpu_seconds": self.sandbox.cpu_seconds,
                 "wall_seconds": self.sandbox.wall.as_secs(),
                 "processes": self.sandbox.processes,
+                "gates_at_once": self.sandbox.gates_at_once,
                 "setup": { "allow_hosts": self.sandbox.setup_allow_hosts },
                 "uid_range": { "first": self.sandbox.uid_range.first, "count": self.sandbox.uid_range.count },
             },

@@ -328,6 +328,12 @@ impl Resolver<'_> {
             cpu_seconds: self.number("sandbox.cpu_seconds", file.cpu_seconds, 1800, 1..=86_400)?,
             wall: Duration::from_secs(wall),
             processes: self.number("sandbox.processes", file.processes, 512, 8..=32_768)?,
+            gates_at_once: self.number(
+                "sandbox.gates_at_once",
+                file.gates_at_once,
+                gates_at_once(),
+                1..=64,
+            )?,
             setup_allow_hosts: hosts,
             uid_range: UidRange {
                 first,
@@ -436,4 +442,10 @@ fn is_host(text: &str) -> bool {
             && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
     };
     port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) && host.split('.').all(label)
+}
+
+/// As many gates side by side as the machine has processors, four at most: each may take all the memory that
+/// the sandbox allows.
+fn gates_at_once() -> u64 {
+    std::thread::available_parallelism().map_or(1, |count| count.get().min(4) as u64)
 }

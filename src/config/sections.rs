@@ -236,6 +236,8 @@ pub struct SandboxConfig {
     pub cpu_seconds: u64,
     pub wall: Duration,
     pub processes: u32,
+    /// Gates of one task that run side by side; 1..=64.
+    pub gates_at_once: usize,
     /// Hosts that the set-up step may reach, `host` or `host:port`; empty: none, and no set-up step.
     pub setup_allow_hosts: Vec<String>,
     pub uid_range: UidRange,

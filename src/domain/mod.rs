@@ -21,7 +21,9 @@ pub use event::{Changed, Event, ObservedText, Reading, Thumb};
 pub use finding::{
     FailedReviewer, Finding, FindingStatus, ReviewRound, ReviewerSummary, Severity, TrackedFinding,
 };
-pub use gate::{GateFinding, GateKind, GateReport, GateSeverity, Requirement, Verdict};
+pub use gate::{
+    Age, Baseline, Coverage, Flaky, GateFinding, GateKind, GateReport, GateSeverity, Requirement, Verdict,
+};
 pub use ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId, UserId};
 pub use permission::{APPROVAL_NEEDS, Permission};
 pub use refs::{BranchName, CommitSha, InvalidBranchName, InvalidCommitSha};

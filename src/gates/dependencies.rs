@@ -155,6 +155,11 @@ impl Dependencies {
         self.not_configured.then(|| format!("nothing was fetched, because {KEY} is empty"))
     }
 
+    /// What gates see besides their tree, as text for a digest. A cache's folder is named by what filled it.
+    pub(super) fn environment(&self) -> String {
+        format!("{:?} {:?} {:?} {:?}", self.mounts(), self.env(), self.missing, self.generated())
+    }
+
     /// Mounts for a command that works on the tree as a gate does.
     pub fn mounts(&self) -> Vec<Mount> {
         let mounts = self.ready.values().flat_map(|ready| {

@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-use crate::domain::{GateFinding, GateSeverity as Severity};
+use crate::domain::{Age, GateFinding, GateSeverity as Severity};
 use crate::workspace::RepoPath;
 
-const MOST: usize = 100;
+/// More findings than this are not read.
+pub(super) const READ: usize = 2_000;
 const LONGEST_MESSAGE: usize = 500;
 
 /// Reads the findings out of a gate's plain output. `cwd` is the folder that relative paths start from.
@@ -18,7 +19,7 @@ pub(super) fn read(log: &str, cwd: Option<&RepoPath>) -> Vec<GateFinding> {
     for (at, line) in lines.iter().enumerate() {
         reader.one_line(line);
         reader.with_neighbours(&lines, at);
-        if reader.found.len() >= MOST {
+        if reader.found.len() >= READ {
             break;
         }
     }
@@ -116,7 +117,15 @@ impl Reader<'_> {
         let Some(path) = self.path(path.trim()) else { return };
         let line = line.and_then(|line| line.parse().ok()).filter(|line| *line > 0);
         let message: String = message.trim().chars().take(LONGEST_MESSAGE).collect();
-        let finding = GateFinding { path: path.to_string(), line, message, severity };
+        let finding = GateFinding {
+            path: path.to_string(),
+            line,
+            message,
+            severity,
+            tool: None,
+            rule: None,
+            age: Age::New,
+        };
         if !finding.message.is_empty() && self.seen.insert(finding.clone()) {
             self.found.push(finding);
         }
@@ -261,8 +270,8 @@ mod tests {
 
     #[test]
     fn a_flood_of_findings_is_cut_and_repeats_are_dropped() {
-        let log: String = (0..500).map(|n| format!("a.py:{}: error: x\n", 1 + n % 300)).collect();
-        assert_eq!(found(&log).len(), MOST);
+        let log: String = (0..5_000).map(|n| format!("a.py:{}: error: x\n", 1 + n % 3_000)).collect();
+        assert_eq!(found(&log).len(), READ);
         assert_eq!(found("a.py:1: error: x\na.py:1: error: x\n").len(), 1);
     }
 }

@@ -1,10 +1,11 @@
 //! Running one gate in a session, and the verdict.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::compare::Problems;
 use super::dependencies::Dependencies;
 use super::model::Gate;
-use super::{findings, log, signs};
+use super::{failed_tests, findings, log, signs};
 use crate::domain::{GateKind, GateReport, Verdict};
 use crate::sandbox::{Command, Exit, LimitHit, Limits, Outcome, SandboxError, Session};
 
@@ -18,13 +19,45 @@ pub async fn run(
     gate: &Gate,
     dependencies: &Dependencies,
 ) -> Result<GateReport, SandboxError> {
+    Ok(observe(session, gate, dependencies).await?.report())
+}
+
+/// A run with everything that was read of it.
+pub(super) struct Observed {
+    /// With all findings.
+    pub(super) report: GateReport,
+    pub(super) problems: Problems,
+}
+
+/// Findings and tests that a report names.
+const NAMED_FINDINGS: usize = 100;
+pub(super) const NAMED_TESTS: usize = 100;
+
+impl Observed {
+    fn nothing(report: GateReport) -> Self {
+        Self { report, problems: Problems::default() }
+    }
+
+    /// The report, of a size that can be stored and shown.
+    pub(super) fn report(self) -> GateReport {
+        let mut report = self.report;
+        report.findings.truncate(NAMED_FINDINGS);
+        report
+    }
+}
+
+pub(super) async fn observe(
+    session: &dyn Session,
+    gate: &Gate,
+    dependencies: &Dependencies,
+) -> Result<Observed, SandboxError> {
     if let Some(reason) = gate.needs_dependencies.and_then(|needed| dependencies.missing(needed)) {
-        return Ok(report(gate, Verdict::CouldNotRun { reason: reason.to_owned() }));
+        return Ok(Observed::nothing(report(gate, Verdict::CouldNotRun { reason: reason.to_owned() })));
     }
     let outcome = match session.run(&command(gate, dependencies)).await {
         Err(SandboxError::NoSuchFolder(folder)) => {
             let reason = format!("the tree has no folder {folder}");
-            return Ok(report(gate, Verdict::CouldNotRun { reason }));
+            return Ok(Observed::nothing(report(gate, Verdict::CouldNotRun { reason })));
         }
         outcome => outcome?,
     };
@@ -40,13 +73,17 @@ pub async fn run(
         Exit::Code(code) => Some(code),
         Exit::Signal(_) => None,
     };
-    Ok(GateReport {
+    let tests = if verdict == Verdict::Passed { BTreeSet::new() } else { failed_tests::read(&log) };
+    let report = GateReport {
         exit,
         duration_ms: u64::try_from(outcome.wall.as_millis()).unwrap_or(u64::MAX),
         findings: findings::read(&log, gate.cwd.as_ref()),
         log: log::ends(&log),
+        failed_tests: tests.iter().take(NAMED_TESTS).cloned().collect(),
         ..report(gate, verdict)
-    })
+    };
+    let problems = Problems::of(&report, &log, tests);
+    Ok(Observed { report, problems })
 }
 
 fn report(gate: &Gate, verdict: Verdict) -> GateReport {
@@ -60,6 +97,10 @@ fn report(gate: &Gate, verdict: Verdict) -> GateReport {
         duration_ms: 0,
         log: String::new(),
         findings: vec![],
+        failed_tests: vec![],
+        baseline: None,
+        flaky: None,
+        coverage: None,
     }
 }
 

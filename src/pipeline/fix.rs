@@ -115,6 +115,10 @@ mod tests {
             duration_ms: 1,
             log: "FAILED".into(),
             findings: vec![],
+            failed_tests: vec![],
+            baseline: None,
+            flaky: None,
+            coverage: None,
         };
         let end = |wrong| match wrong {
             Wrong::Gate { end, .. } => end,

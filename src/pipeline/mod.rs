@@ -65,6 +65,8 @@ pub struct Settings {
     /// Days that a task waits for the ones that it builds on.
     pub wait_days: u32,
     pub command_limits: crate::sandbox::Limits,
+    /// How many gates of a task run side by side.
+    pub gates_at_once: usize,
     /// Where the set-up step may fetch dependencies from; `None`: nowhere.
     pub egress: Option<EgressPolicy>,
     /// Where fetched dependencies are kept.

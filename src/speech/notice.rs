@@ -1,7 +1,8 @@
 //! Comments that answer a command or tell of a turn in a task's life.
 
 use super::evidence::{
-    Evidence, could_not_run, finding_counts, gate_counts, gate_logs, gate_table, open_findings, spend,
+    Evidence, could_not_run, finding_counts, gate_counts, gate_logs, gate_past, gate_table, open_findings,
+    spend,
 };
 use super::gateway::{Body, Gateway};
 use super::page::{Block, Page, Room};
@@ -264,6 +265,7 @@ fn needs_person(task: &Task, view: &NoticeView, room: Room) -> Page {
     }
     if reason_is_about_the_change(reason) {
         page.append(gate_table(&view.evidence));
+        page.append(gate_past(&view.evidence, room));
         page.append(could_not_run(&view.evidence, room));
         page.append(open_findings(&view.evidence, room));
     }

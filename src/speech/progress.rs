@@ -28,7 +28,7 @@ pub fn gate_progress(gateway: &Gateway, gate: &GateReport) -> String {
 
 /// `failed, exit code 101`
 pub(super) fn gate_end(gate: &GateReport) -> Line {
-    let mut line = line_of![words::verdict(&gate.verdict)];
+    let mut line = line_of![words::gate(gate)];
     match (&gate.verdict, gate.exit) {
         (Verdict::CouldNotRun { reason }, _) => line.extend(line_of![": ", quote(reason)]),
         (_, Some(exit)) => line.extend(line_of![", exit code ", exit]),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::text::{Piece, figure};
-use crate::domain::{FixCause, Priority, Risk, Severity, Size, State, Usage, Verdict, Workflow};
+use crate::domain::{FixCause, GateReport, Priority, Risk, Severity, Size, State, Usage, Verdict, Workflow};
 
 /// Whether the work is real or played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,12 +94,16 @@ pub(super) fn state(state: &State) -> &'static str {
     }
 }
 
-pub(super) fn verdict(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Passed => "passed",
-        Verdict::Failed => "failed",
-        Verdict::TimedOut => "timed out",
-        Verdict::CouldNotRun { .. } => "could not run",
+/// How a gate ended, with what is known about the base and about its tests.
+pub(super) fn gate(gate: &GateReport) -> &'static str {
+    match (&gate.verdict, gate.is_old(), &gate.flaky) {
+        (Verdict::Passed, _, None) => "passed",
+        (Verdict::Passed, _, Some(_)) => "passed when run again (flaky)",
+        (Verdict::Failed, false, _) => "failed",
+        (Verdict::Failed, true, _) => "failed before this change as well",
+        (Verdict::TimedOut, false, _) => "timed out",
+        (Verdict::TimedOut, true, _) => "timed out before this change as well",
+        (Verdict::CouldNotRun { .. }, _, _) => "could not run",
     }
 }
 

@@ -16,6 +16,8 @@ pub enum ArtifactKind {
     Patch,
     /// Gate reports (`Vec<GateReport>` as JSON).
     Gates,
+    /// How gates do on the base, for the rounds to come (JSON).
+    BaseGates,
     /// The review round (JSON).
     Review,
     /// What the implementer and the fixers say that they did.
@@ -34,6 +36,7 @@ impl ArtifactKind {
             Self::Commits => "commits",
             Self::Patch => "patch",
             Self::Gates => "gates",
+            Self::BaseGates => "base_gates",
             Self::Review => "review",
             Self::Summary => "summary",
             Self::Transcript => "transcript",

@@ -83,8 +83,9 @@ impl Play {
     }
 }
 
-/// The repository's one gate.
+/// The repository's one gate. The file as it was before passes too: what fails is the change's.
 pub const CHECK: &str = "grep -q 'hello, world' greeting.txt && exit 0\n\
+                     grep -qx hello greeting.txt && exit 0\n\
                      echo 'greeting.txt lacks \"hello, world\"'\nexit 1\n";
 
 fn greeting_project() -> DemoProject {

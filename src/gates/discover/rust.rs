@@ -18,7 +18,8 @@ pub(super) fn gates(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
 
 fn test(project: &Project<'_>, ci: &Ci, needs_dependencies: bool) -> Gate {
     let flags = ci.flags_after("cargo test").unwrap_or_default();
-    let mut command = words("cargo test");
+    // A failure that is old must not hide what comes after it.
+    let mut command = words("cargo test --no-fail-fast");
     command.extend(known(
         &flags,
         &["--workspace", "--all", "--all-features", "--no-default-features", "--all-targets"],

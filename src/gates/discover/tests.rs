@@ -27,7 +27,7 @@ fn found(files: &[(&str, &str)]) -> Vec<String> {
 fn a_plain_crate_is_tested_and_nothing_else() {
     assert_eq!(
         found(&[("Cargo.toml", "[package]\nname = \"x\"\n"), ("src/lib.rs", "")]),
-        ["Required Test: cargo test, needs nothing, from Cargo.toml"]
+        ["Required Test: cargo test --no-fail-fast, needs nothing, from Cargo.toml"]
     );
 }
 
@@ -40,7 +40,7 @@ fn a_crate_is_formatted_and_linted_as_its_ci_does_it() {
             (".github/workflows/ci.yml", ci),
         ]),
         [
-            "Required Test: cargo test --workspace, needs rust, from Cargo.toml",
+            "Required Test: cargo test --no-fail-fast --workspace, needs rust, from Cargo.toml",
             "Required Format: cargo fmt --check --all, needs nothing, from .github/workflows/ci.yml",
             "Required Lint: cargo clippy --all-targets -- -D warnings, needs rust, from .github/workflows/ci.yml",
         ]
@@ -55,7 +55,7 @@ fn what_is_only_configured_is_advisory() {
             ("rustfmt.toml", "")
         ]),
         [
-            "Required Test: cargo test, needs nothing, from Cargo.toml",
+            "Required Test: cargo test --no-fail-fast, needs nothing, from Cargo.toml",
             "Advisory Format: cargo fmt --check, needs nothing, from rustfmt.toml",
             "Advisory Lint: cargo clippy, needs nothing, from Cargo.toml",
         ]
@@ -165,7 +165,7 @@ fn a_project_in_a_folder_is_found_and_examples_are_not_projects() {
             ("rust/x/Cargo.toml", ""),
             ("web/node_modules/y/package.json", "{}")
         ]),
-        ["Required Test: cargo test in rust, needs nothing, from rust/Cargo.toml"]
+        ["Required Test: cargo test --no-fail-fast in rust, needs nothing, from rust/Cargo.toml"]
     );
 }
 
@@ -184,5 +184,5 @@ fn a_policy_that_names_gates_replaces_what_would_be_found() {
 fn broken_manifests_do_not_break_the_search() {
     let broken =
         [("Cargo.toml", "[[["), ("package.json", "{"), ("pyproject.toml", "= ="), ("Cargo.lock", "x")];
-    assert_eq!(found(&broken), ["Required Test: cargo test, needs nothing, from Cargo.toml"]);
+    assert_eq!(found(&broken), ["Required Test: cargo test --no-fail-fast, needs nothing, from Cargo.toml"]);
 }
