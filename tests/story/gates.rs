@@ -145,7 +145,7 @@ async fn what_failed_before_holds_nothing_up_and_is_shown_as_old() {
         (Verdict::Failed, Some(Baseline::SameFailure))
     );
     // The base was asked once for all rounds, and of the gate that passed not at all.
-    let kept = scene.store.artifacts_of_kind(task.id, ArtifactKind::BaseGates).await.expect("an answer");
+    let kept = scene.store.artifacts_of_kind(&task, ArtifactKind::BaseGates).await.expect("an answer");
     let runs: Vec<serde_json::Value> = serde_json::from_slice(&kept[0]).expect("runs");
     assert!(runs.len() <= 2 && !runs.is_empty(), "{runs:?}");
     let check = scene.check_runs().await.remove(0);
