@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all of their own set-up on a fresh machine with the Rust toolchain.
 
-.PHONY: demo test lint build sqlx show-run bench-receiver help
+.PHONY: demo test lint build sqlx show-run show-deploy bench-receiver help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -23,6 +23,10 @@ test:
 show-run:
 	@scripts/bootstrap --test
 	@scripts/show-run
+
+## make show-deploy        image, Compose file and systemd unit, each started and looked at; as root
+show-deploy:
+	@scripts/show-deploy
 
 ## make sqlx               renew .sqlx after a change of SQL or migrations
 sqlx:
