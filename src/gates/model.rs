@@ -32,15 +32,23 @@ pub enum Ecosystem {
     Rust,
     Python,
     JavaScript,
+    Go,
+    Java,
+    Ruby,
 }
 
 impl Ecosystem {
+    pub const ALL: [Self; 6] = [Self::Rust, Self::Python, Self::JavaScript, Self::Go, Self::Java, Self::Ruby];
+
     /// The name in paths and texts.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
             Self::Python => "python",
             Self::JavaScript => "javascript",
+            Self::Go => "go",
+            Self::Java => "java",
+            Self::Ruby => "ruby",
         }
     }
 }

@@ -147,6 +147,10 @@ fn command(gate: &Gate, dependencies: &Dependencies) -> Command {
         // The tree's own files win; a file that cannot be placed shows in what the gate says.
         script.push_str(&format!("cp -rn {}/. /work/ 2>/dev/null; ", quoted(&generated)));
     }
+    for line in dependencies.prelude() {
+        script.push_str(line);
+        script.push_str("; ");
+    }
     script.push_str("export PATH; exec \"$@\" 2>&1");
     let mut argv = ["sh", "-c", &script, "sh"].map(str::to_owned).to_vec();
     argv.extend(gate.command.iter().cloned());
@@ -171,6 +175,11 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("CARGO_TERM_COLOR", "never"),
     ("CARGO_NET_OFFLINE", "true"),
     ("CARGO_INCREMENTAL", "0"),
+    ("GOPROXY", "off"),
+    ("GOTOOLCHAIN", "local"),
+    ("GOFLAGS", "-modcacherw"),
+    ("GRADLE_USER_HOME", "/tmp/gradle"),
+    ("BUNDLE_FROZEN", "true"),
     ("PYTHONDONTWRITEBYTECODE", "1"),
     ("npm_config_offline", "true"),
     ("npm_config_update_notifier", "false"),
