@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::run::quoted;
 use crate::domain::{GateKind, Requirement};
 use crate::workspace::RepoPath;
 
@@ -23,6 +24,23 @@ pub struct Gate {
     pub needs_dependencies: Option<Ecosystem>,
     /// Which file made us choose it, for people.
     pub source: String,
+}
+
+impl Gate {
+    /// The command as a person would type it.
+    pub fn as_typed(&self) -> String {
+        if let [shell, flag, line] = self.command.as_slice()
+            && matches!(shell.as_str(), "sh" | "/bin/sh")
+            && flag == "-c"
+        {
+            return line.clone();
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+        let words = self.command.as_slice().iter().map(|word| {
+            if !word.is_empty() && word.chars().all(plain) { word.clone() } else { quoted(word) }
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// A family of package managers.

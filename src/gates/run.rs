@@ -91,7 +91,7 @@ fn report(gate: &Gate, verdict: Verdict) -> GateReport {
         name: gate.name.clone(),
         kind: gate.kind,
         requirement: gate.requirement,
-        command: as_typed(&gate.command),
+        command: gate.as_typed(),
         verdict,
         exit: None,
         duration_ms: 0,
@@ -102,21 +102,6 @@ fn report(gate: &Gate, verdict: Verdict) -> GateReport {
         flaky: None,
         coverage: None,
     }
-}
-
-/// The command as a person would type it.
-fn as_typed(argv: &[String]) -> String {
-    if let [shell, flag, line] = argv
-        && matches!(shell.as_str(), "sh" | "/bin/sh")
-        && flag == "-c"
-    {
-        return line.clone();
-    }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    let words = argv
-        .iter()
-        .map(|word| if !word.is_empty() && word.chars().all(plain) { word.clone() } else { quoted(word) });
-    words.collect::<Vec<_>>().join(" ")
 }
 
 /// A code of 0 is a pass only when no limit was hit and, of tests, when something was tested.

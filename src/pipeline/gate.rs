@@ -73,7 +73,7 @@ impl Pipeline {
 }
 
 /// A repository's own gates, as the gate room wants them.
-pub(super) fn gate_policy(policy: &RepositoryPolicy) -> GatePolicy {
+pub fn gate_policy(policy: &RepositoryPolicy) -> GatePolicy {
     let gates = policy.gates.as_ref().map(|gates| gates.iter().map(rule).collect());
     let commands = policy.setup.iter().flatten().map(|command| match command {
         GateCommand::Shell(line) => CommandLine::Shell(line.clone()),
