@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use orchestrator::domain::{Age, Baseline, GateKind, GateReport, Requirement, Verdict};
 use orchestrator::gates::{
-    Base, BaseRun, Dependencies, EgressPolicy, Gate, GatePolicy, Round, RoundEnd, Stores, discover, prepare,
-    run,
+    Base, BaseRun, CommandLine, Dependencies, EgressPolicy, Gate, GatePolicy, Round, RoundEnd, SetupPolicy,
+    Stores, discover, prepare, run,
 };
 use orchestrator::sandbox::{
     Bubblewrap, BubblewrapOptions, Command, HostName, Limits, Outcome, Sandbox, Session, detect_toolchains,
@@ -136,7 +136,7 @@ async fn a_tool_that_is_not_installed_is_no_pass_and_no_failure() {
     let reports = reports(&files).await;
     let hint = "nothing was fetched, because `sandbox.setup.allow_hosts` is empty";
     assert_eq!(could_not_run(&reports[0]), format!("the Python module `pytest` is not installed; {hint}"));
-    assert!(could_not_run(&reports[1]).starts_with("`ruff` is not there"), "{reports:?}");
+    assert!(could_not_run(&reports[1]).starts_with("`ruff` is missing"), "{reports:?}");
     assert!(reports[0].blocks() || matches!(reports[0].verdict, Verdict::CouldNotRun { .. }));
 }
 
@@ -444,6 +444,85 @@ impl Sandbox for Counting<'_> {
             self.inner.open(&tree).await
         })
     }
+}
+
+/// A deployment that lets set-up steps reach a host that nobody asks for.
+fn reachable() -> EgressPolicy {
+    EgressPolicy { allow_hosts: vec![HostName::parse("packages.example").expect("a host")] }
+}
+
+async fn prepared(
+    place: &Place,
+    base: &Snapshot,
+    setup: &[&str],
+    egress: Option<&EgressPolicy>,
+) -> Dependencies {
+    let commands = setup.iter().map(|line| CommandLine::Shell((*line).to_owned())).collect();
+    let policy = GatePolicy { gates: Some(vec![]), setup: SetupPolicy { commands, python: None } };
+    let cache_root = place.path().join("cache");
+    let stores = Stores { cache_root: &cache_root, repository: "test/1", egress };
+    prepare(&place.sandbox, base, Some(&policy), stores).await.expect("prepared")
+}
+
+#[tokio::test]
+async fn a_repositorys_own_set_up_runs_once_and_its_gates_see_what_it_made() {
+    let place = place();
+    let base = snapshot(&[("fetch.sh", "echo one > fetched\n"), ("Cargo.toml", RUST_MANIFEST)]);
+    let setup = ["sh fetch.sh", "cd /tmp; echo \"$CARGO_HOME\" > /work/home; touch /deps/rust/there"];
+    let dependencies = prepared(&place, &base, &setup, Some(&reachable())).await;
+    let [record] = dependencies.records.as_slice() else { panic!("{:?}", dependencies.records) };
+    assert!(record.succeeded && record.commands.contains("sh fetch.sh"), "{record:?}");
+    let gate = shell_gate("cat fetched home; ls /deps/rust; touch /deps/rust/x");
+    let report = compared_with(&place, &dependencies, &gate, &base, &base).await;
+    assert!(report.log.starts_with("one\n/deps/rust/cargo\nthere\n"), "{}", report.log);
+    assert!(report.log.contains("Read-only"), "a cache is not written by tasks: {}", report.log);
+
+    let again = prepared(&place, &base, &setup, Some(&reachable())).await;
+    assert_eq!(again.records, [], "it is kept");
+    let other = snapshot(&[("fetch.sh", "echo two > fetched\n"), ("Cargo.toml", RUST_MANIFEST)]);
+    assert_eq!(
+        prepared(&place, &other, &setup, Some(&reachable())).await.records.len(),
+        1,
+        "its input changed"
+    );
+}
+
+#[tokio::test]
+async fn a_failed_set_up_takes_the_blame_for_what_fails_on_the_base_too_and_for_nothing_else() {
+    let place = place();
+    let (base, change) = (snapshot(&[]), snapshot(&[("broken", "")]));
+    let dependencies = prepared(&place, &base, &["echo no such package; exit 3"], Some(&reachable())).await;
+    assert!(!dependencies.records[0].succeeded && dependencies.records[0].log == "no such package\n");
+    let needs = compared_with(&place, &dependencies, &shell_gate("test -e fetched"), &base, &change).await;
+    assert_eq!(
+        could_not_run(&needs),
+        "the `setup` of .orchestrator/config.yaml ended with code 3: no such package"
+    );
+    let passes = compared_with(&place, &dependencies, &shell_gate("true"), &base, &change).await;
+    assert_eq!(passes.verdict, Verdict::Passed);
+    let own_fault =
+        compared_with(&place, &dependencies, &shell_gate("test ! -e broken"), &base, &change).await;
+    assert!(own_fault.blocks(), "{own_fault:?}");
+
+    let nowhere = prepared(&place, &base, &["true"], None).await;
+    let needs = compared_with(&place, &nowhere, &shell_gate("test -e fetched"), &base, &change).await;
+    assert_eq!(
+        could_not_run(&needs),
+        "the `setup` of .orchestrator/config.yaml was not run: name the package hosts in `sandbox.setup.allow_hosts`"
+    );
+}
+
+async fn compared_with(
+    place: &Place,
+    dependencies: &Dependencies,
+    gate: &Gate,
+    base: &Snapshot,
+    tree: &Snapshot,
+) -> GateReport {
+    let sandbox: &dyn Sandbox = &place.sandbox;
+    let base = Some(Base { commit: "b", tree: base, known: &[] });
+    let round = Round { sandbox, dependencies, at_once: 1, tree, base };
+    round.run(std::slice::from_ref(gate)).await.expect("ran").reports.remove(0)
 }
 
 fn shell_gate(script: &str) -> Gate {

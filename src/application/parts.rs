@@ -126,9 +126,7 @@ fn pipeline(
         Arc::new(Client::new(model_settings(&config.models), ledger)?)
     };
     let prompts = prompts(config.prompts_dir.as_deref())?;
-    let hosts = config.sandbox.setup_allow_hosts.iter().map(|host| HostName::parse(host));
-    let allow_hosts = hosts.collect::<Result<Vec<_>, _>>()?;
-    let egress = (!allow_hosts.is_empty()).then_some(EgressPolicy { allow_hosts });
+    let egress = egress_policy(config)?;
     Ok(Pipeline {
         store: store.clone(),
         repositories,
@@ -154,6 +152,13 @@ fn pipeline(
             dependencies: config.data_dir.join("dependencies"),
         },
     })
+}
+
+/// Where set-up steps may fetch packages from; `None`: nowhere.
+pub fn egress_policy(config: &Config) -> anyhow::Result<Option<EgressPolicy>> {
+    let hosts = config.sandbox.setup_allow_hosts.iter().map(|host| HostName::parse(host));
+    let allow_hosts = hosts.collect::<Result<Vec<_>, _>>()?;
+    Ok((!allow_hosts.is_empty()).then_some(EgressPolicy { allow_hosts }))
 }
 
 fn prompts(folder: Option<&Path>) -> anyhow::Result<Prompts> {

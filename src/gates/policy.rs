@@ -65,6 +65,10 @@ pub enum CommandLine {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetupPolicy {
+    /// Commands for the tree's root that fetch everything, instead of what the project's files suggest.
+    /// Empty: as the files suggest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<CommandLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<PythonSetup>,
 }

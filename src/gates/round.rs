@@ -13,7 +13,7 @@ use super::compare::{self, BaseRun};
 use super::dependencies::Dependencies;
 use super::model::Gate;
 use super::run::{self, Observed};
-use crate::domain::{Flaky, GateKind, GateReport, Verdict};
+use crate::domain::{Baseline, Flaky, GateKind, GateReport, Verdict};
 use crate::sandbox::{Sandbox, SandboxError};
 use crate::workspace::Snapshot;
 
@@ -78,7 +78,8 @@ impl Round<'_> {
             compare::mark_old(&mut seen.report.findings, &run.problems);
             base_run = Some(run);
         }
-        let report = seen.report();
+        let mut report = seen.report();
+        blame_set_up(&mut report, self.dependencies.own_failed());
         tracing::info!(
             gate = report.name,
             verdict = ?report.verdict,
@@ -125,6 +126,15 @@ impl Round<'_> {
         }
         let seen = self.observed(base.tree, gate).await?;
         Ok(BaseRun { key, verdict: seen.report.verdict, problems: seen.problems })
+    }
+}
+
+/// A gate that fails, and not only with the change, after the repository's own set-up failed says nothing.
+fn blame_set_up(report: &mut GateReport, own_failed: Option<&str>) {
+    let only_here = matches!(report.baseline, Some(Baseline::Passed));
+    if let Some(reason) = own_failed.filter(|_| report.is_failure() && !only_here) {
+        report.verdict = Verdict::CouldNotRun { reason: reason.to_owned() };
+        report.baseline = None;
     }
 }
 

@@ -91,7 +91,7 @@ fn report(gate: &Gate, verdict: Verdict) -> GateReport {
         name: gate.name.clone(),
         kind: gate.kind,
         requirement: gate.requirement,
-        command: as_typed(&gate.command),
+        command: gate.as_typed(),
         verdict,
         exit: None,
         duration_ms: 0,
@@ -102,21 +102,6 @@ fn report(gate: &Gate, verdict: Verdict) -> GateReport {
         flaky: None,
         coverage: None,
     }
-}
-
-/// The command as a person would type it.
-fn as_typed(argv: &[String]) -> String {
-    if let [shell, flag, line] = argv
-        && matches!(shell.as_str(), "sh" | "/bin/sh")
-        && flag == "-c"
-    {
-        return line.clone();
-    }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    let words = argv
-        .iter()
-        .map(|word| if !word.is_empty() && word.chars().all(plain) { word.clone() } else { quoted(word) });
-    words.collect::<Vec<_>>().join(" ")
 }
 
 /// A code of 0 is a pass only when no limit was hit and, of tests, when something was tested.
@@ -147,6 +132,10 @@ fn command(gate: &Gate, dependencies: &Dependencies) -> Command {
         // The tree's own files win; a file that cannot be placed shows in what the gate says.
         script.push_str(&format!("cp -rn {}/. /work/ 2>/dev/null; ", quoted(&generated)));
     }
+    for line in dependencies.prelude() {
+        script.push_str(line);
+        script.push_str("; ");
+    }
     script.push_str("export PATH; exec \"$@\" 2>&1");
     let mut argv = ["sh", "-c", &script, "sh"].map(str::to_owned).to_vec();
     argv.extend(gate.command.iter().cloned());
@@ -171,6 +160,11 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("CARGO_TERM_COLOR", "never"),
     ("CARGO_NET_OFFLINE", "true"),
     ("CARGO_INCREMENTAL", "0"),
+    ("GOPROXY", "off"),
+    ("GOTOOLCHAIN", "local"),
+    ("GOFLAGS", "-modcacherw"),
+    ("GRADLE_USER_HOME", "/tmp/gradle"),
+    ("BUNDLE_FROZEN", "true"),
     ("PYTHONDONTWRITEBYTECODE", "1"),
     ("npm_config_offline", "true"),
     ("npm_config_update_notifier", "false"),

@@ -2,10 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use crate::config::{GateEntry, RepositoryPolicy};
+use crate::config::{GateCommand, GateEntry, RepositoryPolicy};
 use crate::domain::{Event, GateKind, GateReport, Origin, Requirement, Task, Verdict};
 use crate::gates::{
-    self, Base, BaseRun, CommandLine, Dependencies, GatePolicy, GateRule, Round, RoundEnd, Stores,
+    self, Base, BaseRun, CommandLine, Dependencies, GatePolicy, GateRule, Round, RoundEnd, SetupPolicy,
+    Stores,
 };
 use crate::store::ArtifactKind;
 use crate::workspace::Snapshot;
@@ -58,14 +59,28 @@ impl Pipeline {
             repository: &repository,
             egress: self.settings.egress.as_ref(),
         };
-        Ok(gates::prepare(self.sandbox.as_ref(), base_files, Some(rules), stores).await?)
+        let dependencies = gates::prepare(self.sandbox.as_ref(), base_files, Some(rules), stores).await?;
+        for record in dependencies.records.iter().filter(|record| !record.succeeded) {
+            tracing::warn!(commands = record.commands, "the set-up step failed");
+        }
+        if !dependencies.records.is_empty() {
+            // Whatever becomes of the stage, what was asked of the network stays known.
+            let kept = json_artifact(task, ArtifactKind::Setup, "setup.json", &dependencies.records)?;
+            self.store.keep(task.id, &kept).await?;
+        }
+        Ok(dependencies)
     }
 }
 
 /// A repository's own gates, as the gate room wants them.
-pub(super) fn gate_policy(policy: &RepositoryPolicy) -> GatePolicy {
+pub fn gate_policy(policy: &RepositoryPolicy) -> GatePolicy {
     let gates = policy.gates.as_ref().map(|gates| gates.iter().map(rule).collect());
-    GatePolicy { gates, ..GatePolicy::default() }
+    let commands = policy.setup.iter().flatten().map(|command| match command {
+        GateCommand::Shell(line) => CommandLine::Shell(line.clone()),
+        GateCommand::Argv(words) => CommandLine::Words(words.clone()),
+    });
+    let setup = SetupPolicy { commands: commands.collect(), python: None };
+    GatePolicy { gates, setup }
 }
 
 fn rule(entry: &GateEntry) -> GateRule {

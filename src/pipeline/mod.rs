@@ -31,6 +31,7 @@ use crate::store::{Applied, Artifact, ArtifactKind, Lease, Store, StoreError};
 use crate::telemetry::{Redactor, clock};
 use crate::workspace::{Author, WorkspaceError};
 
+pub use gate::gate_policy;
 pub use ledger::StoreLedger;
 use metered::Meter;
 pub use metered::MeteredSandbox;

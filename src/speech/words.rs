@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::text::{Piece, figure};
-use crate::domain::{FixCause, GateReport, Priority, Risk, Severity, Size, State, Usage, Verdict, Workflow};
+use crate::domain::{
+    FixCause, GateKind, GateReport, Priority, Risk, Severity, Size, State, Usage, Verdict, Workflow,
+};
 
 /// Whether the work is real or played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +93,21 @@ pub(super) fn state(state: &State) -> &'static str {
         State::Done => "done",
         State::NeedsPerson { .. } => "stopped, needs a person",
         State::Cancelled { .. } => "cancelled",
+    }
+}
+
+/// What a gate is for.
+pub(super) fn gate_kind(kind: GateKind) -> &'static str {
+    match kind {
+        GateKind::Format => "format",
+        GateKind::Lint => "lint",
+        GateKind::Types => "types",
+        GateKind::Test => "tests",
+        GateKind::Coverage => "coverage",
+        GateKind::Security => "security",
+        GateKind::Audit => "dependency audit",
+        GateKind::Secrets => "secret scan",
+        GateKind::Custom => "custom",
     }
 }
 

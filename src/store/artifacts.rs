@@ -18,6 +18,8 @@ pub enum ArtifactKind {
     Gates,
     /// How gates do on the base, for the rounds to come (JSON).
     BaseGates,
+    /// What set-up steps ran, what they printed and every request that they made (JSON).
+    Setup,
     /// The review round (JSON).
     Review,
     /// What the implementer and the fixers say that they did.
@@ -37,6 +39,7 @@ impl ArtifactKind {
             Self::Patch => "patch",
             Self::Gates => "gates",
             Self::BaseGates => "base_gates",
+            Self::Setup => "setup",
             Self::Review => "review",
             Self::Summary => "summary",
             Self::Transcript => "transcript",
