@@ -1,5 +1,7 @@
 //! The store on a real PostgreSQL: leases and fences, lanes, concurrent events, migrations.
 
+#[path = "store/heartbeats.rs"]
+mod heartbeats;
 #[path = "store/leases.rs"]
 mod leases;
 #[path = "store/migrations.rs"]
@@ -12,3 +14,5 @@ mod runners;
 mod scene;
 #[path = "store/tasks.rs"]
 mod tasks;
+#[path = "store/writes.rs"]
+mod writes;

@@ -14,6 +14,7 @@ mod repositories;
 mod schema;
 mod tasks;
 mod transition;
+mod writable;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +74,13 @@ pub enum StoreError {
 const PLANNING: &str = "SET plan_cache_mode = force_custom_plan; SET jit = off";
 
 impl StoreError {
+    /// Whether what was to be written can never be written: a value that the database does not take (class
+    /// 22), or one above its limits (class 54; postgresql.org/docs, "PostgreSQL Error Codes").
+    pub fn is_final(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
+        error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("54"))
+    }
+
     /// Whether the database answered, and said no; else it may be away.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Database(sqlx::Error::Database(_)))
@@ -130,7 +138,12 @@ impl Store {
     }
 
     pub async fn begin(&self) -> Result<Transition<'_>, StoreError> {
-        Ok(Transition::new(self.pool.begin().await?, &self.rules, self.run))
+        self.begin_under(&self.rules).await
+    }
+
+    /// A transaction under the rules of one repository.
+    pub async fn begin_under<'a>(&self, rules: &'a Rules) -> Result<Transition<'a>, StoreError> {
+        Ok(Transition::new(self.pool.begin().await?, rules, self.run))
     }
 
     pub fn rules(&self) -> &Rules {

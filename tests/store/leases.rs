@@ -6,7 +6,7 @@ use orchestrator::domain::{Command, CommentId, Event, IssueNumber};
 use orchestrator::store::{Artifact, ArtifactKind, DeliveryEnd, JobKind, Lease, Store};
 use orchestrator::telemetry::clock;
 
-use crate::scene::{PLAN, Scene, ada, ingest, lost};
+use crate::scene::{PLAN, Scene, ada, ingest, labelled, lost};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -25,6 +25,8 @@ async fn every_write_is_refused(scene: &Scene, stale: &Lease) {
     lost(store.refuse(stale, "no").await, stale);
     let mut transition = store.begin().await.expect("begun");
     lost(transition.finish(stale).await, stale);
+    let mut transition = store.begin().await.expect("begun");
+    lost(transition.hold(stale).await, stale);
     let mut transition = store.begin().await.expect("begun");
     lost(transition.refuse(stale, "no").await, stale);
     assert_eq!(scene.count(rows).await, before, "no row of a job was touched");
@@ -46,6 +48,7 @@ async fn every_write_of_a_worker_whose_lease_ran_out_is_refused() {
     every_write_is_refused(&scene, &second).await;
     scene.store.renew(&third).await.expect("the holder");
     let mut transition = scene.store.begin().await.expect("begun");
+    transition.hold(&third).await.expect("the holder");
     transition.finish(&third).await.expect("the holder");
     transition.commit().await.expect("committed");
     every_write_is_refused(&scene, &third).await;
@@ -117,4 +120,26 @@ async fn processes_that_died_at_a_job_are_told_from_times_that_it_was_set_down()
     scene.store.reschedule(&lease, Duration::ZERO).await.expect("rescheduled");
     let lease = claim(&scene.store, "worker").await;
     assert_eq!((lease.attempts, lease.set_down, lease.breakdowns()), (1, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stages_that_are_claimed_at_once_stay_within_what_a_repository_may_have() {
+    let scene = Scene::new().await;
+    for issue in 1..=6 {
+        let mut transition = scene.store.begin().await.expect("begun");
+        transition.create(&labelled(issue)).await.expect("made").expect("the issue's first");
+        transition.commit().await.expect("committed");
+    }
+    // Between taking a stage and committing that, there is time enough for others to count.
+    scene
+        .sql(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END $$;
+             CREATE TRIGGER slow BEFORE UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION slow()",
+        )
+        .await;
+    let store = &scene.store;
+    let claims = ["a", "b", "c", "d"].map(|owner| store.claim(&[JobKind::Stage], owner, 2));
+    let claimed = futures::future::try_join_all(claims).await.expect("looks");
+    assert_eq!(claimed.into_iter().flatten().count(), 2);
 }
