@@ -34,7 +34,8 @@ impl Effects {
                 },
             )
         });
-        let comment = self.find_or_create(&self.client(task, Purpose::Comment)?, place.issue, key, &body).await?;
+        let comment =
+            self.find_or_create(&self.client(task, Purpose::Comment)?, place.issue, key, &body).await?;
         let posted = PostedComment { id: comment.comment_id(), body: body_digest(&comment.body) };
         Ok(Done::Event(Event::PlanPosted { comment: posted }))
     }

@@ -109,8 +109,12 @@ impl Tokens {
     }
 
     async fn issue(&self) -> Result<Kept, GitHubError> {
-        let permissions: serde_json::Map<_, _> =
-            self.purpose.permissions().iter().map(|(name, level)| ((*name).to_owned(), json!(level))).collect();
+        let permissions: serde_json::Map<_, _> = self
+            .purpose
+            .permissions()
+            .iter()
+            .map(|(name, level)| ((*name).to_owned(), json!(level)))
+            .collect();
         let body = json!({ "repository_ids": [self.repository.0], "permissions": permissions });
         let path = format!("/app/installations/{}/access_tokens", self.installation.0);
         let response = self.app._post(path, Some(&body)).await?;
