@@ -16,6 +16,7 @@
 //! mails at `debug`), so they are held at `info` whatever the filter says.
 
 pub mod clock;
+mod disguise;
 mod redact;
 
 pub use redact::{REDACTED, Redactor};
