@@ -120,7 +120,7 @@ impl Canaries {
             home,
             root: root.to_owned(),
             tcp_port: 0,
-            abstract_name: format!("orchestrator-canary-{}", std::process::id()),
+            abstract_name: format!("orchestrator-{}", orchestrator::telemetry::clock::new_id()),
             visits: Arc::default(),
             stray,
             child,

@@ -15,7 +15,10 @@ const TRAPS: [(&str, &str); 9] = [
     ("fsmonitor", "git status"),
     ("clean", "git add greeting.txt"),
     ("precommit", "git add greeting.txt; git -c core.fsmonitor= commit -m x"),
-    ("postcheckout", "git -c core.fsmonitor= commit -q --no-verify -m x; git checkout -b other"),
+    (
+        "postcheckout",
+        "git add README.md; git -c core.fsmonitor= commit -q --no-verify -m x; git checkout -b other",
+    ),
     ("external", "git add README.md; echo more >> README.md; git diff"),
     ("included", "git log -p -1"),
     ("credential", "git fetch http://127.0.0.1:9/x"),

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use orchestrator::domain::{GateKind, Requirement};
 use orchestrator::gates::{Dependencies, Gate, run};
-use orchestrator::sandbox::{Bubblewrap, BubblewrapOptions, Sandbox, detect_toolchains};
+use orchestrator::sandbox::{
+    Access, Bubblewrap, BubblewrapOptions, Command, Mount, Sandbox, detect_toolchains,
+};
 use orchestrator::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
 
 use crate::canaries::Canaries;
@@ -136,6 +138,32 @@ async fn the_configuration_of_a_tool_sees_no_secret() {
         // One socket or another may be busy with the trap before.
         let found = canaries.found_in(&loot).len();
         assert!(found > 30, "{}: the weak variant finds {found} only", trap.name);
+    }
+}
+
+#[tokio::test]
+async fn what_one_task_writes_into_a_cache_no_other_sees() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = folder.path().join("cache");
+    std::fs::create_dir(&cache).expect("a folder");
+    std::fs::write(cache.join("package"), "good\n").expect("a file");
+    let sandbox = Bubblewrap::new(BubblewrapOptions::new(folder.path().join("sandbox"), PROGRAM));
+    let sandbox = sandbox.expect("a sandbox");
+    let poison = "echo poison > /cache/package; echo poison > /cache/more; rm -f /cache/package; \
+                  ln -sf /work /cache/link; chmod 777 /cache; mv /cache /elsewhere; echo tried";
+    for (access, poisoned) in [(Access::ReadOnly, false), (Access::ReadWrite, true)] {
+        let mut said = Vec::new();
+        // A session for each task, as in a deployment.
+        for script in [poison, "cat /cache/package /cache/more"] {
+            let session = sandbox.open(&Snapshot::default()).await.expect("a session");
+            let mut command = Command::new(["sh", "-c", script]);
+            command.mounts.push(Mount { host: cache.clone(), inside: "/cache".into(), access });
+            said.push(session.run(&command).await.expect("ran").stdout.text());
+            session.close().await.expect("closed");
+        }
+        assert_eq!(said[0], "tried\n");
+        // Gates are given the cache read-only; the weak variant shares it as it is.
+        assert_eq!(said[1].contains("poison") || !said[1].contains("good"), poisoned, "{access:?}: {said:?}");
     }
 }
 
