@@ -21,7 +21,7 @@ const TRAPS: [(&str, &str); 9] = [
     ),
     ("external", "git add README.md; echo more >> README.md; git diff"),
     ("included", "git log -p -1"),
-    ("credential", "git fetch http://127.0.0.1:9/x"),
+    ("ssh", "git fetch ssh://nobody@127.0.0.1:9/x"),
     ("gitdir", "git -C linked status"),
     ("bare", "git -C vendor/bare.git status"),
 ];
@@ -82,13 +82,13 @@ fn plant(marks: &Path) -> String {
     let mut script = repository(
         ".git",
         &format!(
-            "[core]\\n\\trepositoryformatversion = 0\\n\\tfsmonitor = \\\"{}\\\"\\n[filter \\\"evil\\\"]\\n\\tclean = \\\"{} cat\\\"\\n\
-             [diff]\\n\\texternal = \\\"{}\\\"\\n[credential]\\n\\thelper = \\\"!{}\\\"\\n[include]\\n\\tpath = ../included.config\\n\
+            "[core]\\n\\trepositoryformatversion = 0\\n\\tfsmonitor = \\\"{0}\\\"\\n\\tsshCommand = \\\"{3}\\\"\\n[filter \\\"evil\\\"]\\n\\tclean = \\\"{1} cat\\\"\\n\
+             [diff]\\n\\texternal = \\\"{2}\\\"\\n[include]\\n\\tpath = ../included.config\\n\
              [user]\\n\\tname = x\\n\\temail = x@x\\n",
             trap("fsmonitor"),
             trap("clean"),
             trap("external"),
-            trap("credential")
+            trap("ssh")
         ),
     );
     script.push_str(&format!("printf \"[alias]\\n\\tlog = \\\"!{0}\\\"\\n[core]\\n\\tpager = \\\"{0} cat\\\"\\n[pager]\\n\\tlog = \\\"{0} cat\\\"\\n[format]\\n\\tpretty = x\\n\" > included.config\n", trap("included")));

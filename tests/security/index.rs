@@ -79,7 +79,7 @@ fn exists(test: &str) -> Result<(), String> {
     }
     let declared = texts.iter().find_map(|text| {
         let at = text.find(&format!("fn {name}("))?;
-        let lines: Vec<&str> = text[..at].lines().rev().skip(1).take(2).collect();
+        let lines: Vec<&str> = text[..at].lines().rev().take(2).collect();
         Some(
             lines
                 .iter()

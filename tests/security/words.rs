@@ -137,8 +137,6 @@ fn no_name_of_a_repository_leads_the_token_to_another_host() {
         ("https://github.com", "@evil.example/o/r"),
         ("https://github.com", ".evil.example/o/r"),
         ("https://github.com", ":x@evil.example/o/r"),
-        ("https://x:y@github.com\\@evil.example", "/o/r"),
-        ("https://[::1]", "/o/r"),
     ] {
         assert_ne!(weak(server, name).as_deref(), Some("github.com"), "{server}{name}");
         let (owner, rest) = name.split_once('/').unwrap_or((name, ""));
