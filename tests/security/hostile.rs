@@ -271,8 +271,12 @@ fn markdown(body: &Value) -> Vec<String> {
         text.trim_end().rsplit_once("\n<!-- orchestrator:").map_or(text, |(text, _)| text).to_owned()
     };
     let inline = body["comments"].as_array().into_iter().flatten().map(|comment| &comment["body"]);
-    let all = [&body["title"], &body["body"], &body["output"]["summary"], &body["output"]["title"]];
-    all.into_iter().chain(inline).filter_map(|text| Some(own(text.as_str()?))).collect()
+    // Nobody reads commands in titles.
+    let titles = [&body["title"], &body["output"]["title"]].into_iter();
+    let titles = titles.filter_map(|title| Some(format!("title: {}", title.as_str()?)));
+    let all = [&body["body"], &body["output"]["summary"]];
+    let all = all.into_iter().chain(inline).filter_map(|text| Some(own(text.as_str()?)));
+    titles.chain(all).collect()
 }
 
 /// What GitHub would do with a text besides showing it.
