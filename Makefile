@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all of their own set-up on a fresh machine with the Rust toolchain.
 
-.PHONY: demo test lint build sqlx show-run show-deploy bench-receiver help
+.PHONY: demo test test-security lint build sqlx show-run show-deploy bench-receiver help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -18,6 +18,12 @@ test:
 	cargo fmt --all -- --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --no-fail-fast
+
+## make test-security      every threat of docs/security.md: the attack against a weak variant, and against us
+test-security:
+	@scripts/bootstrap --test
+	@scripts/contract
+	@scripts/test-security
 
 ## make show-run           `run` on a public package of each of three languages, from their registries
 show-run:

@@ -94,6 +94,25 @@ const DOORS: &[Door] = &[
         instead: "send through `crate::mail`",
     },
     Door {
+        what: "a turn of a conversation",
+        written: &["Message::User {"],
+        room: "llm",
+        instead: "make it with `Message::user`, of text that went through `llm::boundary`",
+    },
+    Door {
+        what: "what people are told on GitHub",
+        written: &[
+            ".create_comment(",
+            ".create_pull_request(",
+            ".create_review(",
+            ".create_check_run(",
+            ".annotate_check_run(",
+            "mailer.send(",
+        ],
+        room: "effects",
+        instead: "add an effect, whose words come out of `speech` and its gateway",
+    },
+    Door {
         what: "the models' client",
         written: &["genai::", "use genai"],
         room: "llm",

@@ -1,7 +1,7 @@
 //! Comments: the plan, notices, and answers where there is no task.
 
 use crate::domain::{Event, GitHubPlace, IssueNumber, Notice, PostedComment, Task, body_digest};
-use crate::github::{Comment, RepositoryClient};
+use crate::github::{Comment, Purpose, RepositoryClient};
 use crate::speech::{self, Body, NoticeView, PlanView, has_marker};
 use crate::store::Lease;
 
@@ -20,7 +20,8 @@ impl Effects {
         let (Some(place), Some(body)) = (task.origin.github(), self.plan_body(key, task).await?) else {
             return Ok(Done::Void("the plan is gone"));
         };
-        let comment = self.find_or_create(&self.client(task)?, place.issue, key, &body).await?;
+        let comment =
+            self.find_or_create(&self.client(task, Purpose::Comment)?, place.issue, key, &body).await?;
         let posted = PostedComment { id: comment.comment_id(), body: body_digest(&comment.body) };
         Ok(Done::Event(Event::PlanPosted { of, comment: posted }))
     }
@@ -65,7 +66,7 @@ impl Effects {
         notice: &Notice,
     ) -> Result<Done, EffectError> {
         let body = self.notice_body(key, task, notice).await?;
-        self.find_or_create(&self.client(task)?, on, key, &body).await?;
+        self.find_or_create(&self.client(task, Purpose::Comment)?, on, key, &body).await?;
         Ok(Done::Nothing)
     }
 
@@ -86,7 +87,7 @@ impl Effects {
         notice: &Notice,
     ) -> Result<Done, EffectError> {
         let body = self.reply_body(&lease.key, notice);
-        let client = self.github()?.repository(place)?;
+        let client = self.github()?.repository(place, Purpose::Comment);
         self.find_or_create(&client, place.issue, &lease.key, &body).await?;
         Ok(Done::Nothing)
     }

@@ -23,7 +23,7 @@ pub use view::Gathered;
 
 use crate::checkout::{CheckoutError, Repositories};
 use crate::domain::{Effect, Event, State, Task, TaskId};
-use crate::github::{AppIdentity, GitHub, GitHubError, RepositoryClient};
+use crate::github::{AppIdentity, GitHub, GitHubError, Purpose, RepositoryClient};
 use crate::mail::Mailer;
 use crate::queue::JobFailure;
 use crate::speech::{Gateway, Mode};
@@ -197,10 +197,10 @@ impl Effects {
         }
     }
 
-    fn client(&self, task: &Task) -> Result<RepositoryClient, EffectError> {
+    fn client(&self, task: &Task, purpose: Purpose) -> Result<RepositoryClient, EffectError> {
         let place = task.origin.github();
         let place = place.ok_or_else(|| EffectError::Impossible("the task is not of GitHub".into()))?;
-        Ok(self.github()?.repository(place)?)
+        Ok(self.github()?.repository(place, purpose))
     }
 
     fn github(&self) -> Result<&GitHub, EffectError> {

@@ -29,7 +29,7 @@ impl Ingest {
         let login = payload.sender.login.clone();
         let needs = command.needs();
         if needs > crate::domain::Permission::None
-            && self.client(&place)?.permission(&payload.sender).await? < needs
+            && self.client(&place).permission(&payload.sender).await? < needs
         {
             return reply(Notice::NotAllowed { verb: command.verb().into(), login });
         }
@@ -48,7 +48,7 @@ impl Ingest {
             // An approval is of the text as it is now, not of the text as we last saw it.
             if command == Command::Approve {
                 events.extend(
-                    observe(&self.client(&place)?, task)
+                    observe(&self.client(&place), task)
                         .await?
                         .map(|observed| (task.id, Event::TextObserved(observed))),
                 );

@@ -31,7 +31,7 @@ impl Ingest {
     pub(super) async fn reactions_on(&self, task: &Task) -> Result<Vec<Event>, IngestError> {
         let posted = task.plan.as_ref().and_then(|plan| plan.comment.as_ref());
         let (Some(place), Some(posted)) = (task.origin.github(), posted) else { return Ok(Vec::new()) };
-        let client = self.client(place)?;
+        let client = self.client(place);
         let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&posted.id).cloned();
         let (reactions, etag) = match client.reactions(posted.id, known.as_deref()).await {
             Ok(ReactionsSeen::Unchanged) => return Ok(Vec::new()),
