@@ -36,12 +36,14 @@ pub struct GitHubOptions {
     pub write_interval: Duration,
 }
 
+type TokensByPurpose = HashMap<(InstallationId, RepositoryId, Purpose), Arc<Tokens>>;
+
 /// GitHub, as the App.
 #[derive(Clone)]
 pub struct GitHub {
     app: Octocrab,
     app_id: u64,
-    tokens: Arc<Mutex<HashMap<(InstallationId, RepositoryId, Purpose), Arc<Tokens>>>>,
+    tokens: Arc<Mutex<TokensByPurpose>>,
     pacer: Arc<Pacer>,
 }
 

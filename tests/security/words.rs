@@ -167,6 +167,9 @@ fn a_forged_or_cut_signature_opens_nothing() {
         assert!(weak(forged), "{forged:?}");
         assert!(!ours(forged), "{forged:?} was taken");
     }
+    // Nor one of which only the beginning is right.
+    let begins = format!("{}{}", &good[..good.len() - 48], "0".repeat(48));
+    assert!(begins.len() == good.len() && !ours(&begins), "{begins} was taken");
     let other = good.replace("sha256=", "sha1=");
     assert!(!ours(&other) && !ours(&good.to_uppercase()) && ours(&good));
 }
