@@ -250,6 +250,7 @@ async fn compared(
         sandbox: &place.sandbox,
         dependencies: &Dependencies::default(),
         at_once: 2,
+        coverage_floor: None,
         tree: &change,
         base: Some(Base { commit: "b1", tree: &base, known }),
     };
@@ -339,6 +340,7 @@ async fn a_test_that_fails_once_is_flaky_and_passes_with_that_mark() {
         sandbox: &sandbox,
         dependencies: &NOTHING,
         at_once: 1,
+        coverage_floor: None,
         tree,
         base: Some(Base { commit: "b", tree, known: &[] }),
     };
@@ -380,6 +382,7 @@ async fn a_test_that_fails_twice_blocks_and_its_flaky_neighbour_is_named() {
         sandbox: &sandbox,
         dependencies: &NOTHING,
         at_once: 1,
+        coverage_floor: None,
         tree: &change,
         base: Some(Base { commit: "b", tree: &base, known: &[] }),
     };
@@ -401,8 +404,14 @@ async fn gates_run_side_by_side_up_to_the_limit_and_report_in_order() {
         .collect();
     let time = async |at_once| {
         let start = Instant::now();
-        let round =
-            Round { sandbox: &place.sandbox, dependencies: &NOTHING, at_once, tree: &tree, base: None };
+        let round = Round {
+            sandbox: &place.sandbox,
+            dependencies: &NOTHING,
+            at_once,
+            coverage_floor: None,
+            tree: &tree,
+            base: None,
+        };
         let reports = round.run(&gates).await.expect("ran").reports;
         let names: Vec<_> =
             reports.iter().map(|report| (report.name.as_str(), report.log.as_str())).collect();
@@ -458,7 +467,11 @@ async fn prepared(
     egress: Option<&EgressPolicy>,
 ) -> Dependencies {
     let commands = setup.iter().map(|line| CommandLine::Shell((*line).to_owned())).collect();
-    let policy = GatePolicy { gates: Some(vec![]), setup: SetupPolicy { commands, python: None } };
+    let policy = GatePolicy {
+        gates: Some(vec![]),
+        setup: SetupPolicy { commands, python: None },
+        ..GatePolicy::default()
+    };
     let cache_root = place.path().join("cache");
     let stores = Stores { cache_root: &cache_root, repository: "test/1", egress };
     prepare(&place.sandbox, base, Some(&policy), stores).await.expect("prepared")
@@ -521,8 +534,62 @@ async fn compared_with(
 ) -> GateReport {
     let sandbox: &dyn Sandbox = &place.sandbox;
     let base = Some(Base { commit: "b", tree: base, known: &[] });
-    let round = Round { sandbox, dependencies, at_once: 1, tree, base };
+    let round = Round { sandbox, dependencies, at_once: 1, coverage_floor: None, tree, base };
     round.run(std::slice::from_ref(gate)).await.expect("ran").reports.remove(0)
+}
+
+#[tokio::test]
+async fn result_files_become_findings_and_those_of_the_tree_do_not() {
+    let sarif = |rule: &str| {
+        format!(
+            r#"{{"runs":[{{"tool":{{"driver":{{"name":"scan"}}}},"results":[{{"ruleId":"{rule}","level":"error","message":{{"text":"a hole"}},"locations":[{{"physicalLocation":{{"artifactLocation":{{"uri":"a.py"}},"region":{{"startLine":4}}}}}}]}}]}}]}}"#
+        )
+    };
+    let place = place();
+    let (kept, fresh) = (sarif("KEPT"), sarif("FRESH"));
+    // Larger than what is kept of a command's output.
+    let padded = format!("{fresh}{}", " ".repeat(1_200_000));
+    let tree = snapshot(&[("old.sarif", &kept), ("source.json", &padded)]);
+    let gate = shell_gate(
+        "mkdir -p 'out dir'; cp source.json 'out dir/new.sarif'; ln -s /etc/passwd x.sarif; exit 1",
+    );
+    let report = compared_with(&place, &NOTHING, &gate, &tree, &tree).await;
+    let shown: Vec<_> = report
+        .findings
+        .iter()
+        .map(|f| (f.path.as_str(), f.line, f.tool.as_deref(), f.rule.as_deref(), f.age))
+        .collect();
+    assert_eq!(shown, [("a.py", Some(4), Some("scan"), Some("FRESH"), Age::Old)], "{report:?}");
+    assert!(!report.blocks());
+}
+
+#[tokio::test]
+async fn coverage_below_the_floor_blocks_unless_the_base_is_as_low() {
+    let place = place();
+    let lcov = |hit: u32| format!("SF:a.rs\nLF:100\nLH:{hit}\nend_of_record\n");
+    let of = async |base: u32, change: u32, gate: &str| {
+        let (base, tree) = (snapshot(&[("hits", &lcov(base))]), snapshot(&[("hits", &lcov(change))]));
+        let base = Some(Base { commit: "b", tree: &base, known: &[] });
+        let round = Round {
+            sandbox: &place.sandbox,
+            dependencies: &NOTHING,
+            at_once: 1,
+            coverage_floor: Some(80.0),
+            tree: &tree,
+            base,
+        };
+        round.run(&[shell_gate(gate)]).await.expect("ran").reports
+    };
+    let cover = "cp hits lcov.info";
+    let enough = &of(90, 80, cover).await[0];
+    assert_eq!((&enough.verdict, enough.coverage.map(|c| c.covered)), (&Verdict::Passed, Some(80)));
+    let low = &of(90, 79, cover).await[0];
+    assert!(low.blocks() && low.exit == Some(0) && low.baseline == Some(Baseline::Passed), "{low:?}");
+    assert!(low.log.contains("[tests reach 79.0 % of the lines; the floor is 80 %]"), "{}", low.log);
+    assert!(of(70, 75, cover).await[0].is_old());
+    assert!(matches!(of(75, 70, cover).await[0].baseline, Some(Baseline::Worse { .. })));
+    let unmeasured = of(90, 90, "true").await;
+    assert!(could_not_run(&unmeasured[1]).contains("no gate wrote a coverage report"));
 }
 
 fn shell_gate(script: &str) -> Gate {

@@ -126,6 +126,7 @@ async fn run(config: &Config, looked: &Looked, found: &[Gate]) -> anyhow::Result
         sandbox: &sandbox,
         dependencies: &dependencies,
         at_once: config.sandbox.gates_at_once,
+        coverage_floor: looked.policy.coverage_floor,
         tree: &looked.files,
         base: None,
     };

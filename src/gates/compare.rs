@@ -14,7 +14,7 @@ use super::findings;
 use crate::domain::{Age, Baseline, GateFinding, GateKind, GateReport, GateSeverity, Verdict};
 
 /// What a run complains of, without what changes from run to run.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Problems {
     exit: Option<i32>,
     errors: BTreeMap<String, u32>,
@@ -27,10 +27,13 @@ pub(super) struct Problems {
     crashes: BTreeMap<String, u32>,
     /// There is more than was read.
     cut: bool,
+    /// The share of lines that tests reach, in percent, where it is below the floor.
+    #[serde(default)]
+    pub(super) low_coverage: Option<f64>,
 }
 
 /// How a gate did on the base, kept so that no round of a task asks twice.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BaseRun {
     /// Digest of the base's commit, the gate and its surroundings.
     pub(super) key: String,
@@ -41,6 +44,8 @@ pub struct BaseRun {
 /// New problems that are named to people.
 const NAMED: usize = 20;
 const LINES: usize = 2_000;
+/// Points of coverage that a change may cost by moving lines alone.
+const TOLERANCE: f64 = 0.05;
 
 impl Problems {
     /// `report` has all findings that were read, and all tests.
@@ -58,6 +63,7 @@ impl Problems {
             complaints: lines(&COMPLAINT),
             crashes: lines(&CRASH),
             cut: report.findings.len() >= findings::READ,
+            low_coverage: None,
         }
     }
 
@@ -75,6 +81,7 @@ impl Problems {
             complaints: both(&self.complaints, &other.complaints),
             crashes: both(&self.crashes, &other.crashes),
             cut: self.cut || other.cut,
+            low_coverage: other.low_coverage,
         }
     }
 
@@ -85,6 +92,16 @@ impl Problems {
     /// What is wrong here and not on the base. Where both name something, that decides, else the exit code
     /// and the lines that tell of a failure.
     fn beyond(&self, base: &Self) -> Vec<String> {
+        if let Some(low) = self.low_coverage {
+            // What the run itself says is fine here: it passed.
+            return match base.low_coverage {
+                Some(before) if low > before - TOLERANCE => vec![],
+                Some(before) => {
+                    vec![format!("tests reach {low:.1} % of the lines and on the base {before:.1} %")]
+                }
+                None => vec![format!("tests reach only {low:.1} % of the lines")],
+            };
+        }
         let mut new = beyond(&self.crashes, &base.crashes);
         let fewer = if !self.tests.is_empty() {
             new.extend(self.tests.difference(&base.tests).cloned());

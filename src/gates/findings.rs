@@ -114,25 +114,41 @@ impl Reader<'_> {
     }
 
     fn add(&mut self, path: &str, line: Option<&str>, message: &str, severity: Severity) {
-        let Some(path) = self.path(path.trim()) else { return };
-        let line = line.and_then(|line| line.parse().ok()).filter(|line| *line > 0);
-        let message: String = message.trim().chars().take(LONGEST_MESSAGE).collect();
-        let finding = GateFinding {
-            path: path.to_string(),
-            line,
-            message,
-            severity,
-            tool: None,
-            rule: None,
-            age: Age::New,
-        };
-        if !finding.message.is_empty() && self.seen.insert(finding.clone()) {
+        let line = line.and_then(|line| line.parse().ok());
+        let finding = Place { cwd: self.cwd }.finding(path, line, message, severity);
+        if let Some(finding) = finding.filter(|finding| !self.seen.contains(finding)) {
+            self.seen.insert(finding.clone());
             self.found.push(finding);
         }
     }
+}
+
+/// Where the paths that a tool names start from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// The folder in which it ran; `None`: the tree's root.
+    pub(super) cwd: Option<&'a RepoPath>,
+}
+
+impl Place<'_> {
+    /// A finding at a path that a tool names. `None` outside of the tree, and without a message.
+    pub(super) fn finding(
+        self,
+        path: &str,
+        line: Option<u32>,
+        message: &str,
+        severity: Severity,
+    ) -> Option<GateFinding> {
+        let path = self.path(path.trim())?.to_string();
+        let line = line.filter(|line| *line > 0);
+        let shown = message.trim().chars().filter(|c| !c.is_control() || c.is_whitespace());
+        let message: String = shown.take(LONGEST_MESSAGE).collect();
+        let found = GateFinding { path, line, message, severity, tool: None, rule: None, age: Age::New };
+        (!found.message.is_empty()).then_some(found)
+    }
 
     /// A path in the repository; `None` for what lies elsewhere, such as a library.
-    fn path(&self, text: &str) -> Option<RepoPath> {
+    fn path(self, text: &str) -> Option<RepoPath> {
         let text = text.strip_prefix("file://").unwrap_or(text);
         let relative = match (text.strip_prefix("/work/"), self.cwd) {
             (Some(inside), _) => inside.to_owned(),

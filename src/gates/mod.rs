@@ -13,6 +13,7 @@ mod findings;
 mod log;
 mod model;
 mod policy;
+mod results;
 mod round;
 mod run;
 mod setup;

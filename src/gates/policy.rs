@@ -25,7 +25,7 @@ use crate::domain::{GateKind, Requirement};
 use crate::workspace::RepoPath;
 
 /// Gates that the repository names, and how its packages are fetched.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatePolicy {
     /// Where this is given, exactly these gates run and none are looked for.
@@ -33,6 +33,9 @@ pub struct GatePolicy {
     pub gates: Option<Vec<GateRule>>,
     #[serde(default)]
     pub setup: SetupPolicy,
+    /// The least share of lines that tests have to reach, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage_floor: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use super::compare::{self, BaseRun};
 use super::dependencies::Dependencies;
 use super::model::Gate;
 use super::run::{self, Observed};
-use crate::domain::{Baseline, Flaky, GateKind, GateReport, Verdict};
+use crate::domain::{Baseline, Flaky, GateKind, GateReport, Requirement, Verdict};
 use crate::sandbox::{Sandbox, SandboxError};
 use crate::workspace::Snapshot;
 
@@ -23,6 +23,8 @@ pub struct Round<'a> {
     pub dependencies: &'a Dependencies,
     /// How many gates run at the same time; at least one does.
     pub at_once: usize,
+    /// The least share of lines that tests have to reach, in percent, of gates that measure it.
+    pub coverage_floor: Option<f64>,
     /// The tree that is checked.
     pub tree: &'a Snapshot,
     /// What failures are compared with. `None`: every failure counts.
@@ -65,7 +67,32 @@ impl Round<'_> {
             let fresh = base_run.filter(|run| end.base_runs.iter().all(|known| known.key != run.key));
             end.base_runs.extend(fresh);
         }
+        if let Some(missing) = self.unmeasured(&end.reports) {
+            end.reports.push(missing);
+        }
         Ok(end)
+    }
+
+    /// A floor that no gate measures anything against.
+    fn unmeasured(&self, reports: &[GateReport]) -> Option<GateReport> {
+        let floor = self.coverage_floor?;
+        let measured = reports.iter().any(|report| report.coverage.is_some());
+        let reason = "no gate wrote a coverage report that can be read (LCOV or Cobertura)".to_owned();
+        (!measured && !reports.is_empty()).then(|| GateReport {
+            name: "coverage".into(),
+            kind: GateKind::Coverage,
+            requirement: Requirement::Required,
+            command: format!("at least {floor} % of the lines"),
+            verdict: Verdict::CouldNotRun { reason },
+            exit: None,
+            duration_ms: 0,
+            log: String::new(),
+            findings: vec![],
+            failed_tests: vec![],
+            baseline: None,
+            flaky: None,
+            coverage: None,
+        })
     }
 
     /// One gate with everything that is to be known about it, and what the base was asked for.
@@ -94,7 +121,10 @@ impl Round<'_> {
     /// Runs a gate, and a test gate that fails once more. What fails both times counts.
     async fn observed(&self, tree: &Snapshot, gate: &Gate) -> Result<Observed, SandboxError> {
         let first = self.once(tree, gate).await?;
-        if gate.kind != GateKind::Test || first.report.verdict != Verdict::Failed {
+        if gate.kind != GateKind::Test
+            || first.report.verdict != Verdict::Failed
+            || first.problems.low_coverage.is_some()
+        {
             return Ok(first);
         }
         let mut second = self.once(tree, gate).await?;
@@ -114,13 +144,28 @@ impl Round<'_> {
 
     async fn once(&self, tree: &Snapshot, gate: &Gate) -> Result<Observed, SandboxError> {
         let session = self.sandbox.open(tree).await?;
-        let seen = run::observe(session.as_ref(), gate, self.dependencies).await;
+        let seen = run::observe(session.as_ref(), tree, gate, self.dependencies).await;
         session.close().await?;
+        Ok(self.measured(seen?))
+    }
+
+    /// Takes the pass away where tests reach too little of the code.
+    fn measured(&self, mut seen: Observed) -> Observed {
+        let report = &mut seen.report;
+        let (Some(floor), Some(coverage)) = (self.coverage_floor, report.coverage) else { return seen };
+        let percent = coverage.percent();
+        report
+            .log
+            .push_str(&format!("\n[tests reach {percent:.1} % of the lines; the floor is {floor} %]\n"));
+        if report.verdict == Verdict::Passed && percent < floor {
+            report.verdict = Verdict::Failed;
+            seen.problems.low_coverage = Some(percent);
+        }
         seen
     }
 
     async fn on_base(&self, base: &Base<'_>, gate: &Gate) -> Result<BaseRun, SandboxError> {
-        let key = key(base.commit, gate, self.dependencies);
+        let key = key(base.commit, gate, self.dependencies, self.coverage_floor);
         if let Some(known) = base.known.iter().find(|run| run.key == key) {
             return Ok(known.clone());
         }
@@ -139,14 +184,14 @@ fn blame_set_up(report: &mut GateReport, own_failed: Option<&str>) {
 }
 
 /// What a run on the base depends on: its commit, the gate, and what the gate sees besides the tree.
-fn key(commit: &str, gate: &Gate, dependencies: &Dependencies) -> String {
+fn key(commit: &str, gate: &Gate, dependencies: &Dependencies, floor: Option<f64>) -> String {
     let mut digest = Sha256::new();
     let mut add = |text: &str| {
         digest.update((text.len() as u64).to_le_bytes());
         digest.update(text.as_bytes());
     };
     add(commit);
-    add(&format!("{gate:?}"));
+    add(&format!("{gate:?} {floor:?}"));
     add(&dependencies.environment());
     add(env!("CARGO_PKG_VERSION"));
     hex::encode(digest.finalize())

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::compare::Problems;
 use super::dependencies::Dependencies;
 use super::model::Gate;
+use super::results::{self, Results};
 use super::{failed_tests, findings, log, signs};
 use crate::domain::{GateKind, GateReport, Verdict};
 use crate::sandbox::{Command, Exit, LimitHit, Limits, Outcome, SandboxError, Session};
+use crate::workspace::Snapshot;
 
 /// Runs a gate on the tree of a session.
 ///
@@ -19,7 +21,7 @@ pub async fn run(
     gate: &Gate,
     dependencies: &Dependencies,
 ) -> Result<GateReport, SandboxError> {
-    Ok(observe(session, gate, dependencies).await?.report())
+    Ok(observe(session, &Snapshot::default(), gate, dependencies).await?.report())
 }
 
 /// A run with everything that was read of it.
@@ -46,8 +48,10 @@ impl Observed {
     }
 }
 
+/// `tree` is what the session began with: result files in it are not the gate's.
 pub(super) async fn observe(
     session: &dyn Session,
+    tree: &Snapshot,
     gate: &Gate,
     dependencies: &Dependencies,
 ) -> Result<Observed, SandboxError> {
@@ -73,11 +77,29 @@ pub(super) async fn observe(
         Exit::Code(code) => Some(code),
         Exit::Signal(_) => None,
     };
-    let tests = if verdict == Verdict::Passed { BTreeSet::new() } else { failed_tests::read(&log) };
+    let mut results = Results::default();
+    if matches!(verdict, Verdict::Passed | Verdict::Failed) {
+        for bytes in results::collect(session, tree).await {
+            results.file(&bytes, gate.cwd.as_ref());
+        }
+        results.output(&log, gate.cwd.as_ref());
+    }
+    let mut tests = if verdict == Verdict::Passed { BTreeSet::new() } else { failed_tests::read(&log) };
+    if verdict != Verdict::Passed {
+        tests.extend(results.failed_tests);
+    }
+    let mut findings = findings::read(&log, gate.cwd.as_ref());
+    // A result file says the same with tool and rule.
+    findings.retain(|one| {
+        !results.findings.iter().any(|f| (&f.path, f.line, &f.message) == (&one.path, one.line, &one.message))
+    });
+    findings.extend(results.findings);
+    findings.truncate(findings::READ);
     let report = GateReport {
         exit,
         duration_ms: u64::try_from(outcome.wall.as_millis()).unwrap_or(u64::MAX),
-        findings: findings::read(&log, gate.cwd.as_ref()),
+        findings,
+        coverage: results.coverage,
         log: log::ends(&log),
         failed_tests: tests.iter().take(NAMED_TESTS).cloned().collect(),
         ..report(gate, verdict)

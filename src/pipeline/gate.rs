@@ -27,6 +27,7 @@ impl Pipeline {
             sandbox: self.sandbox.as_ref(),
             dependencies: &dependencies,
             at_once: self.settings.gates_at_once,
+            coverage_floor: rules.coverage_floor,
             tree: &head_files,
             base: Some(Base { commit: base.as_str(), tree: &base_files, known: &known }),
         };
@@ -80,7 +81,7 @@ pub fn gate_policy(policy: &RepositoryPolicy) -> GatePolicy {
         GateCommand::Argv(words) => CommandLine::Words(words.clone()),
     });
     let setup = SetupPolicy { commands: commands.collect(), python: None };
-    GatePolicy { gates, setup }
+    GatePolicy { gates, setup, coverage_floor: policy.coverage_floor }
 }
 
 fn rule(entry: &GateEntry) -> GateRule {
