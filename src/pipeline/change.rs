@@ -62,7 +62,7 @@ impl Pipeline {
         let kept =
             |kind, name: &str, body| Artifact { kind, version: task.version, name: name.to_owned(), body };
         let bundle = checkout.mirror.bundle(made.base, &head)?;
-        let diff = checkout.mirror.diff(made.base, &head)?;
+        let diff = checkout.mirror.diff(&fork_point(checkout, made.base, &head)?, &head)?;
         self.no_secret_in(&diff, made.files)?;
         let patch = diff.unified;
         let artifacts = vec![
@@ -113,6 +113,16 @@ pub(super) fn policy(checkout: &Checkout, base: &CommitSha) -> Result<Repository
         CheckoutError::Unusable(detail) => StageError::stop(Reason::ChangeRefused { detail }),
         error => error.into(),
     })
+}
+
+/// Where the work left the branch that it is for, as the pull request shows it: what was merged from there
+/// since, with "Update branch" say, is other people's and nothing to judge or to mend.
+pub(super) fn fork_point(
+    checkout: &Checkout,
+    base: &CommitSha,
+    head: &CommitSha,
+) -> Result<CommitSha, StageError> {
+    Ok(checkout.mirror.merge_base(&checkout.tip, head)?.unwrap_or_else(|| base.clone()))
 }
 
 /// The commits that a task has once its code stage was done.
