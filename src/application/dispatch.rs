@@ -37,7 +37,15 @@ impl Dispatch {
         }
     }
 
+    /// A schedule lives as long as its deployment: whatever goes wrong in a round, the next one comes.
     async fn schedule(&self, lease: &Lease, name: ScheduleName) -> Result<(), JobFailure> {
+        match self.round(lease, name).await {
+            Err(JobFailure::Refuse { error }) => Err(JobFailure::Retry { error, wait: None }),
+            done => done,
+        }
+    }
+
+    async fn round(&self, lease: &Lease, name: ScheduleName) -> Result<(), JobFailure> {
         let again = match name {
             ScheduleName::Reactions => {
                 if let Some(ingest) = &self.parts.ingest {

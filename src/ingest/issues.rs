@@ -115,11 +115,13 @@ impl Ingest {
 
     /// Reactions have no webhook: any event is an occasion to look at them.
     async fn look_again(&self, tasks: &[Task]) -> Result<Outcome, IngestError> {
-        let mut events = Vec::new();
+        let mut outcome = Outcome::default();
         for task in tasks.iter().filter(|task| task.state == State::AwaitingApproval) {
-            events.extend(self.reactions_on(task).await?.into_iter().map(|event| (task.id, event)));
+            let look = self.reactions_on(task).await?;
+            outcome.events.extend(look.events.into_iter().map(|event| (task.id, event)));
+            outcome.seen.extend(look.seen);
         }
-        Ok(Outcome::events(events))
+        Ok(outcome)
     }
 
     /// Compares the text of each task with the text as it stands.

@@ -5,10 +5,8 @@
 
 mod commands;
 mod issues;
+mod memory;
 mod reactions;
-
-use std::collections::HashMap;
-use std::sync::Mutex;
 
 use serde_json::Value;
 
@@ -21,14 +19,16 @@ use crate::queue::JobFailure;
 use crate::store::{Delivery, DeliveryEnd, Lease, Store, StoreError, Work};
 use crate::telemetry::clock;
 
+use memory::Memory;
+use reactions::SeenReactions;
+
 /// Turns deliveries into what they mean for tasks.
 pub struct Ingest {
     store: Store,
     github: GitHub,
     /// The label that asks for us.
     label: String,
-    /// ETags of the reactions that we looked at, so that a look at unchanged ones costs nothing.
-    seen: Mutex<HashMap<CommentId, String>>,
+    memory: Memory,
 }
 
 /// Why a delivery could not be handled now.
@@ -69,6 +69,8 @@ pub(crate) struct Outcome {
     events: Vec<(TaskId, Event)>,
     /// Answers where no task is: the comment that is answered, and where.
     replies: Vec<(GitHubPlace, CommentId, Notice)>,
+    /// To be remembered once everything above is committed.
+    seen: Vec<SeenReactions>,
     ignored: Option<String>,
 }
 
@@ -88,7 +90,7 @@ impl Outcome {
 
 impl Ingest {
     pub fn new(store: Store, github: GitHub, label: String) -> Self {
-        Self { store, github, label, seen: Mutex::default() }
+        Self { store, github, label, memory: Memory::default() }
     }
 
     /// Handles one stored delivery and ends its job.
@@ -129,6 +131,9 @@ impl Ingest {
             transition.enqueue(&key, &Work::Reply { place, notice }).await?;
         }
         transition.commit().await?;
+        for seen in outcome.seen {
+            self.memory.remember_reactions(Some(seen));
+        }
         Ok(())
     }
 
