@@ -20,6 +20,7 @@ pub(super) struct Dispatch {
     store: Store,
     parts: Parts,
     reactions_every: Duration,
+    reconcile_every: Duration,
     digest: DigestSchedule,
     digest_hour: u32,
     digest_to: Vec<String>,
@@ -31,6 +32,7 @@ impl Dispatch {
             store,
             parts,
             reactions_every: config.polling.reactions,
+            reconcile_every: config.polling.reconcile,
             digest: config.mail.digest,
             digest_hour: config.mail.digest_hour_utc.into(),
             digest_to: config.mail.to.clone(),
@@ -52,6 +54,12 @@ impl Dispatch {
                     ingest.poll_reactions().await?;
                 }
                 self.reactions_every
+            }
+            ScheduleName::Reconcile => {
+                if let Some(ingest) = &self.parts.ingest {
+                    ingest.reconcile().await?;
+                }
+                self.reconcile_every
             }
             ScheduleName::Digest => {
                 self.enqueue_digests().await?;

@@ -5,15 +5,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::domain::{CommentId, InstallationId};
+use crate::domain::{CommentId, InstallationId, TaskId};
 use crate::github::GitHubError;
 
 use super::IngestError;
 use super::reactions::SeenReactions;
+use super::reconcile::SeenTask;
 
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     reactions: Mutex<HashMap<CommentId, SeenReactions>>,
+    tasks: Mutex<HashMap<TaskId, SeenTask>>,
     limited: Mutex<HashMap<InstallationId, Instant>>,
 }
 
@@ -39,6 +41,19 @@ impl Memory {
     /// Forgets all other comments: their plans wait no more.
     pub fn keep_reactions_on(&self, plans: &HashSet<CommentId>) {
         open(&self.reactions).retain(|comment, _| plans.contains(comment));
+    }
+
+    pub fn task(&self, id: TaskId) -> Option<SeenTask> {
+        open(&self.tasks).get(&id).cloned()
+    }
+
+    pub fn remember_task(&self, seen: SeenTask) {
+        open(&self.tasks).insert(seen.task, seen);
+    }
+
+    /// Forgets all other tasks: they have ended.
+    pub fn keep_tasks(&self, open_ones: &HashSet<TaskId>) {
+        open(&self.tasks).retain(|id, _| open_ones.contains(id));
     }
 
     /// Whether GitHub asked us to wait with calls for an installation, and the time is not over.

@@ -10,13 +10,13 @@ use futures::StreamExt;
 
 use crate::checkout::observe;
 use crate::domain::{APPROVAL_NEEDS, ApprovalMeans, CommentId, Event, State, Task, Thumb};
-use crate::github::{Reaction, ReactionContent, ReactionsSeen, RepositoryClient};
+use crate::github::{Conditional, Reaction, ReactionContent, RepositoryClient};
 use crate::telemetry::clock;
 
 use super::{Ingest, IngestError};
 
 /// Plans that are looked at side by side: one slow answer must not hold up the others.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 /// Permissions change without any change of the reactions. So a thumb that did not count is looked at anew
 /// after this pause, which doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
@@ -88,8 +88,8 @@ impl Ingest {
             known.as_ref().filter(|known| known.doubt.is_none_or(|doubt| Instant::now() < doubt.until));
         let etag = fresh.map(|known| known.etag.as_str());
         let (reactions, etag) = match client.reactions(posted.id, etag).await {
-            Ok(ReactionsSeen::Unchanged) => return Ok(Look::default()),
-            Ok(ReactionsSeen::Changed { reactions, etag }) => (reactions, etag),
+            Ok(Conditional::Unchanged) => return Ok(Look::default()),
+            Ok(Conditional::Changed { value, etag }) => (value, etag),
             // The plan's comment is gone, and the approval's ground with it.
             Err(error) if error.is_not_found() => (Vec::new(), None),
             Err(error) => return Err(error.into()),

@@ -59,15 +59,18 @@ pub enum ScheduleName {
     Reactions,
     /// The daily digest.
     Digest,
+    /// Compares open tasks with what is true on GitHub.
+    Reconcile,
 }
 
 impl ScheduleName {
-    pub const ALL: [Self; 2] = [Self::Reactions, Self::Digest];
+    pub const ALL: [Self; 3] = [Self::Reactions, Self::Digest, Self::Reconcile];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Reactions => "reactions",
             Self::Digest => "digest",
+            Self::Reconcile => "reconcile",
         }
     }
 }

@@ -85,6 +85,20 @@ impl Store {
         Ok(rows.into_iter().filter_map(|row| readable(row.id, row.data)).collect())
     }
 
+    /// The deployment's open tasks that may have something to hear from GitHub, oldest first. A pull request
+    /// that was closed is not expected to be opened again after some weeks.
+    pub async fn tasks_on_github(&self) -> Result<Vec<Task>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT id, data FROM tasks
+             WHERE repository_id IS NOT NULL AND run_id IS NULL AND state NOT IN ('done', 'cancelled')
+               AND (state <> 'pull_request_closed' OR updated_at > now() - interval '30 days')
+             ORDER BY created_at",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().filter_map(|row| readable(row.id, row.data)).collect())
+    }
+
     /// Tasks of a repository, or of an installation, that have not ended.
     pub async fn open_tasks_of(&self, repositories: &[RepositoryId]) -> Result<Vec<Task>, StoreError> {
         let ids: Vec<i64> = repositories.iter().map(|id| signed(id.0)).collect();
