@@ -11,7 +11,7 @@ use crate::github::{GitHub, GitHubError, Purpose};
 use crate::store::{ArtifactKind, Store, StoreError};
 use crate::workspace::{LocalRepository, Mirror, Mirrors, Remote, RemoteUrl, RepoPath, WorkspaceError};
 
-pub use issue_text::{observe, read_source};
+pub use issue_text::{observe, observed, read_source, unread};
 
 /// Finds the repositories of tasks.
 #[derive(Clone)]

@@ -117,6 +117,7 @@ pub(super) struct LimitsSection {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PollingSection {
     pub reactions_seconds: Option<u64>,
+    pub reconcile_seconds: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

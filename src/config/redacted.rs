@@ -42,7 +42,10 @@ impl Config {
                 "concurrent_tasks": self.limits.concurrent_tasks,
                 "concurrent_tasks_per_repository": self.limits.concurrent_tasks_per_repository,
             },
-            "polling": { "reactions_seconds": self.polling.reactions.as_secs() },
+            "polling": {
+                "reactions_seconds": self.polling.reactions.as_secs(),
+                "reconcile_seconds": self.polling.reconcile.as_secs(),
+            },
             "git": { "author_name": self.git.author_name, "author_email": self.git.author_email },
             "mail": {
                 "smtp_url": self.mail.smtp_url.as_ref().map(without_password),

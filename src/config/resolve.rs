@@ -266,8 +266,9 @@ impl Resolver<'_> {
     }
 
     fn polling(&self, file: &file::PollingSection) -> Result<Polling, ConfigError> {
-        let seconds = self.number("polling.reactions_seconds", file.reactions_seconds, 30, 1..=60)?;
-        Ok(Polling { reactions: Duration::from_secs(seconds) })
+        let reactions = self.number("polling.reactions_seconds", file.reactions_seconds, 30, 1..=60)?;
+        let reconcile = self.number("polling.reconcile_seconds", file.reconcile_seconds, 600, 60..=86_400)?;
+        Ok(Polling { reactions: Duration::from_secs(reactions), reconcile: Duration::from_secs(reconcile) })
     }
 
     fn git(&self, file: file::Git) -> Result<GitIdentity, ConfigError> {

@@ -187,6 +187,8 @@ pub struct Limits {
 pub struct Polling {
     /// 1 s..=60 s.
     pub reactions: Duration,
+    /// 1 min..=1 day: between two comparisons of open tasks with GitHub.
+    pub reconcile: Duration,
 }
 
 #[derive(Clone, Debug)]

@@ -319,6 +319,9 @@ pub struct Task {
     pub pull_request: Option<IssueNumber>,
     /// The text of the `fix` that is being worked on.
     pub instruction: Option<String>,
+    /// The newest comment that came while the issue was being read, and may have come too late for it.
+    #[serde(default)]
+    pub unread: Option<CommentId>,
     /// The version at which the present wait for a person began.
     pub waits_since: Option<u64>,
     pub created_at: DateTime<Utc>,
@@ -350,6 +353,7 @@ impl Task {
             branch: None,
             pull_request: None,
             instruction: None,
+            unread: None,
             waits_since: None,
             created_at: at,
             version: 0,

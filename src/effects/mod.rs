@@ -70,6 +70,8 @@ pub struct Settings {
 enum Done {
     /// It is done, now or before, and this follows.
     Event(Event),
+    /// The same, where more than one thing follows.
+    Events(Vec<Event>),
     Nothing,
     /// The task moved on, and the effect has lost its sense.
     Void(&'static str),
@@ -137,6 +139,14 @@ impl Effects {
         };
         match done {
             Ok(Done::Event(event)) => self.finish(lease, task.map(|task| (task, event))).await,
+            Ok(Done::Events(events)) => {
+                let events: Vec<_> = task
+                    .map(|task| events.into_iter().map(move |event| (task, event)))
+                    .into_iter()
+                    .flatten()
+                    .collect();
+                self.finish(lease, events).await
+            }
             Ok(Done::Nothing) => self.finish(lease, None).await,
             Ok(Done::Void(why)) => {
                 tracing::info!(why, "the effect is void");
@@ -149,10 +159,14 @@ impl Effects {
         }
     }
 
-    async fn finish(&self, lease: &Lease, event: Option<(TaskId, Event)>) -> Result<(), JobFailure> {
+    async fn finish(
+        &self,
+        lease: &Lease,
+        events: impl IntoIterator<Item = (TaskId, Event)>,
+    ) -> Result<(), JobFailure> {
         let mut transition = self.store.begin().await?;
         transition.finish(lease).await?;
-        if let Some((task, event)) = event {
+        for (task, event) in events {
             transition.apply(task, &event, clock::now()).await?;
         }
         Ok(transition.commit().await?)
@@ -188,7 +202,8 @@ impl Effects {
             Effect::Comment { on, notice } => self.post_notice(key, &then, *on, notice).await,
             Effect::PushBranch if task.state == State::Publishing => self.push(&task).await,
             Effect::OpenPullRequest if task.state == State::Publishing => self.open(key, &task).await,
-            Effect::PushBranch | Effect::OpenPullRequest => Ok(Done::Void("the task was stopped")),
+            Effect::OpenPullRequest => self.find_opened(&task).await,
+            Effect::PushBranch => Ok(Done::Void("the task was stopped")),
             Effect::LabelPullRequest => self.label(&task).await,
             Effect::PostReview => self.review(key, &then).await,
             Effect::ReportCheck => self.report_check(key, &then).await,

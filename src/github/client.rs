@@ -160,8 +160,11 @@ impl<'a> Call<'a> {
 }
 
 /// An answer to a conditional request.
-pub(super) enum Conditional<T> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conditional<T> {
+    /// `etag`: what to ask with the next time; `None`: the answer has to be read again in any case.
     Changed { value: T, etag: Option<String> },
+    /// The same as when the ETag was given out. It cost nothing of the rate limit.
     Unchanged,
 }
 
@@ -221,6 +224,22 @@ impl RepositoryClient {
             }
         }
         Err(GitHubError::Unreadable(format!("{path} has more than {} entries", MOST_PAGES * PAGE)))
+    }
+
+    /// All pages of a list, unless its only page is still the one with this ETag. Of a longer list an ETag
+    /// says nothing about the pages behind the first, so none is given out.
+    pub(super) async fn list_if_changed<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        etag: Option<&str>,
+    ) -> Result<Conditional<Vec<T>>, GitHubError> {
+        let first = format!("{path}?per_page={PAGE}");
+        match self.get_if_changed::<Vec<T>>(&first, etag).await? {
+            Conditional::Changed { value, .. } if value.len() >= PAGE => {
+                Ok(Conditional::Changed { value: self.list(path).await?, etag: None })
+            }
+            answer => Ok(answer),
+        }
     }
 
     /// A first page, unless it is still the one with this ETag; such an answer costs nothing of the

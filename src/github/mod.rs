@@ -17,10 +17,10 @@ mod tokens;
 
 pub use app::{HookConfig, RegisteredApp};
 pub use checks::{CheckAnnotation, CheckConclusion, CheckRun, NewCheckRun};
-pub use client::{AppIdentity, GitHub, GitHubOptions, RepositoryClient};
+pub use client::{AppIdentity, Conditional, GitHub, GitHubOptions, RepositoryClient};
 pub use error::GitHubError;
-pub use issues::{Comment, Issue, Reaction, ReactionContent, ReactionsSeen};
-pub use pulls::{NewPullRequest, NewReview, PullRequest, Review, ReviewComment};
+pub use issues::{Comment, Issue, Reaction, ReactionContent};
+pub use pulls::{Fate, NewPullRequest, NewReview, PullRequest, Review, ReviewComment};
 pub use repositories::{Collaborator, Repository};
 pub use tokens::Purpose;
 

@@ -151,10 +151,9 @@ async fn what_the_app_was_not_granted_is_broken() {
     let machine = Machine::new().await;
     let manifest = include_str!("../../app-manifest.yml")
         .replace("  checks: write", "  administration: read")
-        .replace("  - check_run\n", "")
         .replace("  contents: write", "  contents: read")
         .replace("  - issue_comment\n", "")
-        .replace("  - push\n", "");
+        .replace("  - repository\n", "");
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).expect("a key");
     let manifest = AppManifest::from_yaml(&manifest).expect("a manifest");
     let options = SimulatorOptions::new(machine.path("github"), manifest, APP_ID, key.public_key_pem());
@@ -180,7 +179,7 @@ async fn what_the_app_was_not_granted_is_broken() {
     }
     let weak = marked(&answer, "weak");
     for part in
-        ["gets no `push` events", "`administration: read`, which it does not need", "installed nowhere"]
+        ["gets no `repository` events", "`administration: read`, which it does not need", "installed nowhere"]
     {
         assert!(has(&weak, "GitHub App", part), "no {part:?} in {weak:#?}");
     }

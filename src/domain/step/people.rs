@@ -22,6 +22,10 @@ impl Turn<'_> {
             Event::Commented { .. } if matches!(self.next.state, State::WaitingForAnswer { .. }) => {
                 self.enter(State::Discussing)
             }
+            Event::Commented { comment } if self.next.state == State::Discussing => {
+                self.next.unread = Some(*comment);
+                Decision::Move
+            }
             Event::WaitExpired { version } if self.next.waits_since == Some(*version) => self.on_expired(),
             _ => Decision::Stay,
         }

@@ -29,7 +29,10 @@ impl Turn<'_> {
             return Err(NoPlace);
         }
         self.next.source = Some(source.clone());
+        let unread = self.next.unread.take().filter(|comment| !source.comment_ids().contains(comment));
         match reading {
+            // Somebody said something meanwhile: it may answer what would be asked.
+            Reading::Questions { .. } if unread.is_some() => Ok(self.enter(State::Discussing)),
             Reading::Questions { questions, .. } => {
                 self.enter(State::WaitingForAnswer { questions: questions.clone() });
                 self.wait();
