@@ -15,12 +15,14 @@ mod pulls;
 mod repositories;
 
 pub use app::{HookConfig, RegisteredApp};
-pub use checks::{CheckAnnotation, CheckConclusion, CheckRun, NewCheckRun};
+pub use checks::{
+    ANNOTATIONS_A_REQUEST, CheckAnnotation, CheckConclusion, CheckProgress, CheckRun, NewCheckRun,
+};
 pub use client::{AppIdentity, GitHub, GitHubOptions, RepositoryClient};
 pub use error::GitHubError;
 pub use issues::{Comment, Issue, Reaction, ReactionContent, ReactionsSeen};
 pub use pulls::{NewPullRequest, NewReview, PullRequest, Review, ReviewComment};
-pub use repositories::{Collaborator, Repository};
+pub use repositories::Repository;
 
 use serde::Deserialize;
 
