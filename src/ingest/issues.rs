@@ -1,6 +1,6 @@
 //! Issues and their comments.
 
-use crate::checkout::{observe, read_source};
+use crate::checkout::{label_of, observe, read_source};
 use crate::domain::{CommentId, Event, IssueNumber, Permission, RepositoryId, State, Task, TaskId};
 use crate::domain::{Origin, parse_command};
 use crate::github::payload::{IssueCommentPayload, IssuesPayload};
@@ -13,7 +13,10 @@ impl Ingest {
         let repository = RepositoryId(payload.repository.id);
         let number = IssueNumber(payload.issue.number);
         let tasks = self.store.tasks_of_issue(repository, number).await?;
-        let ours = payload.label.as_ref().is_some_and(|label| label.name.eq_ignore_ascii_case(&self.label));
+        let ours = match &payload.label {
+            Some(label) => label.name.eq_ignore_ascii_case(&self.label_in(&payload).await?),
+            None => false,
+        };
         match payload.action.as_str() {
             "labeled" if ours => self.on_labelled(payload, &tasks).await,
             "unlabeled" if ours => Ok(Outcome::to_all(&tasks, &Event::Unlabelled)),
@@ -22,6 +25,13 @@ impl Ingest {
             "edited" if !tasks.is_empty() => self.observe_all(&tasks).await,
             action => Ok(Outcome::ignored(format!("`{action}` starts nothing here"))),
         }
+    }
+
+    /// The label that starts work in the payload's repository.
+    async fn label_in(&self, payload: &IssuesPayload) -> Result<String, IngestError> {
+        let Some(installation) = payload.installation else { return Ok(self.label.clone()) };
+        let place = place_of(&payload.repository, installation, IssueNumber(payload.issue.number));
+        Ok(label_of(&self.client(&place)?, &self.label).await?)
     }
 
     async fn on_labelled(&self, payload: IssuesPayload, tasks: &[Task]) -> Result<Outcome, IngestError> {

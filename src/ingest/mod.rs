@@ -25,7 +25,7 @@ use crate::telemetry::clock;
 pub struct Ingest {
     store: Store,
     github: GitHub,
-    /// The label that asks for us.
+    /// The label that asks for us, where a repository names none of its own.
     label: String,
     /// ETags of the reactions that we looked at, so that a look at unchanged ones costs nothing.
     seen: Mutex<HashMap<CommentId, String>>,
