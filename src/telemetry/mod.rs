@@ -15,9 +15,11 @@
 //! Some libraries log what is on the list above when they are asked to (lettre writes passwords and
 //! mails at `debug`), so they are held at `info` whatever the filter says.
 
+mod causes;
 pub mod clock;
 mod redact;
 
+pub use causes::with_causes;
 pub use redact::{REDACTED, Redactor};
 use tracing::{Level, Subscriber};
 use tracing_subscriber::EnvFilter;
