@@ -33,6 +33,8 @@ mod postgres;
 mod process;
 #[path = "support/published.rs"]
 mod published;
+#[path = "story/repository_rules.rs"]
+mod repository_rules;
 #[path = "story/scene.rs"]
 mod scene;
 #[path = "story/whole.rs"]

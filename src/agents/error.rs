@@ -49,18 +49,3 @@ pub enum Interruption {
     #[error(transparent)]
     Toolbox(ToolboxError),
 }
-
-impl AgentError {
-    /// Whether trying again later may help without anybody changing anything.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Model(error) => error.is_transient(),
-            Self::Interrupted(interrupted) => match &interrupted.why {
-                Interruption::Model(error) => error.is_transient(),
-                Interruption::Toolbox(_) => true,
-                _ => false,
-            },
-            Self::Junk { .. } | Self::Prompt(_) => false,
-        }
-    }
-}

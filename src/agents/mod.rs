@@ -27,7 +27,7 @@ pub use error::{AgentError, Interrupted, Interruption};
 pub use fixer::{FixInput, Wrong, fix};
 pub use implementer::{ImplementInput, Implemented, implement};
 pub use prompts::{PromptError, PromptSource, Prompts, Rendered};
-pub use reviewer::{FailedReview, Review, ReviewInput, ReviewRound, review, review_all};
+pub use reviewer::{FailedReview, Review, ReviewAnswers, ReviewInput, review, review_all};
 pub use tool_loop::{Step, StepCall, ToolLimits};
 
 /// What every agent is given besides its input.

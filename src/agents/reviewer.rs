@@ -43,7 +43,7 @@ pub struct FailedReview {
 
 /// What several reviewers said, in the order in which they were named.
 #[derive(Debug)]
-pub struct ReviewRound {
+pub struct ReviewAnswers {
     pub reviews: Vec<Review>,
     pub failed: Vec<FailedReview>,
 }
@@ -69,9 +69,13 @@ struct RawFinding {
 }
 
 /// All reviewers at the same time. One that fails does not take the others with it.
-pub async fn review_all(context: &AgentContext, reviewers: &[String], input: ReviewInput<'_>) -> ReviewRound {
+pub async fn review_all(
+    context: &AgentContext,
+    reviewers: &[String],
+    input: ReviewInput<'_>,
+) -> ReviewAnswers {
     let outcomes = join_all(reviewers.iter().map(|reviewer| review(context, reviewer, input))).await;
-    let mut round = ReviewRound { reviews: Vec::new(), failed: Vec::new() };
+    let mut round = ReviewAnswers { reviews: Vec::new(), failed: Vec::new() };
     for (reviewer, outcome) in reviewers.iter().zip(outcomes) {
         match outcome {
             Ok(review) => round.reviews.push(review),

@@ -2,6 +2,7 @@
 //! start from) and the text of its issue. It fetches and takes in kept commits; it writes nothing outside.
 
 mod issue_text;
+mod label;
 
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use crate::store::{ArtifactKind, Store, StoreError};
 use crate::workspace::{LocalRepository, Mirror, Mirrors, Remote, RemoteUrl, RepoPath, WorkspaceError};
 
 pub use issue_text::{observe, observed, read_source, unread};
+pub use label::label_of;
 
 /// Finds the repositories of tasks.
 #[derive(Clone)]

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 pub use environment::{Environment, VARIABLES, Variable};
 pub use error::ConfigError;
 pub use keys::{deployment_keys, policy_keys};
-pub use policy::{GateCommand, GateEntry, PathPolicy, PolicyLimits, RepositoryPolicy};
+pub use policy::{GATE_KINDS, GateCommand, GateEntry, PathPolicy, PolicyLimits, RepositoryPolicy};
 pub(crate) use resolve::percent_decoded;
 pub use sections::{
     AppCredentials, DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits, LogConfig, MailConfig,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::document::Document;
-use super::error::ConfigError;
+use super::error::{ConfigError, nearest};
 use super::keys::policy_keys;
 use super::policy_file::{Gate, PolicyFile, PolicyLimitsFile};
 use super::resolve::{ROUNDS, check_address, check_reviewers};
@@ -34,12 +34,17 @@ pub struct RepositoryPolicy {
     pub limits: PolicyLimits,
 }
 
-/// One gate as written. What `kind` may be is known where gates are run.
+/// What a gate may be for.
+pub const GATE_KINDS: [&str; 9] =
+    ["format", "lint", "types", "test", "coverage", "security", "audit", "secrets", "custom"];
+
+/// One gate as written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GateEntry {
     pub name: String,
     pub run: GateCommand,
-    pub kind: Option<String>,
+    /// One of [`GATE_KINDS`]; `None`: `custom`.
+    pub kind: Option<&'static str>,
     /// `None`: the sandbox's own limit.
     pub timeout: Option<Duration>,
     /// An advisory gate (`false`) is reported and blocks nothing.
@@ -153,15 +158,24 @@ fn resolve_gates(document: &Document, gates: Vec<Gate>) -> Result<Vec<GateEntry>
         if gate.timeout_seconds.is_some_and(|seconds| !(1..=86_400).contains(&seconds)) {
             return Err(document.error(&key("timeout_seconds"), "must lie between 1 and 86400"));
         }
+        let kind = gate.kind.map(|kind| known_kind(&kind).ok_or(kind)).transpose();
+        let kind = kind.map_err(|unknown| {
+            let problem = format!("`{unknown}` is no kind of gate, which are {}", GATE_KINDS.join(", "));
+            document.error(&key("kind"), problem).suggest(nearest(&unknown, GATE_KINDS).map(str::to_owned))
+        })?;
         entries.push(GateEntry {
             name,
             run,
-            kind: gate.kind,
+            kind,
             timeout: gate.timeout_seconds.map(Duration::from_secs),
             required: gate.required.unwrap_or(true),
         });
     }
     Ok(entries)
+}
+
+fn known_kind(written: &str) -> Option<&'static str> {
+    GATE_KINDS.into_iter().find(|kind| *kind == written.trim())
 }
 
 fn resolve_limits(document: &Document, file: &PolicyLimitsFile) -> Result<PolicyLimits, ConfigError> {

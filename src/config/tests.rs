@@ -401,6 +401,18 @@ mod policy {
     }
 
     #[test]
+    fn a_kind_of_gate_is_one_that_is_known() {
+        for kind in GATE_KINDS {
+            let text = format!("gates:\n  - name: a\n    run: a\n    kind: {kind}\n");
+            assert_eq!(RepositoryPolicy::parse(&text).unwrap().gates.unwrap()[0].kind, Some(kind));
+        }
+        let text = "gates:\n  - name: a\n    run: a\n    kind: tests\n";
+        let error = RepositoryPolicy::parse(text).unwrap_err();
+        assert_eq!((error.line(), error.suggestion()), (Some(4), Some("test")), "{error}");
+        assert!(error.to_string().contains("format, lint, types, test, security, custom"), "{error}");
+    }
+
+    #[test]
     fn a_policy_never_reads_the_environment() {
         let policy = RepositoryPolicy::parse("label: ${HOME}").unwrap();
         assert_eq!(policy.label.as_deref(), Some("${HOME}"));

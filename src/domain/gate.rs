@@ -9,16 +9,13 @@ pub enum GateKind {
     Format,
     Lint,
     Types,
-    #[serde(alias = "tests")]
     Test,
     /// How much of the code the tests reach, against a floor.
     Coverage,
     Security,
     /// Known faults in what the project depends on.
-    #[serde(alias = "dependency_audit")]
     Audit,
     /// Passwords and keys in the tree.
-    #[serde(alias = "secret_scan")]
     Secrets,
     Custom,
 }

@@ -1,7 +1,9 @@
 //! The check run: what the gates said, beside the commit.
 
 use crate::domain::Task;
-use crate::github::{CheckAnnotation, CheckConclusion, NewCheckRun, Purpose};
+use crate::github::{
+    ANNOTATIONS_A_REQUEST, CheckAnnotation, CheckConclusion, CheckProgress, CheckRun, NewCheckRun, Purpose,
+};
 use crate::speech::{self, Annotation, CheckView, Conclusion};
 
 use super::pull_request::head_of;
@@ -17,29 +19,41 @@ impl Effects {
         let evidence = gathered.evidence(self.settings.budget_micro_usd);
         let text = self.with_gateway(|gateway| speech::check_run(gateway, &CheckView { evidence }));
         let runs = client.check_runs(head, text.name).await?;
-        if runs.iter().any(|run| run.external_id.as_deref() == Some(key)) {
-            return Ok(Done::Nothing);
-        }
-        let chunks: Vec<Vec<CheckAnnotation>> =
-            text.annotations.iter().map(|chunk| chunk.iter().map(annotation).collect()).collect();
+        let mut run: Option<CheckRun> = runs.into_iter().find(|run| run.external_id.as_deref() == Some(key));
         let new = NewCheckRun {
             name: text.name,
             head,
             external_id: key,
-            conclusion: match text.conclusion {
-                Conclusion::Success => CheckConclusion::Success,
-                Conclusion::Failure => CheckConclusion::Failure,
-                Conclusion::Neutral => CheckConclusion::Neutral,
-            },
             title: &text.title,
             summary: text.summary.as_str(),
-            annotations: chunks.first().map_or(&[], Vec::as_slice),
         };
-        let run = client.create_check_run(&new).await?;
-        for chunk in chunks.iter().skip(1) {
-            client.annotate_check_run(run.id, &new, chunk).await?;
+        let annotations: Vec<CheckAnnotation> = text.annotations.iter().flatten().map(annotation).collect();
+        let conclusion = conclusion(text.conclusion);
+        // The run is completed with its last annotations, so that one that lacks some is known by that, and
+        // says itself how many have arrived.
+        let mut sent = run.as_ref().map_or(0, CheckRun::annotations).min(annotations.len());
+        while run.as_ref().is_none_or(|run| !run.is_completed()) {
+            let end = annotations.len().min(sent + ANNOTATIONS_A_REQUEST);
+            let chunk = &annotations[sent..end];
+            let progress = match end == annotations.len() {
+                true => CheckProgress::Completed(conclusion),
+                false => CheckProgress::InProgress,
+            };
+            run = Some(match &run {
+                None => client.create_check_run(&new, chunk, progress).await?,
+                Some(run) => client.update_check_run(run.id, &new, chunk, progress).await?,
+            });
+            sent = end;
         }
         Ok(Done::Nothing)
+    }
+}
+
+fn conclusion(conclusion: Conclusion) -> CheckConclusion {
+    match conclusion {
+        Conclusion::Success => CheckConclusion::Success,
+        Conclusion::Failure => CheckConclusion::Failure,
+        Conclusion::Neutral => CheckConclusion::Neutral,
     }
 }
 

@@ -1,10 +1,12 @@
 //! Comments: the plan, notices, and answers where there is no task.
 
+use crate::checkout::label_of;
 use crate::domain::{Event, GitHubPlace, IssueNumber, Notice, PostedComment, Task, body_digest};
 use crate::github::{Comment, Purpose, RepositoryClient};
 use crate::speech::{self, Body, NoticeView, PlanView, has_marker};
 use crate::store::Lease;
 
+use super::terms::Terms;
 use super::view::Gathered;
 use super::{Done, EffectError, Effects};
 
@@ -77,7 +79,7 @@ impl Effects {
         notice: &Notice,
     ) -> Result<Body, EffectError> {
         let gathered = Gathered::of(&self.store, task).await?;
-        Ok(self.speak(key, Some(task), notice, &gathered))
+        Ok(self.speak(key, (Some(task), notice), &self.terms(task).await, &gathered))
     }
 
     pub(super) async fn reply(
@@ -86,17 +88,30 @@ impl Effects {
         place: &GitHubPlace,
         notice: &Notice,
     ) -> Result<Done, EffectError> {
-        let body = self.reply_body(&lease.key, notice);
+        let body = self.reply_body(&lease.key, place, notice).await?;
         let client = self.github()?.repository(place, Purpose::Comment);
         self.find_or_create(&client, place.issue, &lease.key, &body).await?;
         Ok(Done::Nothing)
     }
 
-    pub(super) fn reply_body(&self, key: &str, notice: &Notice) -> Body {
-        self.speak(key, None, notice, &Gathered::default())
+    pub(super) async fn reply_body(
+        &self,
+        key: &str,
+        place: &GitHubPlace,
+        notice: &Notice,
+    ) -> Result<Body, EffectError> {
+        let label = label_of(&self.github()?.repository(place, Purpose::Read), &self.settings.label).await?;
+        let terms = Terms { label, ..self.general_terms() };
+        Ok(self.speak(key, (None, notice), &terms, &Gathered::default()))
     }
 
-    fn speak(&self, key: &str, task: Option<&Task>, notice: &Notice, gathered: &Gathered) -> Body {
+    fn speak(
+        &self,
+        key: &str,
+        (task, notice): (Option<&Task>, &Notice),
+        terms: &Terms,
+        gathered: &Gathered,
+    ) -> Body {
         self.with_gateway(|gateway| {
             speech::notice(
                 gateway,
@@ -104,10 +119,10 @@ impl Effects {
                 &NoticeView {
                     key,
                     task,
-                    label: &self.settings.label,
+                    label: &terms.label,
                     evidence: gathered.evidence(self.settings.budget_micro_usd),
-                    gate_rounds: self.settings.gate_rounds,
-                    review_rounds: self.settings.review_rounds,
+                    gate_rounds: terms.gate_rounds,
+                    review_rounds: terms.review_rounds,
                     patch: gathered.patch.as_deref(),
                     mode: self.settings.mode,
                 },

@@ -40,13 +40,14 @@ impl Effects {
         };
         let issue_url = format!("{home}/issues/{}{anchor}", place.issue);
         let pull_request_url = task.pull_request.map(|number| format!("{home}/pull/{number}"));
+        let terms = self.terms(task).await;
         let text = self.with_gateway(|gateway| {
             speech::mail(
                 gateway,
                 &MailView {
                     kind,
                     task,
-                    label: &self.settings.label,
+                    label: &terms.label,
                     issue_url: &issue_url,
                     pull_request_url: pull_request_url.as_deref(),
                     estimate: self.settings.estimate,

@@ -12,6 +12,7 @@ mod pull_request;
 mod push;
 mod rehearsal;
 mod review;
+mod terms;
 mod view;
 
 use std::sync::Arc;

@@ -70,7 +70,8 @@ impl Effects {
     /// Setting a label that is set changes nothing, so this needs no key.
     pub(super) async fn label(&self, task: &Task) -> Result<Done, EffectError> {
         let Some(number) = task.pull_request else { return Ok(Done::Void("there is no pull request")) };
-        self.client(task, Purpose::Comment)?.add_labels(number, &[&self.settings.label]).await?;
+        let label = self.terms(task).await.label;
+        self.client(task, Purpose::Comment)?.add_labels(number, &[&label]).await?;
         Ok(Done::Nothing)
     }
 }

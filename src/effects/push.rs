@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::checkout::Home;
 use crate::domain::{Event, Task};
 use crate::github::Purpose;
-use crate::workspace::{Expected, Overwrite, Push, PushError};
+use crate::workspace::{Expected, Push, PushError};
 
 use super::{Done, EffectError, Effects};
 
@@ -34,14 +34,7 @@ impl Effects {
             Some(at) => Expected::At(at.clone()),
             None => Expected::Absent,
         };
-        let push = Push {
-            remote,
-            head: head.clone(),
-            branch,
-            expected,
-            overwrite: Overwrite::Nothing,
-            within: PUSH_LIMIT,
-        };
+        let push = Push { remote, head: head.clone(), branch, expected, within: PUSH_LIMIT };
         match checkout.mirror.push(push).await {
             Ok(_) => Ok(Done::Event(Event::Pushed { head })),
             Err(PushError::Moved { actual }) => {
@@ -54,9 +47,9 @@ impl Effects {
                 Err(EffectError::Later(error.to_string()))
             }
             Err(PushError::Workspace(error)) => Err(error.into()),
-            Err(
-                error @ (PushError::NotFastForward | PushError::ForeignCommit(_) | PushError::Refused(_)),
-            ) => Err(EffectError::Impossible(error.to_string())),
+            Err(error @ (PushError::NotFastForward | PushError::Refused(_))) => {
+                Err(EffectError::Impossible(error.to_string()))
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ impl Effects {
         let key = &lease.key;
         let (id, version, act) = match &lease.work {
             Work::Effect { task, version, act } => (*task, *version, act),
-            Work::Reply { notice, .. } => return Ok(Some(self.reply_body(key, notice))),
+            Work::Reply { place, notice } => return Ok(Some(self.reply_body(key, place, notice).await?)),
             Work::DigestMail { .. }
             | Work::Ingest { .. }
             | Work::Stage { .. }

@@ -1,7 +1,7 @@
 //! Check runs: the gates' evidence beside the commit.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::domain::CommitSha;
 
@@ -21,6 +21,32 @@ pub struct CheckRun {
     pub id: u64,
     pub name: String,
     pub external_id: Option<String>,
+    status: String,
+    output: CheckOutput,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct CheckOutput {
+    annotations_count: usize,
+}
+
+impl CheckRun {
+    pub fn is_completed(&self) -> bool {
+        self.status == "completed"
+    }
+
+    /// How many annotations have arrived.
+    pub fn annotations(&self) -> usize {
+        self.output.annotations_count
+    }
+}
+
+/// Where a request leaves a check run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckProgress {
+    /// More annotations follow.
+    InProgress,
+    Completed(CheckConclusion),
 }
 
 #[derive(Debug, Clone)]
@@ -29,12 +55,12 @@ pub struct NewCheckRun<'a> {
     pub head: &'a CommitSha,
     /// Our key: what makes the run findable again.
     pub external_id: &'a str,
-    pub conclusion: CheckConclusion,
     pub title: &'a str,
     pub summary: &'a str,
-    /// At most 50 in one request (docs.github.com, "Update a check run").
-    pub annotations: &'a [CheckAnnotation],
 }
+
+/// Most annotations in one request (docs.github.com, "Update a check run").
+pub const ANNOTATIONS_A_REQUEST: usize = 50;
 
 /// A line of the change that a gate points to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -59,25 +85,39 @@ impl RepositoryClient {
         Ok(self.get::<Answer>(&path).await?.check_runs)
     }
 
-    pub async fn create_check_run(&self, new: &NewCheckRun<'_>) -> Result<CheckRun, GitHubError> {
-        let body = json!({
-            "name": new.name, "head_sha": new.head, "external_id": new.external_id, "status": "completed",
-            "conclusion": new.conclusion, "output": { "title": new.title, "summary": new.summary, "annotations": new.annotations },
-        });
+    /// Creates a run with its first annotations.
+    pub async fn create_check_run(
+        &self,
+        new: &NewCheckRun<'_>,
+        annotations: &[CheckAnnotation],
+        progress: CheckProgress,
+    ) -> Result<CheckRun, GitHubError> {
+        let mut body = update(new, annotations, progress);
+        body["name"] = json!(new.name);
+        body["head_sha"] = json!(new.head);
+        body["external_id"] = json!(new.external_id);
         self.post(&self.path("/check-runs"), &body).await
     }
 
     /// Adds annotations to a run; GitHub wants title and summary again.
-    pub async fn annotate_check_run(
+    pub async fn update_check_run(
         &self,
         id: u64,
         run: &NewCheckRun<'_>,
         annotations: &[CheckAnnotation],
-    ) -> Result<(), GitHubError> {
-        let body = json!({
-            "output": { "title": run.title, "summary": run.summary, "annotations": annotations },
-        });
-        self.patch::<_, CheckRun>(&self.path(&format!("/check-runs/{id}")), &body).await?;
-        Ok(())
+        progress: CheckProgress,
+    ) -> Result<CheckRun, GitHubError> {
+        let path = self.path(&format!("/check-runs/{id}"));
+        self.patch(&path, &update(run, annotations, progress)).await
+    }
+}
+
+fn update(run: &NewCheckRun<'_>, annotations: &[CheckAnnotation], progress: CheckProgress) -> Value {
+    let output = json!({ "title": run.title, "summary": run.summary, "annotations": annotations });
+    match progress {
+        CheckProgress::InProgress => json!({ "status": "in_progress", "output": output }),
+        CheckProgress::Completed(conclusion) => {
+            json!({ "status": "completed", "conclusion": conclusion, "output": output })
+        }
     }
 }

@@ -68,7 +68,7 @@ impl From<octocrab::Error> for GitHubError {
             octocrab::Error::Json { source, .. } => Self::Unreadable(source.to_string()),
             octocrab::Error::Serde { source, .. } => Self::Unreadable(source.to_string()),
             octocrab::Error::JWT { source, .. } => Self::Unauthorized { message: source.to_string() },
-            other => Self::Transport(chain(&other)),
+            other => Self::Transport(crate::telemetry::with_causes(&other)),
         }
     }
 }
@@ -107,21 +107,6 @@ fn wait(headers: &HeaderMap) -> Duration {
         }
         _ => UNSPECIFIED_WAIT,
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    // octocrab prints a backtrace behind some messages; one line is enough for people.
-    text.lines().next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -107,10 +107,6 @@ impl RepositoryClient {
         self.list(&self.path(&format!("/issues/{number}/comments"))).await
     }
 
-    pub async fn comment(&self, id: CommentId) -> Result<Comment, GitHubError> {
-        self.get(&self.path(&format!("/issues/comments/{id}"))).await
-    }
-
     pub async fn create_comment(&self, number: IssueNumber, body: &str) -> Result<Comment, GitHubError> {
         let path = self.path(&format!("/issues/{number}/comments"));
         self.post(&path, &json!({ "body": body })).await

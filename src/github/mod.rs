@@ -16,12 +16,14 @@ mod repositories;
 mod tokens;
 
 pub use app::{HookConfig, RegisteredApp};
-pub use checks::{CheckAnnotation, CheckConclusion, CheckRun, NewCheckRun};
+pub use checks::{
+    ANNOTATIONS_A_REQUEST, CheckAnnotation, CheckConclusion, CheckProgress, CheckRun, NewCheckRun,
+};
 pub use client::{AppIdentity, Conditional, GitHub, GitHubOptions, RepositoryClient};
 pub use error::GitHubError;
 pub use issues::{Comment, Issue, Reaction, ReactionContent};
 pub use pulls::{Fate, NewPullRequest, NewReview, PullRequest, Review, ReviewComment};
-pub use repositories::{Collaborator, Repository};
+pub use repositories::Repository;
 pub use tokens::Purpose;
 
 use serde::Deserialize;

@@ -1,8 +1,11 @@
 //! Repositories and who may do what in them.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::domain::{Account, Permission};
+use crate::domain::Permission;
 
 use super::{Actor, GitHubError, RepositoryClient};
 
@@ -14,16 +17,25 @@ pub struct Repository {
     pub default_branch: String,
 }
 
-/// A person's live permission.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Collaborator {
-    pub account: Account,
-    pub permission: Permission,
-}
-
 impl RepositoryClient {
     pub async fn repository(&self) -> Result<Repository, GitHubError> {
         self.get(&self.path("")).await
+    }
+
+    /// A file of the default branch as it is now, of at most 1 MB. `None`: there is no file at that path.
+    pub async fn file(&self, path: &str) -> Result<Option<Vec<u8>>, GitHubError> {
+        let answer: Value = match self.get(&self.path(&format!("/contents/{path}"))).await {
+            Ok(answer) => answer,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // A folder is a list, a link or a submodule has no content, and a larger file another encoding.
+        let Some(content) = answer["content"].as_str().filter(|_| answer["encoding"] == "base64") else {
+            return Ok(None);
+        };
+        let content: String = content.split_ascii_whitespace().collect();
+        let bytes = STANDARD.decode(content);
+        bytes.map(Some).map_err(|error| GitHubError::Unreadable(format!("{path}: {error}")))
     }
 
     /// What somebody may do here, now. GitHub can only be asked by login, and logins change hands: the

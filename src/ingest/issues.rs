@@ -1,6 +1,6 @@
 //! Issues and their comments.
 
-use crate::checkout::{observe, read_source};
+use crate::checkout::{label_of, observe, read_source};
 use crate::domain::{CommentId, Event, IssueNumber, Permission, RepositoryId, State, Task, TaskId};
 use crate::domain::{Origin, parse_command};
 use crate::github::payload::{IssueCommentPayload, IssuesPayload};
@@ -14,11 +14,15 @@ impl Ingest {
         let repository = RepositoryId(payload.repository.id);
         let number = IssueNumber(payload.issue.number);
         let tasks = self.store.tasks_of_issue(repository, number).await?;
-        let ours = payload.label.as_ref().is_some_and(|label| label.name.eq_ignore_ascii_case(&self.label));
+        let wanted = match &payload.label {
+            Some(_) => self.label_in(&payload).await?,
+            None => self.label.clone(),
+        };
+        let ours = payload.label.as_ref().is_some_and(|label| label.name.eq_ignore_ascii_case(&wanted));
         match payload.action.as_str() {
             "labeled" if ours => self.on_labelled(payload, &tasks).await,
             "unlabeled" if ours && !tasks.is_empty() => match self.live(&payload).await? {
-                Some(issue) if issue.has_label(&self.label) => Ok(Outcome::ignored("the label is set again")),
+                Some(issue) if issue.has_label(&wanted) => Ok(Outcome::ignored("the label is set again")),
                 Some(_) => Ok(Outcome::to_all(&tasks, &Event::Unlabelled)),
                 None => Ok(Outcome::to_all(&tasks, &Event::IssueDeleted)),
             },
@@ -45,6 +49,13 @@ impl Ingest {
         }
     }
 
+    /// The label that starts work in the payload's repository.
+    async fn label_in(&self, payload: &IssuesPayload) -> Result<String, IngestError> {
+        let Some(installation) = payload.installation else { return Ok(self.label.clone()) };
+        let place = place_of(&payload.repository, installation, IssueNumber(payload.issue.number));
+        Ok(label_of(&self.client(&place), &self.label).await?)
+    }
+
     async fn on_labelled(&self, payload: IssuesPayload, tasks: &[Task]) -> Result<Outcome, IngestError> {
         if payload.issue.pull_request.is_some() {
             return Ok(Outcome::ignored("the label asks for work on issues, this is a pull request"));
@@ -55,10 +66,11 @@ impl Ingest {
         let Some(installation) = payload.installation else {
             return Ok(Outcome::ignored("the delivery names no installation"));
         };
+        let set = payload.label.as_ref().map_or(self.label.as_str(), |label| label.name.as_str());
         match self.live(&payload).await? {
             None => return Ok(Outcome::ignored("the issue is gone")),
             Some(issue) if !issue.is_open() => return Ok(Outcome::ignored("the issue is closed")),
-            Some(issue) if !issue.has_label(&self.label) => {
+            Some(issue) if !issue.has_label(set) => {
                 return Ok(Outcome::ignored("the label was taken away again"));
             }
             Some(_) => {}

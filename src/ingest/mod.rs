@@ -30,7 +30,7 @@ use reactions::SeenReactions;
 pub struct Ingest {
     store: Store,
     github: GitHub,
-    /// The label that asks for us.
+    /// The label that asks for us, where a repository names none of its own.
     label: String,
     memory: Memory,
 }

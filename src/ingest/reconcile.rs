@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use futures::StreamExt;
 
-use crate::checkout::{observed, unread};
+use crate::checkout::{label_of, observed, unread};
 use crate::domain::{Event, GitHubPlace, IssueNumber, State, Task, TaskId};
 use crate::github::{Comment, Conditional, GitHubError, Issue, RepositoryClient};
 use crate::store::TransitionRecord;
@@ -108,7 +108,7 @@ impl Ingest {
         issue: &Issue,
         comments: &[Comment],
     ) -> Result<Vec<Event>, IngestError> {
-        let wanted = issue.is_open() && issue.has_label(&self.label);
+        let wanted = issue.is_open() && issue.has_label(&label_of(client, &self.label).await?);
         if !wanted && !self.was_revived(client.place()).await? {
             return Ok(vec![if issue.is_open() { Event::Unlabelled } else { Event::IssueClosed }]);
         }

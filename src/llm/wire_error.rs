@@ -11,6 +11,7 @@ use super::error::LlmError;
 use super::message::{StopReason, ToolCall};
 use super::model::{Protocol, TokenCount};
 use super::wire::{FailedCall, Reply};
+use crate::telemetry::with_causes;
 
 /// Longest part of a provider's answer that is kept in an error, in characters.
 const MESSAGE_CHARS: usize = 600;
@@ -44,20 +45,8 @@ fn web(error: webc::Error) -> LlmError {
             LlmError::Malformed(format!("{cause}: {}", short(&body)))
         }
         webc::Error::JsonValueExt(error) => LlmError::Malformed(short(&error.to_string())),
-        webc::Error::Reqwest(error) => LlmError::Transport(chain(&error.without_url())),
+        webc::Error::Reqwest(error) => LlmError::Transport(short(&with_causes(&error.without_url()))),
     }
-}
-
-/// An error with its causes: the outer one alone says only "error sending request".
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    short(&text)
 }
 
 fn by_status(status: u16, body: &str, headers: &HeaderMap) -> LlmError {

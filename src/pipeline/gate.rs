@@ -86,15 +86,42 @@ pub fn gate_policy(policy: &RepositoryPolicy) -> GatePolicy {
 
 fn rule(entry: &GateEntry) -> GateRule {
     let seconds = entry.timeout.and_then(|timeout| u32::try_from(timeout.as_secs()).ok());
-    let kind = entry.kind.as_ref().map(|kind| serde_json::Value::from(kind.as_str()));
     GateRule {
         name: entry.name.clone(),
-        // A kind that we do not know is one of the repository's own.
-        kind: kind.and_then(|kind| serde_json::from_value(kind).ok()).unwrap_or(GateKind::Custom),
+        kind: entry.kind.map_or(GateKind::Custom, kind),
         run: CommandLine::Words(entry.run.argv()),
         cwd: None,
         timeout_seconds: seconds.and_then(NonZeroU32::new),
         requirement: if entry.required { Requirement::Required } else { Requirement::Advisory },
         needs: None,
+    }
+}
+
+/// The kinds that the policy's reader lets pass.
+fn kind(name: &str) -> GateKind {
+    match name {
+        "format" => GateKind::Format,
+        "lint" => GateKind::Lint,
+        "types" => GateKind::Types,
+        "test" => GateKind::Test,
+        "coverage" => GateKind::Coverage,
+        "security" => GateKind::Security,
+        "audit" => GateKind::Audit,
+        "secrets" => GateKind::Secrets,
+        _ => GateKind::Custom,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::GATE_KINDS;
+
+    #[test]
+    fn every_kind_that_a_policy_may_name_is_the_one_that_it_says() {
+        for name in GATE_KINDS {
+            let named: GateKind = serde_json::from_value(name.into()).expect("a kind");
+            assert_eq!(kind(name), named);
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::domain::{
 };
 use crate::store::ArtifactKind;
 
-use super::change::{change_of, commits_of, policy};
+use super::change::{change_of, commits_of, fork_point, policy};
 use super::implement::specification_of;
 use super::{Pipeline, StageEnd, StageError, json_artifact};
 
@@ -18,7 +18,8 @@ impl Pipeline {
         let policy = policy(&checkout, base)?;
         let limits = self.settings.limits.lowered_by(&policy.limits);
         let reviewers = policy.reviewers.as_ref().unwrap_or(&self.settings.reviewers);
-        let change = change_of(&checkout, head, &checkout.mirror.diff(base, head)?)?;
+        let from = fork_point(&checkout, base, head)?;
+        let change = change_of(&checkout, head, &checkout.mirror.diff(&from, head)?)?;
         let agent = self.agent(task, &limits).await?;
         let round = review_all(&agent, reviewers, ReviewInput { specification, change: &change }).await;
         let earlier: ReviewRound = self.kept(task, ArtifactKind::Review).await?;
@@ -32,7 +33,7 @@ impl Pipeline {
 }
 
 /// A round as it is kept. The same thing found by two reviewers is one finding, at the graver severity.
-fn tracked(round: crate::agents::ReviewRound) -> ReviewRound {
+fn tracked(round: crate::agents::ReviewAnswers) -> ReviewRound {
     let mut kept = ReviewRound::default();
     for failed in round.failed {
         kept.failed.push(FailedReviewer { reviewer: failed.reviewer, why: failed.error.to_string() });

@@ -16,10 +16,12 @@
 //! genai whole answers, hyper headers), so only those that we know for discreet are heard below `info`,
 //! whatever the filter says.
 
+mod causes;
 pub mod clock;
 mod disguise;
 mod redact;
 
+pub use causes::with_causes;
 pub use redact::{REDACTED, Redactor};
 use tracing::{Level, Subscriber};
 use tracing_subscriber::EnvFilter;

@@ -8,7 +8,7 @@ use git2::{ObjectType, Odb, Oid, Signature, Time};
 
 use super::error::WorkspaceError;
 use super::ignored::IgnoreRules;
-use super::mirror::{Mirror, SnapshotLimits, find_commit, leaves, left_out_reason};
+use super::mirror::{Mirror, SnapshotLimits, find_commit, is_left_out, leaves};
 use super::mirrors::{aside, sha};
 use super::refs::CommitSha;
 use super::snapshot::{FileMode, RepoPath, Snapshot};
@@ -111,7 +111,7 @@ impl Mirror {
 fn new_leaves(odb: &Odb<'_>, base: &Leaves, request: &CommitRequest<'_>) -> Result<Leaves, WorkspaceError> {
     let mut after = Leaves::new();
     for (path, leaf) in base {
-        if left_out_reason(odb, path, leaf, &request.limits)?.is_some() {
+        if is_left_out(odb, path, leaf, &request.limits)? {
             after.insert(path.clone(), *leaf);
         }
     }

@@ -13,8 +13,6 @@ pub enum WorkspaceError {
     Transport { url: String, reason: TransportError },
     #[error("the repository has no branch `{0}`")]
     NoSuchBranch(BranchName),
-    #[error("the repository has no pull request {0}, or hides its head")]
-    NoSuchPullRequest(u64),
     #[error("commit {0} is not in the mirror: fetch the repository, or take the commit in from its bundle")]
     NoSuchCommit(CommitSha),
     #[error("{path} is {bytes} bytes long; the limit is {limit}")]
@@ -100,8 +98,6 @@ pub enum PushError {
     Moved { actual: Option<CommitSha> },
     #[error("the push would drop commits that are on the branch")]
     NotFastForward,
-    #[error("the push would drop commit {0}, which somebody else made")]
-    ForeignCommit(CommitSha),
     #[error("the server refused the push: {0}")]
     Refused(String),
     #[error(transparent)]

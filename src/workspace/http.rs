@@ -18,6 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::error::{TransportError, WorkspaceError};
 use super::remote::RemoteUrl;
+use crate::telemetry::with_causes;
 
 /// How long a transfer may take and how large it may be.
 #[derive(Debug, Clone)]
@@ -75,7 +76,7 @@ impl Http {
             .referer(false)
             .connect_timeout(self.limits.connect)
             .build()
-            .map_err(|error| TransportError::NoConnection(chain(&error)))?;
+            .map_err(|error| TransportError::NoConnection(with_causes(&error)))?;
         Ok(self.client.get_or_init(|| client).clone())
     }
 
@@ -306,9 +307,9 @@ impl Session {
             if error.is_timeout() && !error.is_connect() {
                 TransportError::TimedOut(wait)
             } else if error.is_connect() {
-                TransportError::NoConnection(chain(&error))
+                TransportError::NoConnection(with_causes(&error))
             } else {
-                TransportError::Broken(chain(&error))
+                TransportError::Broken(with_causes(&error))
             }
         })
     }
@@ -364,7 +365,7 @@ fn read_failure(session: &Session, error: &io::Error) -> TransportError {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<reqwest::Error>());
     match inner {
         Some(inner) if inner.is_timeout() => TransportError::TimedOut(session.limits.idle),
-        Some(inner) => TransportError::Broken(chain(inner)),
+        Some(inner) => TransportError::Broken(with_causes(inner)),
         None if error.kind() == io::ErrorKind::TimedOut => TransportError::TimedOut(session.limits.idle),
         None => TransportError::Broken(error.to_string()),
     }
@@ -376,16 +377,4 @@ fn without_password(address: &str) -> String {
         Ok(url) => format!("{}{}", url.origin().ascii_serialization(), url.path()),
         Err(_) => "an address that cannot be read".to_owned(),
     }
-}
-
-/// An error with its causes: reqwest's own text names only the outermost.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -4,8 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use git2::{ErrorCode, ObjectType, Repository, Sort};
+use git2::{ErrorCode, ObjectType, Repository};
 
 use super::error::WorkspaceError;
 use super::http::Http;
@@ -36,38 +35,6 @@ impl Default for SnapshotLimits {
     fn default() -> Self {
         Self { files: 200_000, bytes: 2 << 30, file_bytes: 64 << 20 }
     }
-}
-
-/// An entry of a tree that is not in its snapshot. A commit on top keeps it as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
-    /// For people: bytes that are not UTF-8 are replaced.
-    pub path: String,
-    pub reason: LeftOutReason,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LeftOutReason {
-    /// Another repository at a commit: listed, never followed.
-    Submodule {
-        commit: String,
-    },
-    /// The name is not UTF-8 or not safe to write to a disk.
-    UnusablePath,
-    TooLarge {
-        bytes: u64,
-    },
-}
-
-/// A commit in a list of commits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommitSummary {
-    pub sha: CommitSha,
-    pub parents: Vec<CommitSha>,
-    pub author_email: String,
-    pub committer_email: String,
-    pub committed_at: Option<DateTime<Utc>>,
-    pub message: String,
 }
 
 /// The largest file that is read alone.
@@ -125,21 +92,6 @@ impl Mirror {
         })
     }
 
-    /// The commits that `head` has and `base` has not, newest first, at most `limit`.
-    pub fn commits_between(
-        &self,
-        base: &CommitSha,
-        head: &CommitSha,
-        limit: usize,
-    ) -> Result<Vec<CommitSummary>, WorkspaceError> {
-        let repository = self.open()?;
-        let mut walk = repository.revwalk()?;
-        walk.set_sorting(Sort::TOPOLOGICAL)?;
-        walk.push(find_commit(&repository, head)?.id())?;
-        walk.hide(find_commit(&repository, base)?.id())?;
-        walk.take(limit).map(|id| Ok(summary(&repository.find_commit(id?)?))).collect()
-    }
-
     /// The bytes of one file, read without checkout, filters or links. `None`: there is no file at that path
     /// (a folder, link or submodule is none).
     pub fn read_file(&self, commit: &CommitSha, path: &RepoPath) -> Result<Option<Vec<u8>>, WorkspaceError> {
@@ -168,7 +120,8 @@ impl Mirror {
     }
 
     /// The files of a commit as git stores them: no filter, no attribute, no line ending is touched; an LFS
-    /// pointer stays a pointer. What [`Mirror::left_out`] lists is not in it.
+    /// pointer stays a pointer. Left out are submodules, which are other repositories, files above the limit, and
+    /// names that are not UTF-8 or not safe to write to a disk.
     pub fn snapshot(&self, commit: &CommitSha, limits: &SnapshotLimits) -> Result<Snapshot, WorkspaceError> {
         aside(|| {
             let repository = self.open()?;
@@ -177,7 +130,7 @@ impl Mirror {
             let mut snapshot = Snapshot::default();
             let mut total: u64 = 0;
             for (path, leaf) in &leaves {
-                if left_out_reason(&odb, path, leaf, limits)?.is_some() {
+                if is_left_out(&odb, path, leaf, limits)? {
                     continue;
                 }
                 let (Some(path), Some(mode)) = (tree::repo_path(path), leaf.file_mode()) else { continue };
@@ -191,23 +144,6 @@ impl Mirror {
             }
             Ok(snapshot)
         })
-    }
-
-    /// The entries of a commit that are not in its snapshot.
-    pub fn left_out(
-        &self,
-        commit: &CommitSha,
-        limits: &SnapshotLimits,
-    ) -> Result<Vec<LeftOut>, WorkspaceError> {
-        let repository = self.open()?;
-        let odb = repository.odb()?;
-        let mut left_out = Vec::new();
-        for (path, leaf) in &leaves(&repository, commit, limits)? {
-            if let Some(reason) = left_out_reason(&odb, path, leaf, limits)? {
-                left_out.push(LeftOut { path: String::from_utf8_lossy(path).into_owned(), reason });
-            }
-        }
-        Ok(left_out)
     }
 }
 
@@ -235,30 +171,15 @@ pub(super) fn leaves(
     })
 }
 
-pub(super) fn left_out_reason(
+/// Whether an entry is not in its commit's snapshot. A commit on top keeps it as it is.
+pub(super) fn is_left_out(
     odb: &git2::Odb<'_>,
     path: &[u8],
     leaf: &Leaf,
     limits: &SnapshotLimits,
-) -> Result<Option<LeftOutReason>, WorkspaceError> {
-    if leaf.mode == GITLINK {
-        return Ok(Some(LeftOutReason::Submodule { commit: leaf.id.to_string() }));
+) -> Result<bool, WorkspaceError> {
+    if leaf.mode == GITLINK || tree::repo_path(path).is_none() {
+        return Ok(true);
     }
-    if tree::repo_path(path).is_none() {
-        return Ok(Some(LeftOutReason::UnusablePath));
-    }
-    let bytes = odb.read_header(leaf.id)?.0 as u64;
-    Ok((bytes > limits.file_bytes).then_some(LeftOutReason::TooLarge { bytes }))
-}
-
-fn summary(commit: &git2::Commit<'_>) -> CommitSummary {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    CommitSummary {
-        sha: sha(commit.id()),
-        parents: commit.parent_ids().map(sha).collect(),
-        author_email: text(commit.author().email_bytes()),
-        committer_email: text(commit.committer().email_bytes()),
-        committed_at: DateTime::from_timestamp(commit.time().seconds(), 0),
-        message: text(commit.message_bytes()),
-    }
+    Ok(odb.read_header(leaf.id)?.0 as u64 > limits.file_bytes)
 }

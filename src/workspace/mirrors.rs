@@ -39,30 +39,10 @@ impl Mirrors {
         blocking(move || mirrors.fetch_branches(&remote)).await
     }
 
-    /// Brings in the head of a pull request, which may lie in a fork, and tells it.
-    pub async fn fetch_pull_request(
-        &self,
-        remote: &Remote,
-        number: u64,
-    ) -> Result<(Mirror, CommitSha), WorkspaceError> {
-        let (mirrors, remote) = (self.clone(), remote.clone());
-        blocking(move || mirrors.fetch_pull_request_head(&remote, number)).await
-    }
-
     /// The mirror of a repository as it was fetched last, without going to the network.
     pub fn existing(&self, repository_id: u64) -> Option<Mirror> {
         let path = self.path(&MirrorKey::Repository(repository_id));
         path.is_dir().then(|| self.mirror(path))
-    }
-
-    /// Where a branch of the remote is now. `None`: there is no such branch.
-    pub async fn remote_head(
-        &self,
-        remote: &Remote,
-        branch: &BranchName,
-    ) -> Result<Option<CommitSha>, WorkspaceError> {
-        let (http, remote, branch) = (self.http.clone(), remote.clone(), branch.clone());
-        blocking(move || remote_head(&http, &remote, &branch)).await
     }
 
     fn fetch_branches(&self, remote: &Remote) -> Result<Mirror, WorkspaceError> {
@@ -73,24 +53,6 @@ impl Mirrors {
             set_refs(&repository, "refs/heads/", &heads)
         })?;
         Ok(self.mirror(self.path(&key)))
-    }
-
-    fn fetch_pull_request_head(
-        &self,
-        remote: &Remote,
-        number: u64,
-    ) -> Result<(Mirror, CommitSha), WorkspaceError> {
-        let key = MirrorKey::Repository(remote.repository_id);
-        let (repository, _lock) = self.open_for_writing(&key)?;
-        let name = format!("refs/pull/{number}/head");
-        let head = self.http.session(&remote.url, remote.token.as_ref(), self.http.limits.total, || {
-            let heads = download(&repository, remote.url.as_url().as_str(), &[&name])?;
-            let head = heads.iter().find(|head| head.name == name);
-            let head = head.ok_or(WorkspaceError::NoSuchPullRequest(number))?;
-            repository.reference(&name, head.id, true, "fetch")?;
-            Ok::<_, WorkspaceError>(head.id)
-        })?;
-        Ok((self.mirror(self.path(&key)), sha(head)))
     }
 
     pub(super) fn mirror(&self, path: PathBuf) -> Mirror {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use git2::{Direction, Oid, PushOptions, RemoteCallbacks, Repository};
 
-use super::commit::Author;
 use super::error::{PushError, WorkspaceError};
 use super::libgit2;
 use super::mirror::{Mirror, find_commit};
@@ -24,7 +23,6 @@ pub struct Push {
     pub branch: BranchName,
     /// Where the branch is expected to be now.
     pub expected: Expected,
-    pub overwrite: Overwrite,
     /// The longest time that the push may take: shorter than what is left of the caller's lease.
     pub within: Duration,
 }
@@ -33,15 +31,6 @@ pub struct Push {
 pub enum Expected {
     Absent,
     At(CommitSha),
-}
-
-/// Which commits of the branch the push may drop.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Overwrite {
-    /// None: fast-forward only.
-    Nothing,
-    /// Those of which this author is both author and committer.
-    CommitsOf(Author),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,16 +45,6 @@ impl Mirror {
     pub async fn push(&self, push: Push) -> Result<Pushed, PushError> {
         let mirror = self.clone();
         blocking(move || mirror.push_blocking(&push)).await
-    }
-
-    /// Where a branch of the remote is now. `None`: there is no such branch.
-    pub async fn remote_head(
-        &self,
-        remote: &Remote,
-        branch: &BranchName,
-    ) -> Result<Option<CommitSha>, WorkspaceError> {
-        let (http, remote, branch) = (self.http.clone(), remote.clone(), branch.clone());
-        blocking(move || remote_head(&http, &remote, &branch)).await
     }
 
     fn push_blocking(&self, push: &Push) -> Result<Pushed, PushError> {
@@ -119,8 +98,7 @@ fn attempt(repository: &Repository, git: &mut git2::Remote<'_>, push: &Push) -> 
         check_dropped(repository, actual, push)?;
     }
 
-    let force = if push.overwrite == Overwrite::Nothing { "" } else { "+" };
-    let refspec = format!("{force}{}:{name}", push.head);
+    let refspec = format!("{}:{name}", push.head);
     let (expected, head) = (actual.as_ref().map(libgit2::oid).transpose(), libgit2::oid(&push.head));
     let expected = expected.map_err(WorkspaceError::Git)?.unwrap_or(Oid::ZERO_SHA1);
     let head = head.map_err(WorkspaceError::Git)?;
@@ -150,25 +128,17 @@ fn attempt(repository: &Repository, git: &mut git2::Remote<'_>, push: &Push) -> 
     }
 }
 
-/// Looks at the commits that the branch has and `head` has not.
+/// Makes sure that `head` has all commits of the branch: what somebody put there is never dropped.
 fn check_dropped(repository: &Repository, actual: &CommitSha, push: &Push) -> Result<(), PushError> {
-    let walk = || {
+    find_commit(repository, actual)?;
+    let dropped = || {
         let mut walk = repository.revwalk()?;
         walk.push(libgit2::oid(actual)?)?;
         walk.hide(libgit2::oid(&push.head)?)?;
-        walk.map(|id| repository.find_commit(id?)).collect::<Result<Vec<_>, _>>()
+        walk.next().transpose()
     };
-    find_commit(repository, actual)?;
-    let dropped = walk().map_err(WorkspaceError::Git)?;
-    match &push.overwrite {
-        Overwrite::Nothing if dropped.is_empty() => Ok(()),
-        Overwrite::Nothing => Err(PushError::NotFastForward),
-        Overwrite::CommitsOf(author) => {
-            let own = |by: &git2::Signature<'_>| by.email_bytes() == author.email().as_bytes();
-            match dropped.iter().find(|commit| !own(&commit.author()) || !own(&commit.committer())) {
-                Some(foreign) => Err(PushError::ForeignCommit(sha(foreign.id()))),
-                None => Ok(()),
-            }
-        }
+    match dropped().map_err(WorkspaceError::Git)? {
+        None => Ok(()),
+        Some(_) => Err(PushError::NotFastForward),
     }
 }

@@ -181,3 +181,44 @@ async fn deliveries_in_another_order_come_to_the_same() {
     scene.one_of_each(issue).await;
     scene.finish().await;
 }
+
+const REMARKS: &str = r#"
+gates:
+  - name: check
+    run: sh check.sh
+  - name: remarks
+    run: |
+      grep -q ',' greeting.txt && for n in $(seq 100); do echo "greeting.txt:1: remark $n"; done && exit 1
+    required: false
+"#;
+
+/// The check run comes through with every annotation once, although one of the requests that add to it fails.
+async fn all_annotations_arrive(effect: Effect) {
+    let play = Play::greeting().with_file(".orchestrator/config.yaml", REMARKS);
+    let scene = Scene::play(play).await;
+    let fault = scene.fault(Fault::on_request("PATCH", r"/check-runs/\d+$", effect));
+    let issue = scene.approved_issue().await;
+    scene.until(issue, "pull_request_open").await;
+    scene.idle(issue).await;
+    assert_eq!(scene.around.github.faults().struck(fault), 1);
+    let runs = scene.check_runs().await;
+    assert_eq!(runs.len(), 1, "{runs:#?}");
+    assert_eq!(runs[0]["status"], "completed");
+    let path = format!("/check-runs/{}/annotations", runs[0]["id"]);
+    let mut annotations = scene.list(&path).await;
+    annotations.extend(scene.list(&format!("{path}?page=2")).await);
+    let messages: std::collections::BTreeSet<_> =
+        annotations.iter().map(|one| one["message"].as_str().unwrap_or_default()).collect();
+    assert_eq!((annotations.len(), messages.len()), (101, 101), "the remarks and a reviewer's finding");
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn annotations_that_were_lost_on_their_way_are_sent_again() {
+    all_annotations_arrive(Effect::DropUnapplied).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn annotations_that_arrived_unnoticed_are_not_sent_again() {
+    all_annotations_arrive(Effect::ApplyThenDrop).await;
+}

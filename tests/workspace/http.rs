@@ -4,14 +4,13 @@ use std::time::{Duration, Instant};
 
 use axum::http::{Method, StatusCode};
 use orchestrator::workspace::{
-    Expected, Mirrors, Overwrite, PushError, Pushed, Remote, RemoteUrl, TransferLimits, TransportError,
-    WorkspaceError,
+    Expected, Mirrors, PushError, Pushed, Remote, RemoteUrl, TransferLimits, TransportError, WorkspaceError,
 };
 
 use base64::Engine;
 
 use crate::git_server::{Fault, GitServer, TOKEN, git};
-use crate::scene::{Scene, bot, branch, commit, file, head_of, noon, path, quick, sha, snapshot};
+use crate::scene::{Scene, branch, commit, file, head_of, noon, path, quick, sha, snapshot};
 
 fn reason<T: std::fmt::Debug>(result: Result<T, WorkspaceError>) -> TransportError {
     match result {
@@ -73,22 +72,6 @@ async fn an_empty_repository_has_a_mirror_without_branches() {
     assert!(matches!(mirror.resolve(&branch("main")), Err(WorkspaceError::NoSuchBranch(_))));
 }
 
-#[tokio::test]
-async fn the_head_of_a_pull_request_is_fetched_when_it_is_asked_for() {
-    let scene = Scene::start().await;
-    scene.write("fork.txt", "from a fork\n");
-    git(&scene.clone, &["add", "-A"]);
-    git(&scene.clone, &["commit", "-q", "-m", "fork"]);
-    git(&scene.clone, &["push", "-q", "origin", "HEAD:refs/pull/5/head"]);
-    let (mirror, head) = scene.mirrors.fetch_pull_request(&scene.remote(), 5).await.expect("the head");
-    assert_eq!(
-        mirror.read_file(&head, &path("fork.txt")).expect("read").as_deref(),
-        Some(&b"from a fork\n"[..])
-    );
-    let missing = scene.mirrors.fetch_pull_request(&scene.remote(), 6).await;
-    assert!(matches!(missing, Err(WorkspaceError::NoSuchPullRequest(6))));
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn fetches_of_one_repository_at_once_all_succeed() {
     let scene = Scene::start().await;
@@ -136,10 +119,6 @@ async fn a_push_makes_the_branch_and_the_same_push_again_changes_nothing() {
     assert_eq!(mirror.push(push.clone()).await.expect("a push"), Pushed::Done);
     assert_eq!(head_of(&scene.bare(), "auto/x"), head);
     git(&scene.bare(), &["fsck", "--strict"]);
-    assert_eq!(
-        mirror.remote_head(&scene.remote(), &branch("auto/x")).await.expect("a head"),
-        Some(head.clone())
-    );
 
     scene.server.take_seen();
     assert_eq!(mirror.push(push).await.expect("a push"), Pushed::AlreadyThere);
@@ -178,10 +157,6 @@ async fn a_push_never_goes_over_what_a_person_pushed() {
     scene.mirror().await;
     let over = mirror.push(scene.push(&ours, "auto/x", Expected::At(theirs.clone()))).await;
     assert!(matches!(over, Err(PushError::NotFastForward)), "{over:?}");
-    let mut push = scene.push(&ours, "auto/x", Expected::At(theirs.clone()));
-    push.overwrite = Overwrite::CommitsOf(bot());
-    let over = mirror.push(push).await;
-    assert!(matches!(&over, Err(PushError::ForeignCommit(at)) if *at == theirs), "{over:?}");
     assert_eq!(head_of(&scene.bare(), "auto/x"), theirs);
 }
 
@@ -201,23 +176,6 @@ async fn a_branch_that_moves_between_the_question_and_the_push_is_not_overwritte
     let refused = mirror.push(scene.push(&ours, "auto/x", Expected::At(base))).await;
     assert!(matches!(&refused, Err(PushError::Moved { actual: Some(at) }) if *at == theirs), "{refused:?}");
     assert_eq!(head_of(&scene.bare(), "auto/x"), theirs);
-}
-
-#[tokio::test]
-async fn the_bots_own_commits_may_be_replaced_where_the_policy_says_so() {
-    let scene = Scene::start().await;
-    let mirror = scene.mirror().await;
-    let base = mirror.resolve(&branch("main")).expect("main");
-    let mut files = snapshot(&mirror, &base);
-    files.files.insert(path("a"), file("one\n"));
-    let one = commit(&mirror, &base, &files).expect("a change");
-    files.files.insert(path("a"), file("two\n"));
-    let two = commit(&mirror, &base, &files).expect("a change");
-    mirror.push(scene.push(&one, "auto/x", Expected::Absent)).await.expect("a push");
-    let mut push = scene.push(&two, "auto/x", Expected::At(one));
-    push.overwrite = Overwrite::CommitsOf(bot());
-    assert_eq!(mirror.push(push).await.expect("a push"), Pushed::Done);
-    assert_eq!(head_of(&scene.bare(), "auto/x"), two);
 }
 
 #[tokio::test]
@@ -260,8 +218,7 @@ async fn a_wrong_token_and_a_missing_repository_are_told_apart() {
     remote.url = RemoteUrl::new(&scene.server.url, "octo", "other").expect("an address");
     assert_eq!(reason(scene.mirrors.fetch(&remote).await), TransportError::NotFound);
     scene.server.misbehave(Method::GET, "/info/refs", Fault::Answer(StatusCode::FORBIDDEN, None));
-    let head = scene.mirrors.remote_head(&scene.remote(), &branch("main")).await;
-    assert_eq!(reason(head), TransportError::Forbidden);
+    assert_eq!(reason(scene.mirrors.fetch(&scene.remote()).await), TransportError::Forbidden);
     scene.server.behave();
     scene.mirror().await;
 }

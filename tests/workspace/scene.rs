@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeZone, Utc};
 use orchestrator::workspace::{
     Author, BranchName, CommitRequest, CommitSha, Expected, FileEntry, FileMode, IgnoreRules, Mirror,
-    Mirrors, Overwrite, Push, Remote, RemoteUrl, RepoPath, Snapshot, SnapshotLimits, TransferLimits,
+    Mirrors, Push, Remote, RemoteUrl, RepoPath, Snapshot, SnapshotLimits, TransferLimits,
 };
 use tempfile::TempDir;
 
@@ -76,14 +76,7 @@ impl Scene {
 
     pub fn push(&self, head: &CommitSha, name: &str, expected: Expected) -> Push {
         let (remote, head, branch) = (self.remote(), head.clone(), branch(name));
-        Push {
-            remote,
-            head,
-            branch,
-            expected,
-            overwrite: Overwrite::Nothing,
-            within: Duration::from_secs(30),
-        }
+        Push { remote, head, branch, expected, within: Duration::from_secs(30) }
     }
 }
 
@@ -151,4 +144,10 @@ pub fn snapshot(mirror: &Mirror, commit: &CommitSha) -> Snapshot {
 /// The commit of a branch in a repository on the disk.
 pub fn head_of(repository: &Path, branch: &str) -> CommitSha {
     sha(&git(repository, &["rev-parse", &format!("refs/heads/{branch}")]))
+}
+
+/// How many commits `head` has and `base` has not.
+pub fn commits_of(mirror: &Mirror, base: &CommitSha, head: &CommitSha) -> usize {
+    let listed = git(mirror.git_dir(), &["rev-list", &format!("{base}..{head}")]);
+    listed.lines().count()
 }
