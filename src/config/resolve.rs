@@ -443,9 +443,3 @@ fn is_host(text: &str) -> bool {
     };
     port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) && host.split('.').all(label)
 }
-
-/// As many gates side by side as the machine has processors, four at most: each may take all the memory that
-/// the sandbox allows.
-fn gates_at_once() -> u64 {
-    std::thread::available_parallelism().map_or(1, |count| count.get().min(4) as u64)
-}
