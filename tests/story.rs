@@ -5,6 +5,10 @@
 
 #[path = "story/deliveries.rs"]
 mod deliveries;
+#[path = "story/digest.rs"]
+mod digest;
+#[path = "story/dry_run.rs"]
+mod dry_run;
 #[path = "story/edits.rs"]
 mod edits;
 #[path = "story/gates.rs"]
@@ -13,6 +17,8 @@ mod gates;
 mod github_faults;
 #[path = "story/kills.rs"]
 mod kills;
+#[path = "story/mail_to.rs"]
+mod mail_to;
 #[path = "story/model_faults.rs"]
 mod model_faults;
 #[path = "story/other_pushes.rs"]

@@ -29,7 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("queue", &["domain", "store", "telemetry"]),
     ("sandbox", &["workspace"]),
     ("gates", &["domain", "sandbox", "workspace"]),
-    ("checkout", &["domain", "github", "store", "workspace"]),
+    ("checkout", &["config::RepositoryPolicy", "domain", "github", "store", "workspace"]),
     ("ingest", &["checkout", "domain", "github", "queue", "store", "telemetry"]),
     (
         "pipeline",
@@ -92,6 +92,25 @@ const DOORS: &[Door] = &[
         written: &["SmtpTransport", "lettre::transport"],
         room: "mail",
         instead: "send through `crate::mail`",
+    },
+    Door {
+        what: "a turn of a conversation",
+        written: &["Message::User {"],
+        room: "llm",
+        instead: "make it with `Message::user`, of text that went through `llm::boundary`",
+    },
+    Door {
+        what: "what people are told on GitHub",
+        written: &[
+            ".create_comment(",
+            ".create_pull_request(",
+            ".create_review(",
+            ".create_check_run(",
+            ".annotate_check_run(",
+            "mailer.send(",
+        ],
+        room: "effects",
+        instead: "add an effect, whose words come out of `speech` and its gateway",
     },
     Door {
         what: "the models' client",

@@ -119,6 +119,7 @@ impl Application {
             },
             working
         );
+        self.store.close().await;
         served.context("the web server failed")?;
         if let Some(database) = self.database {
             database.shutdown().await?;

@@ -76,10 +76,7 @@ pub fn github(config: &Config, credentials: &AppCredentials) -> anyhow::Result<G
 /// Knows every secret of the configuration, so that none of them leaves.
 pub fn redactor(config: &Config, credentials: Option<&AppCredentials>) -> Redactor {
     let app = credentials.map(|app| [app.private_key.clone(), app.webhook_secret.clone()]);
-    let providers = config.models.providers.values().filter_map(|provider| provider.api_key.clone());
-    let others = [config.mail.smtp_url.clone(), config.database.url.clone()];
-    let secrets: Vec<SecretString> =
-        app.into_iter().flatten().chain(providers).chain(others.into_iter().flatten()).collect();
+    let secrets: Vec<SecretString> = config.secrets().into_iter().chain(app.into_iter().flatten()).collect();
     Redactor::new(secrets)
 }
 
@@ -139,6 +136,7 @@ fn pipeline(
             author: Author::new(&config.git.author_name, &config.git.author_email)?,
             reviewers: config.reviewers.clone(),
             blocking: config.blocking_severities.iter().map(severity).collect(),
+            wait_days: WAIT_DAYS,
             command_limits: Limits {
                 wall: config.sandbox.wall,
                 cpu: std::time::Duration::from_secs(config.sandbox.cpu_seconds),

@@ -5,10 +5,11 @@ mod issue_text;
 
 use std::path::Path;
 
+use crate::config::RepositoryPolicy;
 use crate::domain::{BranchName, CommitSha, GitHubPlace, ObservedText, Origin, SourceText, Task};
-use crate::github::{GitHub, GitHubError};
+use crate::github::{GitHub, GitHubError, Purpose};
 use crate::store::{ArtifactKind, Store, StoreError};
-use crate::workspace::{LocalRepository, Mirror, Mirrors, Remote, RemoteUrl, WorkspaceError};
+use crate::workspace::{LocalRepository, Mirror, Mirrors, Remote, RemoteUrl, RepoPath, WorkspaceError};
 
 pub use issue_text::{observe, read_source};
 
@@ -77,7 +78,7 @@ impl Repositories {
         if let Some(head) = &task.head
             && !checkout.mirror.has(head)?
         {
-            let kept = self.store.latest_artifact(task.id, ArtifactKind::Commits).await?;
+            let kept = self.store.latest_artifact(task, ArtifactKind::Commits).await?;
             let bundle = kept.ok_or_else(|| {
                 CheckoutError::Unusable(format!("commit {head} of the work so far is neither here nor kept"))
             })?;
@@ -86,11 +87,24 @@ impl Repositories {
         Ok(checkout)
     }
 
+    /// The repository's own rules as the task's base has them, or the newest default branch while there is
+    /// no base. A base that was fetched before is read without the network.
+    pub async fn policy(&self, task: &Task) -> Result<RepositoryPolicy, CheckoutError> {
+        if let (Some(base), Some(place)) = (&task.base, task.origin.github())
+            && let Some(mirror) = self.mirrors.existing(place.repository.0)
+            && mirror.has(base)?
+        {
+            return policy(&mirror, base);
+        }
+        let checkout = self.checkout(task).await?;
+        policy(&checkout.mirror, task.base.as_ref().unwrap_or(&checkout.tip))
+    }
+
     /// The text that a task is to be made from: the issue as it stands, or what the person of a local run
     /// gave. `None`: the issue is gone.
     pub async fn source(&self, task: &Task) -> Result<Option<SourceText>, CheckoutError> {
         let Some(place) = task.origin.github() else { return Ok(task.source.clone()) };
-        match read_source(&self.github()?.repository(place)?, place).await {
+        match read_source(&self.github()?.repository(place, Purpose::Read), place).await {
             Ok(source) => Ok(Some(source)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),
@@ -100,7 +114,7 @@ impl Repositories {
     /// How that text stands now.
     pub async fn observe(&self, task: &Task) -> Result<Observed, CheckoutError> {
         let Some(place) = task.origin.github() else { return Ok(Observed::NoIssue) };
-        match observe(&self.github()?.repository(place)?, task).await {
+        match observe(&self.github()?.repository(place, Purpose::Read), task).await {
             Ok(Some(text)) => Ok(Observed::Text(text)),
             Ok(None) => Ok(Observed::NoIssue),
             Err(error) if error.is_not_found() => Ok(Observed::Gone),
@@ -114,7 +128,7 @@ impl Repositories {
 
     async fn fetch(&self, place: &GitHubPlace) -> Result<Checkout, CheckoutError> {
         let unusable = |error: &dyn std::fmt::Display| CheckoutError::Unusable(error.to_string());
-        let client = self.github()?.repository(place)?;
+        let client = self.github()?.repository(place, Purpose::Read);
         let repository = client.repository().await?;
         let base_branch = BranchName::parse(repository.default_branch).map_err(|error| unusable(&error))?;
         // The name as GitHub tells it now: git, unlike the API, is not redirected across names here.
@@ -123,16 +137,31 @@ impl Repositories {
             .split_once('/')
             .ok_or_else(|| unusable(&format!("{} is no owner/name", repository.full_name)))?;
         let url = RemoteUrl::new(&self.server_url, owner, name).map_err(|error| unusable(&error))?;
-        let token = Some(client.token().await?);
-        let mut remote = Remote { repository_id: place.repository.0, url, token };
+        let token = client.token().await?;
+        let mut remote = Remote { repository_id: place.repository.0, url, token: Some(token.clone()) };
         let mirror = match self.mirrors.fetch(&remote).await {
             Err(error) if error.wants_token() => {
-                remote.token = Some(client.renewed_token().await?);
+                remote.token = Some(client.token_instead_of(&token).await?);
                 self.mirrors.fetch(&remote).await?
             }
             fetched => fetched?,
         };
         let tip = mirror.resolve(&base_branch)?;
         Ok(Checkout { mirror, base_branch, tip, home: Home::GitHub(remote) })
+    }
+}
+
+/// The repository's own rules as a commit has them. Without such a file there are none.
+///
+/// # Errors
+/// [`CheckoutError::Unusable`] where the file is not as it has to be, with key, line and the nearest right key.
+pub fn policy(mirror: &Mirror, commit: &CommitSha) -> Result<RepositoryPolicy, CheckoutError> {
+    let unusable = |error: &dyn std::fmt::Display| CheckoutError::Unusable(error.to_string());
+    let path = RepoPath::parse(RepositoryPolicy::PATH).map_err(|error| unusable(&error))?;
+    match mirror.read_file(commit, &path)? {
+        Some(bytes) => {
+            RepositoryPolicy::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| unusable(&error))
+        }
+        None => Ok(RepositoryPolicy::default()),
     }
 }

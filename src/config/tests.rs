@@ -348,7 +348,7 @@ fn the_example_is_valid_as_it_stands_and_with_every_key_active() {
         ("SMTP_URL", "smtp://mail"),
     ];
     let config = load(&all, &pairs).unwrap();
-    assert_eq!(config.models.roles.discussion[0].model, "gpt-5");
+    assert_eq!(config.models.roles.discussion[0].model, "gpt-5.2");
     assert_eq!(config.notices, Vec::<String>::new());
 }
 

@@ -33,8 +33,8 @@ pub use specification::{
 };
 pub use step::{Approvals, Consequence, Illegal, Rules, Step, propose_spawned, step};
 pub use task::{
-    Approval, ApprovalMeans, CancelReason, FixCause, GitHubPlace, Origin, Plan, PostedComment, Reason,
-    Resume, Stage, State, Task,
+    Approval, ApprovalMeans, CancelReason, FixCause, GitHubPlace, Origin, Plan, PostedComment, Proposal,
+    Reason, Resume, Stage, State, Task,
 };
 pub use usage::Usage;
 pub use visible_text::{hidden_characters, is_hidden, visible_text, without_hidden_characters};

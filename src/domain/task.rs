@@ -59,6 +59,13 @@ pub struct Plan {
     pub comment: Option<PostedComment>,
 }
 
+/// A plan among the plans of its task: what an effect or a reaction is about may be replaced meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    pub revision: u32,
+    pub digest: TextDigest,
+}
+
 /// How an approval was given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -123,6 +130,8 @@ pub enum FixCause {
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Reason {
     TextChanged,
+    /// The plan was made in a dry run, which took its approval as given, and this is none.
+    NotApproved,
     ModelJunk {
         role: String,
         fault: String,
@@ -296,6 +305,10 @@ pub struct Task {
     pub gate_rounds: u8,
     /// Fix rounds spent on findings in this attempt and round.
     pub review_rounds: u8,
+    /// The version at which the work began that `base` and `head` are of. What was made before belongs to
+    /// work that was given up.
+    #[serde(default)]
+    pub work_since: u64,
     /// The commit that the work started from.
     pub base: Option<CommitSha>,
     /// The work so far.
@@ -330,6 +343,7 @@ impl Task {
             approval: None,
             gate_rounds: 0,
             review_rounds: 0,
+            work_since: 0,
             base: None,
             head: None,
             remote_head: None,
@@ -340,6 +354,12 @@ impl Task {
             created_at: at,
             version: 0,
         }
+    }
+
+    /// Which plan of this task is before people now.
+    pub fn proposal(&self) -> Option<Proposal> {
+        let plan = self.plan.as_ref()?;
+        Some(Proposal { revision: self.revision, digest: plan.digest })
     }
 
     /// The title to call it by before and after there is a plan.

@@ -1,7 +1,7 @@
 //! The check run: what the gates said, beside the commit.
 
 use crate::domain::Task;
-use crate::github::{CheckAnnotation, CheckConclusion, NewCheckRun};
+use crate::github::{CheckAnnotation, CheckConclusion, NewCheckRun, Purpose};
 use crate::speech::{self, Annotation, CheckView, Conclusion};
 
 use super::pull_request::head_of;
@@ -12,7 +12,7 @@ impl Effects {
     /// GitHub keeps our key with the run, as its `external_id`.
     pub(super) async fn report_check(&self, key: &str, task: &Task) -> Result<Done, EffectError> {
         let head = head_of(task)?;
-        let client = self.client(task)?;
+        let client = self.client(task, Purpose::Check)?;
         let gathered = Gathered::of(&self.store, task).await?;
         let evidence = gathered.evidence(self.settings.budget_micro_usd);
         let text = self.with_gateway(|gateway| speech::check_run(gateway, &CheckView { evidence }));

@@ -1,7 +1,7 @@
 //! Comments: the plan, notices, and answers where there is no task.
 
 use crate::domain::{Event, GitHubPlace, IssueNumber, Notice, PostedComment, Task, body_digest};
-use crate::github::{Comment, RepositoryClient};
+use crate::github::{Comment, Purpose, RepositoryClient};
 use crate::speech::{self, Body, NoticeView, PlanView, has_marker};
 use crate::store::Lease;
 
@@ -9,15 +9,30 @@ use super::view::Gathered;
 use super::{Done, EffectError, Effects};
 
 impl Effects {
-    pub(super) async fn post_plan(&self, key: &str, task: &Task) -> Result<Done, EffectError> {
-        let (Some(place), Some(plan), Some(source)) = (task.origin.github(), &task.plan, &task.source) else {
-            return Ok(Done::Void("the plan is gone"));
-        };
+    /// `then`: the task as it was when this was asked for.
+    pub(super) async fn post_plan(&self, key: &str, task: &Task, then: &Task) -> Result<Done, EffectError> {
         if task.state.has_ended() {
             return Ok(Done::Void("the task ended"));
         }
+        let Some(of) = then.proposal().filter(|of| task.proposal() == Some(*of)) else {
+            return Ok(Done::Void("another plan has taken its place"));
+        };
+        let (Some(place), Some(body)) = (task.origin.github(), self.plan_body(key, task).await?) else {
+            return Ok(Done::Void("the plan is gone"));
+        };
+        let comment =
+            self.find_or_create(&self.client(task, Purpose::Comment)?, place.issue, key, &body).await?;
+        let posted = PostedComment { id: comment.comment_id(), body: body_digest(&comment.body) };
+        Ok(Done::Event(Event::PlanPosted { of, comment: posted }))
+    }
+
+    /// `None`: there is no plan any more.
+    pub(super) async fn plan_body(&self, key: &str, task: &Task) -> Result<Option<Body>, EffectError> {
+        let (Some(place), Some(plan), Some(source)) = (task.origin.github(), &task.plan, &task.source) else {
+            return Ok(None);
+        };
         let titles = self.titles(task, place).await?;
-        let body = self.with_gateway(|gateway| {
+        Ok(Some(self.with_gateway(|gateway| {
             speech::plan_comment(
                 gateway,
                 &PlanView {
@@ -33,10 +48,7 @@ impl Effects {
                     mode: self.settings.mode,
                 },
             )
-        });
-        let comment = self.find_or_create(&self.client(task)?, place.issue, key, &body).await?;
-        let posted = PostedComment { id: comment.comment_id(), body: body_digest(&comment.body) };
-        Ok(Done::Event(Event::PlanPosted { comment: posted }))
+        })))
     }
 
     /// The titles of all tasks of the plan, in order.
@@ -53,25 +65,19 @@ impl Effects {
         on: IssueNumber,
         notice: &Notice,
     ) -> Result<Done, EffectError> {
-        let gathered = Gathered::of(&self.store, task).await?;
-        let body = self.with_gateway(|gateway| {
-            speech::notice(
-                gateway,
-                notice,
-                &NoticeView {
-                    key,
-                    task: Some(task),
-                    label: &self.settings.label,
-                    evidence: gathered.evidence(self.settings.budget_micro_usd),
-                    gate_rounds: self.settings.gate_rounds,
-                    review_rounds: self.settings.review_rounds,
-                    patch: gathered.patch.as_deref(),
-                    mode: self.settings.mode,
-                },
-            )
-        });
-        self.find_or_create(&self.client(task)?, on, key, &body).await?;
+        let body = self.notice_body(key, task, notice).await?;
+        self.find_or_create(&self.client(task, Purpose::Comment)?, on, key, &body).await?;
         Ok(Done::Nothing)
+    }
+
+    pub(super) async fn notice_body(
+        &self,
+        key: &str,
+        task: &Task,
+        notice: &Notice,
+    ) -> Result<Body, EffectError> {
+        let gathered = Gathered::of(&self.store, task).await?;
+        Ok(self.speak(key, Some(task), notice, &gathered))
     }
 
     pub(super) async fn reply(
@@ -80,26 +86,33 @@ impl Effects {
         place: &GitHubPlace,
         notice: &Notice,
     ) -> Result<Done, EffectError> {
-        let gathered = Gathered::default();
-        let body = self.with_gateway(|gateway| {
+        let body = self.reply_body(&lease.key, notice);
+        let client = self.github()?.repository(place, Purpose::Comment);
+        self.find_or_create(&client, place.issue, &lease.key, &body).await?;
+        Ok(Done::Nothing)
+    }
+
+    pub(super) fn reply_body(&self, key: &str, notice: &Notice) -> Body {
+        self.speak(key, None, notice, &Gathered::default())
+    }
+
+    fn speak(&self, key: &str, task: Option<&Task>, notice: &Notice, gathered: &Gathered) -> Body {
+        self.with_gateway(|gateway| {
             speech::notice(
                 gateway,
                 notice,
                 &NoticeView {
-                    key: &lease.key,
-                    task: None,
+                    key,
+                    task,
                     label: &self.settings.label,
                     evidence: gathered.evidence(self.settings.budget_micro_usd),
                     gate_rounds: self.settings.gate_rounds,
                     review_rounds: self.settings.review_rounds,
-                    patch: None,
+                    patch: gathered.patch.as_deref(),
                     mode: self.settings.mode,
                 },
             )
-        });
-        let client = self.github()?.repository(place)?;
-        self.find_or_create(&client, place.issue, &lease.key, &body).await?;
-        Ok(Done::Nothing)
+        })
     }
 
     /// The comment with this key, made if it is not there. Where a request of a worker that lost its

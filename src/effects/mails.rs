@@ -7,17 +7,29 @@ use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta};
 
+use crate::checkout::CheckoutError;
 use crate::domain::{MailKind, Task, Usage};
 use crate::mail::{Address, Header, MailError, Message, message_id};
 use crate::speech::{self, DigestEntry, DigestView, MailText, MailView};
+use crate::store::Lease;
 use crate::telemetry::clock;
 
 use super::view::Gathered;
 use super::{Done, EffectError, Effects};
 
+const NO_MAIL: &str = "no mail is configured";
+
+/// Tries of a mail, two minutes of them, before it goes out without asking an unreachable repository for its
+/// recipients.
+const POLICY_TRIES: u32 = 7;
+
 impl Effects {
-    pub(super) async fn mail(&self, key: &str, task: &Task, kind: MailKind) -> Result<Done, EffectError> {
+    pub(super) async fn mail(&self, lease: &Lease, task: &Task, kind: MailKind) -> Result<Done, EffectError> {
         let Some(place) = task.origin.github() else { return Ok(Done::Void("a local run sends no mail")) };
+        if self.mailer.is_none() {
+            return Ok(Done::Void(NO_MAIL));
+        }
+        let to = self.recipients(task, lease.set_down).await?;
         let gathered = Gathered::of(&self.store, task).await?;
         let server = self.settings.server_url.trim_end_matches('/');
         let home = format!("{server}/{}", place.full_name);
@@ -43,12 +55,26 @@ impl Effects {
             )
         });
         let thread = format!("task/{}", task.id);
-        self.send(key, Some(&thread), &self.settings.mail_to, text.map_err(unspeakable)?).await
+        self.send(&lease.key, Some(&thread), &to, text.map_err(unspeakable)?).await
+    }
+
+    /// Who gets the mails of a task: whom its repository names, else the deployment's recipients. These also
+    /// where the repository cannot be read, which may be what the mail is about.
+    async fn recipients(&self, task: &Task, tries: u32) -> Result<Vec<String>, EffectError> {
+        match self.repositories.policy(task).await.map_err(EffectError::from) {
+            Ok(policy) => Ok(policy.mail_to.unwrap_or_else(|| self.settings.mail_to.clone())),
+            Err(error) if tries < POLICY_TRIES && error.again().is_some() => Err(error),
+            Err(EffectError::Checkout(CheckoutError::Store(error))) => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "the repository's recipients are unknown, using the deployment's");
+                Ok(self.settings.mail_to.clone())
+            }
+        }
     }
 
     pub(super) async fn digest(
         &self,
-        lease: &crate::store::Lease,
+        lease: &Lease,
         until: i64,
         days: u32,
         to: &str,
@@ -97,7 +123,7 @@ impl Effects {
     ) -> Result<Done, EffectError> {
         let (Some(mailer), Some(from), false) = (&self.mailer, &self.settings.mail_from, to.is_empty())
         else {
-            return Ok(Done::Void("no mail is configured"));
+            return Ok(Done::Void(NO_MAIL));
         };
         let address = |text: &String| {
             Address::from_str(text).map_err(|error| EffectError::Impossible(format!("{text}: {error}")))

@@ -10,6 +10,7 @@ mod local_branch;
 mod mails;
 mod pull_request;
 mod push;
+mod rehearsal;
 mod review;
 mod view;
 
@@ -22,7 +23,7 @@ pub use view::Gathered;
 
 use crate::checkout::{CheckoutError, Repositories};
 use crate::domain::{Effect, Event, State, Task, TaskId};
-use crate::github::{AppIdentity, GitHub, GitHubError, RepositoryClient};
+use crate::github::{AppIdentity, GitHub, GitHubError, Purpose, RepositoryClient};
 use crate::mail::Mailer;
 use crate::queue::JobFailure;
 use crate::speech::{Gateway, Mode};
@@ -124,8 +125,7 @@ impl Effects {
     /// Does the effect of a job and ends the job.
     pub async fn perform(&self, lease: &Lease) -> Result<(), JobFailure> {
         if self.settings.mode == Mode::DryRun {
-            tracing::info!(effect = ?lease.work, "dry run: this would be done now");
-            return self.finish(lease, None).await;
+            return self.rehearse(lease).await;
         }
         let (task, done) = match &lease.work {
             Work::Effect { task, version, act } => (Some(*task), self.act(lease, *task, *version, act).await),
@@ -142,7 +142,9 @@ impl Effects {
                 tracing::info!(why, "the effect is void");
                 self.finish(lease, None).await
             }
-            Err(EffectError::Store(error)) => Err(error.into()),
+            Err(EffectError::Store(error) | EffectError::Checkout(CheckoutError::Store(error))) => {
+                Err(error.into())
+            }
             Err(error) => self.failed(lease, task, &error).await,
         }
     }
@@ -169,8 +171,9 @@ impl Effects {
         tracing::error!(%error, "an effect was refused");
         let mut transition = self.store.begin().await?;
         transition.refuse(lease, &error.to_string()).await?;
-        if let (Some(task), Work::Effect { act, .. }) = (task, &lease.work) {
-            let event = Event::EffectRefused { what: act.kind().into(), detail: error.to_string() };
+        if let (Some(task), Work::Effect { act, version, .. }) = (task, &lease.work) {
+            let of = self.store.task_as_of(task, *version).await?.proposal();
+            let event = Event::EffectRefused { what: act.kind().into(), detail: error.to_string(), of };
             transition.apply(task, &event, clock::now()).await?;
         }
         Ok(transition.commit().await?)
@@ -179,30 +182,25 @@ impl Effects {
     async fn act(&self, lease: &Lease, id: TaskId, version: u64, act: &Effect) -> Result<Done, EffectError> {
         let key = &lease.key;
         let task = self.store.task(id).await?;
+        let then = self.store.task_as_of(id, version).await?;
         match act {
-            Effect::PostPlan => self.post_plan(key, &task).await,
-            Effect::Comment { on, notice } => {
-                let then = self.store.task_as_of(id, version).await?;
-                self.post_notice(key, &then, *on, notice).await
-            }
+            Effect::PostPlan => self.post_plan(key, &task, &then).await,
+            Effect::Comment { on, notice } => self.post_notice(key, &then, *on, notice).await,
             Effect::PushBranch if task.state == State::Publishing => self.push(&task).await,
             Effect::OpenPullRequest if task.state == State::Publishing => self.open(key, &task).await,
             Effect::PushBranch | Effect::OpenPullRequest => Ok(Done::Void("the task was stopped")),
             Effect::LabelPullRequest => self.label(&task).await,
-            Effect::PostReview => self.review(key, &task).await,
-            Effect::ReportCheck => self.report_check(key, &task).await,
-            Effect::Mail { kind } => {
-                let then = self.store.task_as_of(id, version).await?;
-                self.mail(key, &then, *kind).await
-            }
+            Effect::PostReview => self.review(key, &then).await,
+            Effect::ReportCheck => self.report_check(key, &then).await,
+            Effect::Mail { kind } => self.mail(lease, &then, *kind).await,
             Effect::WriteLocalBranch => self.write_local_branch(&task).await,
         }
     }
 
-    fn client(&self, task: &Task) -> Result<RepositoryClient, EffectError> {
+    fn client(&self, task: &Task, purpose: Purpose) -> Result<RepositoryClient, EffectError> {
         let place = task.origin.github();
         let place = place.ok_or_else(|| EffectError::Impossible("the task is not of GitHub".into()))?;
-        Ok(self.github()?.repository(place)?)
+        Ok(self.github()?.repository(place, purpose))
     }
 
     fn github(&self) -> Result<&GitHub, EffectError> {

@@ -2,7 +2,7 @@
 
 use crate::checkout::Checkout;
 use crate::domain::{CommitSha, Event, IssueNumber, Task};
-use crate::github::{GitHubError, NewPullRequest};
+use crate::github::{GitHubError, NewPullRequest, Purpose};
 use crate::speech::{self, ChangeSize, PullRequestView};
 use crate::workspace::{FileStatus, LineKind, TreeDiff};
 
@@ -13,7 +13,7 @@ impl Effects {
     /// The pull request of our branch, made if it is not there.
     pub(super) async fn open(&self, key: &str, task: &Task) -> Result<Done, EffectError> {
         let Some(branch) = &task.branch else { return Ok(Done::Void("there is no branch")) };
-        let client = self.client(task)?;
+        let client = self.client(task, Purpose::PullRequest)?;
         if let Some(found) = client.pull_requests_from(branch).await?.first() {
             return Ok(opened(found.number));
         }
@@ -61,7 +61,7 @@ impl Effects {
     /// Setting a label that is set changes nothing, so this needs no key.
     pub(super) async fn label(&self, task: &Task) -> Result<Done, EffectError> {
         let Some(number) = task.pull_request else { return Ok(Done::Void("there is no pull request")) };
-        self.client(task)?.add_labels(number, &[&self.settings.label]).await?;
+        self.client(task, Purpose::Comment)?.add_labels(number, &[&self.settings.label]).await?;
         Ok(Done::Nothing)
     }
 }

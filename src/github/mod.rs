@@ -13,6 +13,7 @@ mod pacing;
 pub mod payload;
 mod pulls;
 mod repositories;
+mod tokens;
 
 pub use app::{HookConfig, RegisteredApp};
 pub use checks::{CheckAnnotation, CheckConclusion, CheckRun, NewCheckRun};
@@ -21,6 +22,7 @@ pub use error::GitHubError;
 pub use issues::{Comment, Issue, Reaction, ReactionContent, ReactionsSeen};
 pub use pulls::{NewPullRequest, NewReview, PullRequest, Review, ReviewComment};
 pub use repositories::{Collaborator, Repository};
+pub use tokens::Purpose;
 
 use serde::Deserialize;
 

@@ -42,7 +42,7 @@ impl Ingest {
         let by = payload.sender.account();
         match tasks.first() {
             Some(reader) => {
-                let source = match read_source(&self.client(&place)?, &place).await {
+                let source = match read_source(&self.client(&place), &place).await {
                     Ok(source) => source.digest(),
                     Err(error) if error.is_not_found() => return Ok(Outcome::ignored("the issue is gone")),
                     Err(error) => return Err(error.into()),
@@ -105,7 +105,7 @@ impl Ingest {
         let wrote = payload.issue.user.as_ref().is_some_and(|author| author.id == sender);
         if !asked && !wrote {
             let Some(place) = first.origin.github() else { return Ok(Outcome::default()) };
-            if self.client(place)?.permission(&payload.sender).await? < Permission::Write {
+            if self.client(place).permission(&payload.sender).await? < Permission::Write {
                 return Ok(Outcome::ignored("an answer from somebody who was not asked"));
             }
         }
@@ -127,7 +127,7 @@ impl Ingest {
         let mut events = Vec::new();
         for task in tasks.iter().filter(|task| !task.state.has_ended()) {
             let Some(place) = task.origin.github() else { continue };
-            match observe(&self.client(place)?, task).await {
+            match observe(&self.client(place), task).await {
                 Ok(Some(observed)) => events.push((task.id, Event::TextObserved(observed))),
                 Ok(None) => {}
                 Err(error) if error.is_not_found() => events.push((task.id, Event::IssueDeleted)),

@@ -16,7 +16,7 @@ use crate::domain::{
     CommentId, Event, GitHubPlace, InstallationId, IssueNumber, Notice, RepositoryId, Task, TaskId,
 };
 use crate::github::payload::{InstallationReference, Payload, RepositoryReference};
-use crate::github::{GitHub, GitHubError, RepositoryClient};
+use crate::github::{GitHub, GitHubError, Purpose, RepositoryClient};
 use crate::queue::JobFailure;
 use crate::store::{Delivery, DeliveryEnd, Lease, Store, StoreError, Work};
 use crate::telemetry::clock;
@@ -214,8 +214,8 @@ impl Ingest {
         Ok(Outcome::to_all(&tasks, &Event::AccessRemoved))
     }
 
-    fn client(&self, place: &GitHubPlace) -> Result<RepositoryClient, IngestError> {
-        Ok(self.github.repository(place)?)
+    fn client(&self, place: &GitHubPlace) -> RepositoryClient {
+        self.github.repository(place, Purpose::Read)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::PoisonError;
 
 use crate::checkout::observe;
-use crate::domain::{APPROVAL_NEEDS, ApprovalMeans, Event, State, Task, Thumb};
+use crate::domain::{APPROVAL_NEEDS, Account, ApprovalMeans, Event, State, Task, Thumb};
 use crate::github::{Reaction, ReactionContent, ReactionsSeen, RepositoryClient};
 use crate::telemetry::clock;
 
@@ -31,7 +31,7 @@ impl Ingest {
     pub(super) async fn reactions_on(&self, task: &Task) -> Result<Vec<Event>, IngestError> {
         let posted = task.plan.as_ref().and_then(|plan| plan.comment.as_ref());
         let (Some(place), Some(posted)) = (task.origin.github(), posted) else { return Ok(Vec::new()) };
-        let client = self.client(place)?;
+        let client = self.client(place);
         let known = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(&posted.id).cloned();
         let (reactions, etag) = match client.reactions(posted.id, known.as_deref()).await {
             Ok(ReactionsSeen::Unchanged) => return Ok(Vec::new()),
@@ -41,7 +41,10 @@ impl Ingest {
             Err(error) => return Err(error.into()),
         };
         let verdict = match &task.state {
-            State::AwaitingApproval => self.thumb(&client, &reactions).await?,
+            State::AwaitingApproval => self
+                .thumb(&client, &reactions)
+                .await?
+                .map(|(thumb, by)| Event::Reacted { thumb, by, on: posted.id }),
             State::Queued => withdrawn(task, &reactions),
             _ => None,
         };
@@ -62,12 +65,12 @@ impl Ingest {
         &self,
         client: &RepositoryClient,
         reactions: &[Reaction],
-    ) -> Result<Option<Event>, IngestError> {
+    ) -> Result<Option<(Thumb, Account)>, IngestError> {
         for wanted in [Thumb::Down, Thumb::Up] {
             let of_kind = reactions.iter().filter(|r| r.content == ReactionContent::Thumb(wanted));
             for user in of_kind.filter_map(|reaction| reaction.user.as_ref()) {
                 if client.permission(user).await? >= APPROVAL_NEEDS {
-                    return Ok(Some(Event::Reacted { thumb: wanted, by: user.account() }));
+                    return Ok(Some((wanted, user.account())));
                 }
             }
         }

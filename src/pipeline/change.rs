@@ -1,7 +1,7 @@
 //! A change on its way: from the sandbox into a commit, and from commits into what an agent reads.
 
 use crate::agents::{Change, ChangedFile, Hunk, HunkLine};
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, CheckoutError};
 use crate::config::RepositoryPolicy;
 use crate::domain::{CommitSha, Reason, Task};
 use crate::speech::{CommitView, Gateway, commit_message};
@@ -62,7 +62,9 @@ impl Pipeline {
         let kept =
             |kind, name: &str, body| Artifact { kind, version: task.version, name: name.to_owned(), body };
         let bundle = checkout.mirror.bundle(made.base, &head)?;
-        let patch = checkout.mirror.diff(made.base, &head)?.unified;
+        let diff = checkout.mirror.diff(&fork_point(checkout, made.base, &head)?, &head)?;
+        self.no_secret_in(&diff, made.files)?;
+        let patch = diff.unified;
         let artifacts = vec![
             kept(ArtifactKind::Commits, "work.bundle", bundle),
             kept(ArtifactKind::Patch, "work.patch", patch.into_bytes()),
@@ -70,6 +72,28 @@ impl Pipeline {
             json_artifact(task, ArtifactKind::Transcript, "transcript.json", &made.transcript)?,
         ];
         Ok(Some((head, artifacts)))
+    }
+}
+
+impl Pipeline {
+    /// A sandbox holds no secret of the deployment, so none can be in a change. If one is all the same, the
+    /// change is not kept: it would be pushed.
+    fn no_secret_in(&self, diff: &TreeDiff, files: &Snapshot) -> Result<(), StageError> {
+        let gives_away = |path: &RepoPath| {
+            let bytes = files.files.get(path).map_or(&[][..], |entry| &entry.bytes);
+            let (name, text) = (path.as_str(), String::from_utf8_lossy(bytes));
+            self.redactor.gives_away(name) || self.redactor.gives_away(&text)
+        };
+        match diff.files.iter().find(|file| gives_away(&file.path)) {
+            Some(file) => Err(StageError::stop(Reason::ChangeRefused {
+                detail: format!(
+                    "{} would hold a secret of this deployment. Nothing was published; renew the secret, and \
+                     find out how the model came by it",
+                    self.redactor.clean(file.path.as_str())
+                ),
+            })),
+            None => Ok(()),
+        }
     }
 }
 
@@ -85,13 +109,20 @@ pub(super) async fn snapshot(checkout: &Checkout, commit: &CommitSha) -> Result<
 
 /// The repository's own policy, as its base has it: a change cannot alter the rules that it is judged by.
 pub(super) fn policy(checkout: &Checkout, base: &CommitSha) -> Result<RepositoryPolicy, StageError> {
-    let refused = |detail: String| StageError::stop(Reason::ChangeRefused { detail });
-    let path = RepoPath::parse(RepositoryPolicy::PATH).map_err(|error| refused(error.to_string()))?;
-    match checkout.mirror.read_file(base, &path)? {
-        Some(bytes) => RepositoryPolicy::parse(&String::from_utf8_lossy(&bytes))
-            .map_err(|error| refused(error.to_string())),
-        None => Ok(RepositoryPolicy::default()),
-    }
+    crate::checkout::policy(&checkout.mirror, base).map_err(|error| match error {
+        CheckoutError::Unusable(detail) => StageError::stop(Reason::ChangeRefused { detail }),
+        error => error.into(),
+    })
+}
+
+/// Where the work left the branch that it is for, as the pull request shows it: what was merged from there
+/// since, with "Update branch" say, is other people's and nothing to judge or to mend.
+pub(super) fn fork_point(
+    checkout: &Checkout,
+    base: &CommitSha,
+    head: &CommitSha,
+) -> Result<CommitSha, StageError> {
+    Ok(checkout.mirror.merge_base(&checkout.tip, head)?.unwrap_or_else(|| base.clone()))
 }
 
 /// The commits that a task has once its code stage was done.

@@ -6,13 +6,14 @@ use crate::domain::{
 };
 use crate::store::ArtifactKind;
 
-use super::change::{change_of, policy, snapshot};
+use super::change::{change_of, fork_point, policy, snapshot};
 use super::gate::gate_policy;
 use super::implement::{Bench, specification_of};
-use super::{Pipeline, StageEnd, StageError, tool_limits};
+use super::time::StageTime;
+use super::{Pipeline, StageEnd, StageError};
 
 impl Pipeline {
-    pub(super) async fn fix(&self, task: &Task) -> Result<StageEnd, StageError> {
+    pub(super) async fn fix(&self, task: &Task, time: StageTime) -> Result<StageEnd, StageError> {
         let State::Fixing { cause } = &task.state else {
             return Err(StageError::stop(Reason::Internal { detail: "there is nothing to fix".into() }));
         };
@@ -34,14 +35,15 @@ impl Pipeline {
         let policy = policy(&checkout, &base)?;
         let limits = self.settings.limits.lowered_by(&policy.limits);
         let wrong = self.wrong(task, *cause).await?;
-        let change = change_of(&checkout, &parent, &checkout.mirror.diff(&base, &parent)?)?;
+        let from = fork_point(&checkout, &base, &parent)?;
+        let change = change_of(&checkout, &parent, &checkout.mirror.diff(&from, &parent)?)?;
         let files = snapshot(&checkout, &parent).await?;
         let agent = self.agent(task, &limits).await?;
         let session = self.sandbox.open(&files).await?;
         let base_files = snapshot(&checkout, &base).await?;
         let toolbox = self.toolbox(task, &gate_policy(&policy), &base_files, session.as_ref()).await?;
         let input = FixInput { specification, change: &change, wrong: &wrong };
-        let done = fix(&agent, &toolbox, tool_limits(&limits), input).await;
+        let done = fix(&agent, &toolbox, time.tool_limits(&limits), input).await;
         drop(toolbox);
         let bench = Bench { checkout: &checkout, base: &base, parent: &parent, role: "fixer" };
         let (head, artifacts) = self.take_in(task, &bench, session, done).await?;
@@ -79,7 +81,7 @@ impl Pipeline {
         task: &Task,
         kind: ArtifactKind,
     ) -> Result<T, StageError> {
-        match self.store.latest_artifact(task.id, kind).await? {
+        match self.store.latest_artifact(task, kind).await? {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
                 let detail = format!("the kept {} results cannot be read: {error}", kind.as_str());
                 StageError::stop(Reason::Internal { detail })

@@ -12,11 +12,9 @@ use crate::workspace::Snapshot;
 use super::change::{Made, policy, snapshot};
 use super::gate::gate_policy;
 use super::publish::check_approval;
+use super::time::StageTime;
 use super::toolbox::SandboxToolbox;
-use super::{
-    OVERVIEW_TOKENS, Pipeline, SNIPPETS_TOKENS, StageEnd, StageError, agent_failure, json_artifact,
-    tool_limits,
-};
+use super::{OVERVIEW_TOKENS, Pipeline, SNIPPETS_TOKENS, StageEnd, StageError, agent_failure, json_artifact};
 
 /// A tree for an agent to work on.
 pub(super) struct Bench<'a> {
@@ -28,8 +26,8 @@ pub(super) struct Bench<'a> {
 }
 
 impl Pipeline {
-    pub(super) async fn implement(&self, task: &Task) -> Result<StageEnd, StageError> {
-        check_approval(task)?;
+    pub(super) async fn implement(&self, task: &Task, time: StageTime) -> Result<StageEnd, StageError> {
+        check_approval(task, self.store.rules())?;
         let specification = specification_of(task)?;
         let checkout = self.repositories.checkout(task).await?;
         let base = checkout.tip.clone();
@@ -43,7 +41,7 @@ impl Pipeline {
         let toolbox = self.toolbox(task, &gate_policy(&policy), &files, session.as_ref()).await?;
         let input =
             ImplementInput { specification, overview: &overview, snippets: &snippets, earlier_failures: "" };
-        let done = implement(&agent, &toolbox, tool_limits(&limits), input).await;
+        let done = implement(&agent, &toolbox, time.tool_limits(&limits), input).await;
         drop(toolbox);
         let bench = Bench { checkout: &checkout, base: &base, parent: &base, role: "implementer" };
         let (head, artifacts) = self.take_in(task, &bench, session, done).await?;

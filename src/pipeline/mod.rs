@@ -12,16 +12,17 @@ mod ledger;
 mod metered;
 mod publish;
 mod review;
+mod time;
 mod toolbox;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::agents::{AgentContext, AgentError, DEFAULT_MAX_ANSWERS, Interruption, Prompts, ToolLimits};
+use crate::agents::{AgentContext, AgentError, DEFAULT_MAX_ANSWERS, Interruption, Prompts};
 use crate::checkout::{CheckoutError, Repositories};
-use crate::config::Limits;
-use crate::domain::{Event, Reason, Severity, Stage, State, Task, TaskId};
+use crate::config::{Limits, RepositoryPolicy};
+use crate::domain::{Event, Reason, Rules, Severity, Stage, State, Task, TaskId};
 use crate::gates::EgressPolicy;
 use crate::github::GitHubError;
 use crate::llm::{Budget, BudgetLimits, LlmError, Model};
@@ -35,6 +36,7 @@ pub use gate::gate_policy;
 pub use ledger::StoreLedger;
 use metered::Meter;
 pub use metered::MeteredSandbox;
+use time::StageTime;
 
 /// Tokens of a repository's overview and of the places that fit a task.
 const OVERVIEW_TOKENS: usize = 4_000;
@@ -63,6 +65,8 @@ pub struct Settings {
     pub reviewers: Vec<String>,
     /// Findings of these severities hold a change up.
     pub blocking: Vec<Severity>,
+    /// Days that a task waits for the ones that it builds on.
+    pub wait_days: u32,
     pub command_limits: crate::sandbox::Limits,
     /// How many gates of a task run side by side.
     pub gates_at_once: usize,
@@ -79,8 +83,8 @@ const DEPENDENCY_LOOK: Duration = Duration::from_secs(60);
 enum Waits {
     No,
     ForOthers,
-    /// For one that was cancelled.
-    InVain(String),
+    /// For what will not come.
+    InVain(Reason),
 }
 
 /// What a stage came to.
@@ -212,33 +216,28 @@ impl Pipeline {
     pub async fn run(&self, lease: &Lease, id: TaskId, stage: Stage) -> Result<(), JobFailure> {
         let task = self.store.task(id).await?;
         if task.state.stage() != Some(stage) {
-            return self.end(lease, id, stage, None).await;
+            return self.end(lease, &task, stage, None).await;
         }
         let version = task.version;
         if lease.breakdowns() > MOST_BREAKDOWNS {
             let (name, times) = (stage.as_str(), lease.breakdowns());
             let detail = format!("the `{name}` stage was begun {times} times and never ended");
-            return self.end(lease, id, stage, Some(failed(stage, Reason::Internal { detail }))).await;
+            return self.end(lease, &task, stage, Some(failed(stage, Reason::Internal { detail }))).await;
         }
         if stage == Stage::Implement {
             match self.waits_for(&task).await? {
                 Waits::No => {}
                 Waits::ForOthers => return Ok(self.store.reschedule(lease, DEPENDENCY_LOOK).await?),
-                Waits::InVain(title) => {
-                    let reason = Reason::DependencyEnded { title };
-                    return self.end(lease, id, stage, Some(failed(stage, reason))).await;
+                Waits::InVain(reason) => {
+                    return self.end(lease, &task, stage, Some(failed(stage, reason))).await;
                 }
             }
         }
-        if let Applied::Moved(moved) =
-            self.store.apply(id, &Event::StageStarted { stage }, clock::now()).await?
-        {
-            tracing::info!(state = moved.state.name(), "stage begun");
-        }
+        self.start(lease, id, stage).await?;
         let task = self.store.task(id).await?;
         let limit = self.settings.limits.stage_wall;
         let meter = Meter::default();
-        let work = meter.measure(self.stage(&task, stage));
+        let work = meter.measure(self.stage(&task, stage, StageTime::begin()));
         let done = match tokio::time::timeout(limit, work).await {
             Ok(done) => done,
             Err(_) => Err(StageError::stop(Reason::LimitReached {
@@ -258,10 +257,22 @@ impl Pipeline {
                 failed(stage, Reason::Unreachable { what: what.into(), detail: error })
             }
             Err(StageError::Stop { reason, kept }) => StageEnd { artifacts: kept, ..failed(stage, reason) },
+            Err(StageError::Store(error)) if error.is_final() => unstorable(stage, &error),
             Err(StageError::Store(error)) => return Err(error.into()),
         };
         tracing::info!(stage = stage.as_str(), version, "stage ended");
-        self.end(lease, id, stage, Some(end)).await
+        self.end(lease, &task, stage, Some(end)).await
+    }
+
+    /// Tells the task that its stage has begun, unless the job is somebody else's by now.
+    async fn start(&self, lease: &Lease, id: TaskId, stage: Stage) -> Result<(), StoreError> {
+        let mut transition = self.store.begin().await?;
+        let applied = transition.apply(id, &Event::StageStarted { stage }, clock::now()).await;
+        transition.hold(lease).await?;
+        if let Applied::Moved(moved) = applied? {
+            tracing::info!(state = moved.state.name(), "stage begun");
+        }
+        transition.commit().await
     }
 
     /// Whether tasks of the same plan have to be merged before this one.
@@ -273,39 +284,84 @@ impl Pipeline {
         }
         let all = self.store.tasks_of_issue(place.repository, place.issue).await?;
         let of_this_plan = all.iter().filter(|other| other.revision == task.revision);
-        let mut waits = Waits::No;
+        let mut merged = 0;
         for other in of_this_plan.filter(|other| before.contains(&(other.ordinal as usize - 1))) {
             match other.state {
-                State::Done => {}
-                State::Cancelled { .. } => return Ok(Waits::InVain(other.title().to_owned())),
-                _ => waits = Waits::ForOthers,
+                State::Done => merged += 1,
+                State::Cancelled { .. } | State::PullRequestClosed => {
+                    let title = other.title().to_owned();
+                    return Ok(Waits::InVain(Reason::DependencyEnded { title }));
+                }
+                _ => {}
             }
         }
-        Ok(waits)
+        if merged == before.len() {
+            return Ok(Waits::No);
+        }
+        let days = self.settings.wait_days;
+        let since = task.approval.as_ref().map_or(task.created_at, |approval| approval.at);
+        if clock::now() - since > chrono::Duration::days(i64::from(days)) {
+            let what = "the tasks that it builds on".to_owned();
+            return Ok(Waits::InVain(Reason::WaitExpired { what, days }));
+        }
+        Ok(Waits::ForOthers)
     }
 
-    async fn stage(&self, task: &Task, stage: Stage) -> Result<StageEnd, StageError> {
+    async fn stage(&self, task: &Task, stage: Stage, time: StageTime) -> Result<StageEnd, StageError> {
         match stage {
             Stage::Discuss => self.discuss(task).await,
-            Stage::Implement => self.implement(task).await,
+            Stage::Implement => self.implement(task, time).await,
             Stage::Gate => self.gate(task).await,
             Stage::Review => self.review(task).await,
-            Stage::Fix => self.fix(task).await,
+            Stage::Fix => self.fix(task, time).await,
             Stage::Publish => self.publish(task).await,
         }
     }
 
-    /// Commits what the stage came to, with the end of its job. A task that left the stage meanwhile
-    /// takes nothing but the products.
+    /// Ends the stage with what it came to. What the database can never hold is told the task instead.
     async fn end(
         &self,
         lease: &Lease,
-        id: TaskId,
+        task: &Task,
         stage: Stage,
         end: Option<StageEnd>,
     ) -> Result<(), JobFailure> {
-        let at = clock::now();
-        let mut transition = self.store.begin().await?;
+        let rules = match stage {
+            Stage::Gate | Stage::Review if end.is_some() => self.rules(task).await?,
+            _ => self.store.rules().clone(),
+        };
+        match self.commit_end(lease, task, end, &rules).await {
+            Err(error) if error.is_final() => {
+                tracing::error!(%error, "what the stage came to cannot be stored");
+                Ok(self.commit_end(lease, task, Some(unstorable(stage, &error)), &rules).await?)
+            }
+            ended => Ok(ended?),
+        }
+    }
+
+    /// The rules of the task's life, with the rounds that its repository allows.
+    async fn rules(&self, task: &Task) -> Result<Rules, JobFailure> {
+        let policy = match self.repositories.policy(task).await {
+            Ok(policy) => policy,
+            // Without usable rules there is no verdict either, and the stage has said so.
+            Err(CheckoutError::Unusable(_)) => RepositoryPolicy::default(),
+            Err(error) => return Err(JobFailure::Retry { error: error.to_string(), wait: None }),
+        };
+        let limits = self.settings.limits.lowered_by(&policy.limits);
+        Ok(self.store.rules().with_at_most(limits.gate_rounds, limits.review_rounds))
+    }
+
+    /// Commits what the stage came to, with the end of its job. A task that left the stage meanwhile
+    /// takes nothing but the products.
+    async fn commit_end(
+        &self,
+        lease: &Lease,
+        task: &Task,
+        end: Option<StageEnd>,
+        rules: &Rules,
+    ) -> Result<(), StoreError> {
+        let (at, id, stage) = (clock::now(), task.id, task.state.stage());
+        let mut transition = self.store.begin_under(rules).await?;
         transition.finish(lease).await?;
         if let Some(end) = end {
             for artifact in &end.artifacts {
@@ -313,18 +369,17 @@ impl Pipeline {
             }
             for event in &end.events {
                 match transition.apply(id, event, at).await {
-                    Ok(Applied::Moved(task)) if task.state.stage() != Some(stage) => break,
+                    Ok(Applied::Moved(task)) if task.state.stage() != stage => break,
                     Ok(_) => {}
                     Err(StoreError::Illegal(illegal)) => {
                         tracing::warn!(%illegal, "the task left the stage meanwhile");
                         break;
                     }
-                    Err(error) => return Err(error.into()),
+                    Err(error) => return Err(error),
                 }
             }
         }
-        transition.commit().await?;
-        Ok(())
+        transition.commit().await
     }
 
     /// What an agent works with. What the task spent before counts against its budget.
@@ -344,10 +399,6 @@ impl Pipeline {
     }
 }
 
-fn tool_limits(limits: &Limits) -> ToolLimits {
-    ToolLimits { steps: limits.agent_steps, wall: limits.stage_wall, tokens: None, cost_micro_usd: None }
-}
-
 fn json_artifact(
     task: &Task,
     kind: ArtifactKind,
@@ -357,6 +408,10 @@ fn json_artifact(
     let body = serde_json::to_vec_pretty(value)
         .map_err(|error| StageError::stop(Reason::Internal { detail: error.to_string() }))?;
     Ok(Artifact { kind, version: task.version, name: name.to_owned(), body })
+}
+
+fn unstorable(stage: Stage, error: &StoreError) -> StageEnd {
+    failed(stage, Reason::Internal { detail: error.to_string() })
 }
 
 fn failed(stage: Stage, reason: Reason) -> StageEnd {

@@ -1,14 +1,14 @@
 //! Before anything is published: what is published is what was approved.
 
 use crate::checkout::Observed;
-use crate::domain::{Event, Reason, Task, plan_digest};
+use crate::domain::{ApprovalMeans, Approvals, Event, Reason, Rules, Task, plan_digest};
 
 use super::{Pipeline, StageEnd, StageError};
 
 impl Pipeline {
     /// Looks at the issue once more. An edit that no webhook told us of stops the task here.
     pub(super) async fn publish(&self, task: &Task) -> Result<StageEnd, StageError> {
-        check_approval(task)?;
+        check_approval(task, self.store.rules())?;
         let mut events = Vec::new();
         match self.repositories.observe(task).await? {
             Observed::Text(text) => events.push(Event::TextObserved(text)),
@@ -20,8 +20,13 @@ impl Pipeline {
     }
 }
 
-/// The approval is of this plan, and the plan is of this text.
-pub(super) fn check_approval(task: &Task) -> Result<(), StageError> {
+/// The approval is of this plan, and the plan is of this text. What a dry run took as given is an approval
+/// in dry runs only: whoever turns it off has not approved anything by that.
+pub(super) fn check_approval(task: &Task, rules: &Rules) -> Result<(), StageError> {
+    let given = task.approval.as_ref().is_some_and(|approval| approval.means == ApprovalMeans::DryRun);
+    if given && rules.approvals != Approvals::Given(ApprovalMeans::DryRun) {
+        return Err(StageError::stop(Reason::NotApproved));
+    }
     let approved = task.approval.as_ref().map(|approval| approval.plan);
     let planned = task.plan.as_ref().zip(task.source.as_ref());
     let computed = planned.map(|(plan, source)| plan_digest(source.digest(), &plan.specification));

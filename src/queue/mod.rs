@@ -6,14 +6,17 @@
 
 mod owner;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::store::{JobKind, LEASE, Lease, Store, StoreError};
 
@@ -44,12 +47,14 @@ impl From<StoreError> for JobFailure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::LeaseLost(_) => Self::LeaseLost,
+            error if error.is_final() => Self::Refuse { error: error.to_string() },
             StoreError::Database(_) | StoreError::Migration(_) => {
                 Self::Retry { error: error.to_string(), wait: None }
             }
             StoreError::Illegal(_)
             | StoreError::Unreadable(_)
             | StoreError::Unstorable(_)
+            | StoreError::NewerSchema { .. }
             | StoreError::Missing { .. } => Self::Refuse { error: error.to_string() },
         }
     }
@@ -169,8 +174,9 @@ impl Runner {
             // Registered before looking, so that a job that comes in between is not slept over.
             woken.as_mut().enable();
             let limit = self.workers.stages_per_repository.max(1) as i64;
+            let asked = Instant::now();
             match self.store.claim(kinds, self.owner.as_str(), limit).await {
-                Ok(Some(lease)) => self.attend(&lease, &stop).await,
+                Ok(Some(lease)) => self.attend(&lease, asked + LEASE, &stop).await,
                 Ok(None) => {
                     let due = self.store.next_due(kinds).await.ok().flatten().unwrap_or(POLL);
                     // A due job that could not be claimed waits for a place; do not spin on it.
@@ -193,47 +199,37 @@ impl Runner {
     }
 
     /// Does one job under its lease.
-    async fn attend(&self, lease: &Lease, stop: &CancellationToken) {
+    async fn attend(&self, lease: &Lease, good_until: Instant, stop: &CancellationToken) {
         let span = tracing::info_span!("job", key = %lease.key, attempt = lease.attempts);
-        tracing::Instrument::instrument(
-            async {
-                let outcome = tokio::select! {
-                    outcome = self.handler.handle(lease) => Some(outcome),
-                    () = self.keep_alive(lease) => Some(Err(JobFailure::LeaseLost)),
-                    () = stop.cancelled() => None,
-                };
-                let outcome = outcome.unwrap_or_else(|| {
-                    Err(JobFailure::Retry {
-                        error: "the process was stopped".into(),
-                        wait: Some(Duration::ZERO),
-                    })
-                });
-                if let Err(failure) = outcome {
-                    self.set_down(lease, failure).await;
-                }
-            },
-            span,
-        )
-        .await;
-    }
-
-    /// Renews the lease until it is lost. While the database is away the lease may still be ours, up
-    /// to the time that the database promised us.
-    async fn keep_alive(&self, lease: &Lease) {
-        let mut good_until = Instant::now() + LEASE;
-        loop {
-            tokio::time::sleep(HEARTBEAT).await;
-            match self.store.renew(lease).await {
-                Ok(()) => good_until = Instant::now() + LEASE,
-                Err(StoreError::LeaseLost(_)) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "the lease could not be renewed");
-                    if Instant::now() + HEARTBEAT >= good_until {
+        async {
+            // A task of its own: a handler that holds its thread up does not hold the heartbeat up. It
+            // ends with this set.
+            let mut heartbeat = JoinSet::new();
+            heartbeat.spawn(keep_alive(self.store.clone(), lease.clone(), good_until).in_current_span());
+            // A task that was just spawned waits for this very thread: it is let go first.
+            tokio::task::yield_now().await;
+            let outcome = tokio::select! {
+                outcome = AssertUnwindSafe(self.handler.handle(lease)).catch_unwind() => match outcome {
+                    Ok(outcome) => Some(outcome),
+                    Err(_) => {
+                        // The lease is left to run out, as that of a process that died at the job: it
+                        // counts as a breakdown, and costs this process no worker.
+                        tracing::error!("the job panicked");
                         return;
                     }
-                }
+                },
+                _ = heartbeat.join_next() => Some(Err(JobFailure::LeaseLost)),
+                () = stop.cancelled() => None,
+            };
+            let outcome = outcome.unwrap_or_else(|| {
+                Err(JobFailure::Retry { error: "the process was stopped".into(), wait: Some(Duration::ZERO) })
+            });
+            if let Err(failure) = outcome {
+                self.set_down(lease, failure).await;
             }
         }
+        .instrument(span)
+        .await;
     }
 
     async fn set_down(&self, lease: &Lease, failure: JobFailure) {
@@ -255,6 +251,24 @@ impl Runner {
         if let Err(error) = noted {
             // The lease runs out and the job is taken up again.
             tracing::warn!(%error, "the failure could not be noted");
+        }
+    }
+}
+
+/// Renews the lease until it is lost. While the database is away or does not answer, the lease may still be
+/// ours, up to the time that the database promised us; it is given up before that.
+async fn keep_alive(store: Store, lease: Lease, mut good_until: Instant) {
+    loop {
+        tokio::time::sleep(HEARTBEAT).await;
+        let asked = Instant::now();
+        match tokio::time::timeout_at(good_until.min(asked + HEARTBEAT), store.renew(&lease)).await {
+            Ok(Ok(())) => good_until = asked + LEASE,
+            Ok(Err(StoreError::LeaseLost(_))) => return,
+            Ok(Err(error)) => tracing::warn!(%error, "the lease could not be renewed"),
+            Err(_) => tracing::warn!("the lease could not be renewed: the database did not answer"),
+        }
+        if Instant::now() + HEARTBEAT >= good_until {
+            return;
         }
     }
 }

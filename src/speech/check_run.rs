@@ -134,7 +134,7 @@ fn annotations(gateway: &Gateway, evidence: &Evidence) -> Vec<Annotation> {
     let text = |text: &str, max| plain::quoted(gateway, text, max);
     let lines = |text: &str| plain::quoted_lines(gateway, text, ANNOTATION_MESSAGE_MAX);
     let findings = evidence.open_by_severity().into_iter().map(|finding| Annotation {
-        path: finding.path.clone(),
+        path: gateway.redacted(&finding.path),
         start_line: finding.start_line,
         end_line: finding.end_line,
         level: match finding.severity {
@@ -150,7 +150,7 @@ fn annotations(gateway: &Gateway, evidence: &Evidence) -> Vec<Annotation> {
             let line = finding.line.filter(|line| *line > 0)?;
             let title = annotation_title(gate, finding);
             Some(Annotation {
-                path: finding.path.clone(),
+                path: gateway.redacted(&finding.path),
                 start_line: line,
                 end_line: line,
                 level: match finding.age {

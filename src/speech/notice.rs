@@ -6,7 +6,7 @@ use super::evidence::{
 };
 use super::gateway::{Body, Gateway};
 use super::page::{Block, Page, Room};
-use super::reason::advice;
+use super::reason::{self, advice};
 use super::text::{Line, code, commit, line_of, quote_up_to, strong};
 use super::words::{self, Mode};
 use super::{help, status};
@@ -71,6 +71,7 @@ fn notice_page(notice: &Notice, view: &NoticeView, room: Room) -> Page {
         (Notice::FixChangedNothing { said }, Some(_)) => fix_changed_nothing(said, room),
         (Notice::SameTextAgain, Some(task)) => same_text(task, view.label),
         (Notice::Pushed, Some(task)) => pushed(task, view, room),
+        (Notice::NotDone { what, detail }, Some(_)) => not_done(what, detail, room),
     }
 }
 
@@ -327,6 +328,14 @@ fn fix_changed_nothing(said: &str, room: Room) -> Page {
     page
 }
 
+fn not_done(what: &str, detail: &str, room: Room) -> Page {
+    let mut page = Page::default();
+    page.paragraph(line_of!["GitHub refused to ", reason::act(what), ", so it is missing here. It said:"]);
+    page.push(Block::Log(detail.to_owned(), room.text));
+    page.paragraph("The work itself is not affected. Most often the App lacks a permission.");
+    page
+}
+
 fn same_text(task: &Task, label: &str) -> Page {
     let mut line = line_of![
         "The label is set again, but the issue says the same as when it was last planned, so nothing was started. ",
@@ -465,6 +474,7 @@ mod tests {
             Reason::WaitExpired { .. } => 13,
             Reason::Internal { .. } => 14,
             Reason::DependencyEnded { .. } => 15,
+            Reason::NotApproved => 16,
         };
         let tasks = samples::for_every_reason();
         let mut places: Vec<usize> = tasks
@@ -475,7 +485,7 @@ mod tests {
             .collect();
         places.sort_unstable();
         places.dedup();
-        assert_eq!(places, (0..=15).collect::<Vec<_>>());
+        assert_eq!(places, (0..=16).collect::<Vec<_>>());
     }
 
     #[test]
@@ -497,6 +507,13 @@ mod tests {
             ),
             (Notice::SameTextAgain, with(State::Done)),
             (Notice::Pushed, Task { round: 1, ..with(State::PullRequestOpen) }),
+            (
+                Notice::NotDone {
+                    what: "report_check".into(),
+                    detail: "GitHub forbids it: Resource not accessible by integration".into(),
+                },
+                with(State::PullRequestOpen),
+            ),
             (Notice::Cancelled, with(State::PullRequestOpen)),
         ];
         turns.extend(cancel);
@@ -583,6 +600,7 @@ mod tests {
                 (Notice::FixStarted, Task { instruction: Some(text()), ..samples::published() }),
                 (Notice::FixChangedNothing { said: text() }, samples::published()),
                 (Notice::Status, samples::hostile_task()),
+                (Notice::NotDone { what: text(), detail: text() }, samples::published()),
             ]);
             for (notice, task) in said_of {
                 let body = said(&notice, Some(&task), &proof);

@@ -101,6 +101,7 @@ fn more(task: &Task) -> Option<Line> {
 fn short(reason: &Reason) -> Line {
     match reason {
         Reason::TextChanged => "the approved text was changed".into(),
+        Reason::NotApproved => "nobody approved the plan of a dry run".into(),
         Reason::ModelJunk { role, .. } => line_of!["no usable answer from the ", code(role)],
         Reason::ModelUnavailable { detail } => line_of!["no model answers: ", quote(detail)],
         Reason::LimitReached { limit } => line_of!["limit reached: ", quote(limit)],

@@ -39,6 +39,13 @@ fn happened(task: &Task, reason: &Reason) -> (Line, Option<String>) {
             ],
             None,
         ),
+        Reason::NotApproved => (
+            line_of![
+                "The plan was made in a dry run, where approval is taken as given. Nobody approved it, so nothing ",
+                "is done by it.",
+            ],
+            None,
+        ),
         Reason::ModelJunk { role, fault } => (
             line_of![
                 "The model in the role ",
@@ -146,7 +153,7 @@ fn branch_moved(task: &Task, actual: &str) -> Line {
 }
 
 /// What the effect was to do, by [`crate::domain::Effect::kind`].
-fn act(effect: &str) -> Piece {
+pub(super) fn act(effect: &str) -> Piece {
     match effect {
         "post_plan" => "post the plan".into(),
         "comment" => "post a comment".into(),
@@ -223,7 +230,10 @@ fn going_on(resume: Resume) -> &'static str {
 /// `fix` needs work to go on from, and a text that was approved.
 fn fix(task: &Task, reason: &Reason) -> Option<Line> {
     let by_words = match reason {
-        Reason::TextChanged | Reason::WaitExpired { .. } | Reason::DependencyEnded { .. } => return None,
+        Reason::TextChanged
+        | Reason::NotApproved
+        | Reason::WaitExpired { .. }
+        | Reason::DependencyEnded { .. } => return None,
         Reason::NothingChanged { .. } => " says in other words what to change.",
         Reason::ChangeRefused { .. } => " says how to do it without touching that.",
         Reason::GatesFail { .. } | Reason::BlockingFindings { .. } => {
@@ -278,6 +288,7 @@ fn before_retrying(task: &Task, reason: &Reason) -> Option<Line> {
             Some("If it happens again, give the operator the task's number from above.".into())
         }
         Reason::TextChanged
+        | Reason::NotApproved
         | Reason::NothingChanged { .. }
         | Reason::GatesFail { .. }
         | Reason::BlockingFindings { .. }

@@ -2,9 +2,7 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, Utc};
-
-use super::{Store, StoreError};
+use super::{Store, StoreError, writable};
 
 /// What became of a delivery that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +29,6 @@ pub struct Delivery {
     pub guid: String,
     pub event: String,
     pub payload: Vec<u8>,
-    pub received_at: DateTime<Utc>,
 }
 
 /// How handling a delivery ended.
@@ -71,7 +68,8 @@ impl Store {
         let guids: Vec<&str> = arriving.iter().map(|delivery| delivery.guid).collect();
         let events: Vec<&str> = arriving.iter().map(|delivery| delivery.event).collect();
         let payloads: Vec<&[u8]> = arriving.iter().map(|delivery| delivery.payload).collect();
-        let faults: Vec<Option<&str>> = arriving.iter().map(|delivery| delivery.malformed).collect();
+        let faults: Vec<_> =
+            arriving.iter().map(|delivery| delivery.malformed.map(writable::owned)).collect();
         let stored = sqlx::query_file_scalar!(
             "src/store/receive.sql",
             guids as _,
@@ -87,14 +85,10 @@ impl Store {
     }
 
     pub async fn delivery(&self, id: i64) -> Result<Delivery, StoreError> {
-        sqlx::query_as!(
-            Delivery,
-            "SELECT id, guid, event, payload, received_at FROM deliveries WHERE id = $1",
-            id
-        )
-        .fetch_optional(&self.pool)
-        .await?
-        .ok_or_else(|| StoreError::Missing { what: "delivery", id: id.to_string() })
+        sqlx::query_as!(Delivery, "SELECT id, guid, event, payload FROM deliveries WHERE id = $1", id)
+            .fetch_optional(&self.pool)
+            .await?
+            .ok_or_else(|| StoreError::Missing { what: "delivery", id: id.to_string() })
     }
 
     /// Deliveries under a good signature whose body could not be read, newest first.

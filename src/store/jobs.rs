@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 use sqlx::postgres::PgListener;
 
 use crate::domain::{Effect, GitHubPlace, Notice, Stage, TaskId};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, writable};
 
 /// A lease that nobody renewed for this long is free for others.
 pub const LEASE: Duration = Duration::from_secs(45);
@@ -19,6 +20,9 @@ pub const LEASE: Duration = Duration::from_secs(45);
 /// request" (docs.github.com, "Troubleshooting the REST API", Timeouts). Before that, looking whether it was
 /// done comes too early.
 const LAST_REQUEST: Duration = Duration::from_secs(12);
+
+/// Held while a stage is taken. Any number serves that no other advisory lock of this database has.
+const STAGES_LOCK: i64 = 0x7374_6167_6573;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobKind {
@@ -148,6 +152,16 @@ impl Lease {
     }
 }
 
+/// A job as it is taken, before anybody looked what it is about.
+struct Taken {
+    id: i64,
+    key: String,
+    payload: serde_json::Value,
+    attempts: i32,
+    set_down: i32,
+    fence: i64,
+}
+
 /// Another worker has the job by now, or it was cancelled: what this one has to write is void.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the lease of job {job} is lost")]
@@ -180,8 +194,47 @@ impl Store {
         owner: &str,
         per_repository: i64,
     ) -> Result<Option<Lease>, StoreError> {
+        let row = if kinds.contains(&JobKind::Stage) {
+            // Who counts the stages of a repository has to see those that are being taken just now.
+            let mut tx = self.pool.begin().await?;
+            sqlx::query!("SELECT pg_advisory_xact_lock($1)", STAGES_LOCK).execute(&mut *tx).await?;
+            let row = self.take(&mut tx, kinds, owner, per_repository).await?;
+            tx.commit().await?;
+            row
+        } else {
+            self.take(&mut *self.pool.acquire().await?, kinds, owner, per_repository).await?
+        };
+        let Some(row) = row else { return Ok(None) };
+        let lease = |work| Lease {
+            job: row.id,
+            key: row.key.clone(),
+            work,
+            attempts: row.attempts.max(0) as u32,
+            set_down: row.set_down.max(0) as u32,
+            owner: owner.to_owned(),
+            fence: row.fence,
+        };
+        match serde_json::from_value::<Work>(row.payload) {
+            Ok(work) => Ok(Some(lease(work))),
+            Err(error) => {
+                // A job of a newer version of the program: it is kept for a person to look at.
+                let unreadable = lease(Work::Ingest { delivery: 0 });
+                self.refuse(&unreadable, &format!("this version cannot read the job: {error}")).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn take(
+        &self,
+        connection: &mut PgConnection,
+        kinds: &[JobKind],
+        owner: &str,
+        per_repository: i64,
+    ) -> Result<Option<Taken>, StoreError> {
         let kinds: Vec<String> = kinds.iter().map(|kind| kind.as_str().to_owned()).collect();
-        let row = sqlx::query!(
+        Ok(sqlx::query_as!(
+            Taken,
             r#"UPDATE jobs SET lease_owner = $2, lease_until = now() + make_interval(secs => $3),
                                fence = fence + 1, attempts = attempts + 1
                WHERE id = (
@@ -206,27 +259,8 @@ impl Store {
             per_repository,
             self.run.map(|run| run.0),
         )
-        .fetch_optional(&self.pool)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        let lease = |work| Lease {
-            job: row.id,
-            key: row.key.clone(),
-            work,
-            attempts: row.attempts.max(0) as u32,
-            set_down: row.set_down.max(0) as u32,
-            owner: owner.to_owned(),
-            fence: row.fence,
-        };
-        match serde_json::from_value::<Work>(row.payload) {
-            Ok(work) => Ok(Some(lease(work))),
-            Err(error) => {
-                // A job of a newer version of the program: it is kept for a person to look at.
-                let unreadable = lease(Work::Ingest { delivery: 0 });
-                self.refuse(&unreadable, &format!("this version cannot read the job: {error}")).await?;
-                Ok(None)
-            }
-        }
+        .fetch_optional(connection)
+        .await?)
     }
 
     /// Renews a lease. An error of kind [`StoreError::LeaseLost`] tells the worker to stop.
@@ -279,7 +313,7 @@ impl Store {
             lease.fence,
             lease.owner,
             wait.as_secs_f64(),
-            error,
+            &*writable::text(error),
         )
         .execute(&self.pool)
         .await?;
@@ -302,22 +336,6 @@ impl Store {
         held(lease, done.rows_affected())
     }
 
-    /// Ends a job that cannot be done. It stays in the table for an operator to see.
-    pub async fn refuse(&self, lease: &Lease, error: &str) -> Result<(), StoreError> {
-        let done = sqlx::query!(
-            r#"UPDATE jobs SET state = 'refused', last_error = $4, finished_at = now(),
-                               lease_owner = NULL, lease_until = NULL
-               WHERE id = $1 AND fence = $2 AND lease_owner = $3 AND state = 'ready'"#,
-            lease.job,
-            lease.fence,
-            lease.owner,
-            error,
-        )
-        .execute(&self.pool)
-        .await?;
-        held(lease, done.rows_affected())
-    }
-
     /// Makes sure that each schedule has its job; a schedule's job lives for ever.
     pub async fn ensure_schedules(&self) -> Result<(), StoreError> {
         for name in ScheduleName::ALL {
@@ -332,20 +350,6 @@ impl Store {
             .execute(&self.pool)
             .await?;
         }
-        Ok(())
-    }
-
-    /// Enqueues work that belongs to no task, once by its key.
-    pub async fn enqueue(&self, key: &str, work: &Work) -> Result<(), StoreError> {
-        let payload = serde_json::to_value(work)?;
-        sqlx::query!(
-            "INSERT INTO jobs (key, kind, lane, payload) VALUES ($1, $2, $1, $3) ON CONFLICT (key) DO NOTHING",
-            key,
-            work.kind().as_str(),
-            payload,
-        )
-        .execute(&self.pool)
-        .await?;
         Ok(())
     }
 

@@ -14,11 +14,13 @@ mod repositories;
 mod schema;
 mod tasks;
 mod transition;
+mod writable;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::Executor;
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 
 use crate::domain::{Illegal, Rules, TaskId};
@@ -47,7 +49,12 @@ pub enum StoreError {
     #[error("the database did not answer as it should: {0}")]
     Database(#[from] sqlx::Error),
     #[error("the database's schema could not be brought up to date: {0}")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    Migration(#[from] MigrateError),
+    #[error(
+        "the database was brought up to date by a newer version of the program: it has the migration {version}, \
+         which this one does not know. Run that version again, or restore a back-up from before it"
+    )]
+    NewerSchema { version: i64 },
     #[error(transparent)]
     Unreadable(#[from] UnreadableTask),
     #[error(transparent)]
@@ -67,6 +74,13 @@ pub enum StoreError {
 const PLANNING: &str = "SET plan_cache_mode = force_custom_plan; SET jit = off";
 
 impl StoreError {
+    /// Whether what was to be written can never be written: a value that the database does not take (class
+    /// 22), or one above its limits (class 54; postgresql.org/docs, "PostgreSQL Error Codes").
+    pub fn is_final(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
+        error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("54"))
+    }
+
     /// Whether the database answered, and said no; else it may be away.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Database(sqlx::Error::Database(_)))
@@ -91,7 +105,10 @@ impl Store {
             })
             .connect(url)
             .await?;
-        sqlx::migrate!().run(&pool).await?;
+        sqlx::migrate!().run(&pool).await.map_err(|error| match error {
+            MigrateError::VersionMissing(version) => StoreError::NewerSchema { version },
+            error => error.into(),
+        })?;
         Ok(Self { pool, rules: Arc::new(rules), run: None })
     }
 
@@ -108,6 +125,11 @@ impl Store {
         Ok(())
     }
 
+    /// Gives all connections back to the server; nothing can be asked after that.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
     /// Hears of jobs that are added or ended by any process.
     pub async fn job_listener(&self) -> Result<JobListener, StoreError> {
         let mut listener = PgListener::connect_with(&self.pool).await?;
@@ -116,7 +138,12 @@ impl Store {
     }
 
     pub async fn begin(&self) -> Result<Transition<'_>, StoreError> {
-        Ok(Transition::new(self.pool.begin().await?, &self.rules, self.run))
+        self.begin_under(&self.rules).await
+    }
+
+    /// A transaction under the rules of one repository.
+    pub async fn begin_under<'a>(&self, rules: &'a Rules) -> Result<Transition<'a>, StoreError> {
+        Ok(Transition::new(self.pool.begin().await?, rules, self.run))
     }
 
     pub fn rules(&self) -> &Rules {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::{TaskId, Usage};
 
-use super::{Store, StoreError, signed, unsigned};
+use super::{Store, StoreError, signed, unsigned, writable};
 
 /// A call of a model, whether it succeeded or not.
 #[derive(Debug, Clone)]
@@ -36,8 +36,8 @@ impl Store {
             signed(call.usage.output_tokens),
             signed(call.usage.cost_micro_usd),
             signed(call.latency.as_millis() as u64),
-            call.stop_reason,
-            call.error,
+            call.stop_reason.as_deref().map(writable::owned),
+            call.error.as_deref().map(writable::owned),
         )
         .execute(&self.pool)
         .await?;

@@ -2,7 +2,7 @@
 
 use crate::domain::{InstallationId, RepositoryId};
 
-use super::{Store, StoreError, signed, unsigned};
+use super::{Store, StoreError, signed, unsigned, writable};
 
 impl Store {
     /// Notes that a repository belongs to an installation, under its present name.
@@ -18,7 +18,7 @@ impl Store {
                  full_name = excluded.full_name, removed_at = NULL, updated_at = now()",
             signed(id.0),
             signed(installation.0),
-            full_name,
+            &*writable::text(full_name),
         )
         .execute(&self.pool)
         .await?;

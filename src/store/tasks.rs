@@ -131,17 +131,19 @@ impl Store {
     /// whatever happened since.
     pub async fn task_as_of(&self, id: TaskId, version: u64) -> Result<Task, StoreError> {
         let now = self.task(id).await?;
-        let detail = sqlx::query_scalar!(
-            "SELECT state_detail FROM transitions WHERE task_id = $1 AND version = $2",
+        let snapshot = sqlx::query_scalar!(
+            "SELECT task FROM transitions WHERE task_id = $1 AND version = $2",
             id.0,
             signed(version),
         )
         .fetch_optional(&self.pool)
         .await?
         .ok_or_else(|| StoreError::Missing { what: "version of task", id: format!("{id} {version}") })?;
-        let state = serde_json::from_value(detail)
+        let then: Task = serde_json::from_value(snapshot)
             .map_err(|error| UnreadableTask { id: id.0, fault: error.to_string() })?;
-        Ok(Task { state, ..now })
+        let source = now.source.filter(|_| now.revision == then.revision);
+        // A repository may have been renamed since.
+        Ok(Task { source, origin: now.origin, ..then })
     }
 
     /// A person may rename a repository at any time; what tasks show and where they push follows.

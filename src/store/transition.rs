@@ -9,7 +9,7 @@ use super::artifacts::Artifact;
 use super::deliveries::DeliveryEnd;
 use super::jobs::{Lease, Work, held};
 use super::tasks::{TaskColumns, read};
-use super::{Store, StoreError, signed};
+use super::{Store, StoreError, signed, writable};
 
 /// What an event did to its task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,21 @@ impl<'a> Transition<'a> {
         Ok(self.tx.commit().await?)
     }
 
+    /// Makes sure that the lease still holds, which it then does until the transaction ends. To be asked after
+    /// the task was moved: whoever cancels a task's jobs has its row locked before theirs, too.
+    pub async fn hold(&mut self, lease: &Lease) -> Result<(), StoreError> {
+        let row = sqlx::query_scalar!(
+            "SELECT id FROM jobs WHERE id = $1 AND fence = $2 AND lease_owner = $3 AND state = 'ready'
+             FOR NO KEY UPDATE",
+            lease.job,
+            lease.fence,
+            lease.owner,
+        )
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        held(lease, u64::from(row.is_some()))
+    }
+
     /// Ends a job. Everything else in this transaction counts only if the lease still holds.
     pub async fn finish(&mut self, lease: &Lease) -> Result<(), StoreError> {
         let done = sqlx::query!(
@@ -60,7 +75,7 @@ impl<'a> Transition<'a> {
             lease.job,
             lease.fence,
             lease.owner,
-            error,
+            &*writable::text(error),
         )
         .execute(&mut *self.tx)
         .await?;
@@ -73,7 +88,7 @@ impl<'a> Transition<'a> {
             "UPDATE deliveries SET status = $2, note = $3, handled_at = now() WHERE id = $1",
             id,
             status,
-            note,
+            note.map(writable::owned),
         )
         .execute(&mut *self.tx)
         .await?;
@@ -126,11 +141,11 @@ impl<'a> Transition<'a> {
         at: DateTime<Utc>,
     ) -> Result<(Applied, Vec<TaskId>), StoreError> {
         let task = lock(&mut self.tx, id).await?;
-        let Some(Step { task: next, then }) = step(&task, event, at, self.rules)? else {
+        let (event, detail) = writable::as_read_back(event)?;
+        let Some(Step { task: next, then }) = step(&task, &event, at, self.rules)? else {
             return Ok((Applied::Unchanged, Vec::new()));
         };
         update_task(&mut self.tx, &next).await?;
-        let detail = serde_json::to_value(event)?;
         record(&mut self.tx, &next, event.name(), &detail, at).await?;
         if task.state.stage() != next.state.stage() || then.iter().any(|c| matches!(c, Consequence::Run(_))) {
             cancel_stages(&mut self.tx, id).await?;
@@ -152,27 +167,17 @@ impl<'a> Transition<'a> {
                 Consequence::Run(stage) => run_stage(&mut self.tx, task, *stage).await?,
                 Consequence::Perform(effect) => perform(&mut self.tx, task, effect, index).await?,
                 Consequence::Wait { days } => wait(&mut self.tx, task, *days).await?,
-                Consequence::SupersedeOlder => older = older_siblings(&mut self.tx, task).await?,
-                Consequence::Spawn(sibling) => self.spawn(sibling, at).await?,
+                Consequence::SupersedeOlder => older.extend(older_siblings(&mut self.tx, task).await?),
+                Consequence::Spawn(sibling) => {
+                    let Step { task, then } = propose_spawned((**sibling).clone(), at, self.rules);
+                    insert_task(&mut self.tx, &task, self.run).await?;
+                    record(&mut self.tx, &task, "spawned", &serde_json::Value::Null, at).await?;
+                    // A plan that is put before a person asks for no more tasks: this goes no deeper.
+                    older.extend(Box::pin(self.carry_out(&task, &then, at)).await?);
+                }
             }
         }
         Ok(older)
-    }
-
-    async fn spawn(&mut self, sibling: &Task, at: DateTime<Utc>) -> Result<(), StoreError> {
-        let Step { task, then } = propose_spawned(sibling.clone(), at, self.rules);
-        insert_task(&mut self.tx, &task, self.run).await?;
-        record(&mut self.tx, &task, "spawned", &serde_json::Value::Null, at).await?;
-        // A plan that is put before a person asks for effects, a wait or a stage, never for more tasks.
-        for (index, consequence) in then.iter().enumerate() {
-            match consequence {
-                Consequence::Run(stage) => run_stage(&mut self.tx, &task, *stage).await?,
-                Consequence::Perform(effect) => perform(&mut self.tx, &task, effect, index).await?,
-                Consequence::Wait { days } => wait(&mut self.tx, &task, *days).await?,
-                Consequence::SupersedeOlder | Consequence::Spawn(_) => {}
-            }
-        }
-        Ok(())
     }
 }
 
@@ -183,6 +188,20 @@ impl Store {
         let applied = transition.apply(id, event, at).await?;
         transition.commit().await?;
         Ok(applied)
+    }
+
+    /// Ends a job that cannot be done. It stays in the table for an operator to see.
+    pub async fn refuse(&self, lease: &Lease, error: &str) -> Result<(), StoreError> {
+        let mut transition = self.begin().await?;
+        transition.refuse(lease, error).await?;
+        transition.commit().await
+    }
+
+    /// Enqueues work that belongs to no task, once by its key.
+    pub async fn enqueue(&self, key: &str, work: &Work) -> Result<(), StoreError> {
+        let mut transition = self.begin().await?;
+        transition.enqueue(key, work).await?;
+        transition.commit().await
     }
 }
 
@@ -196,7 +215,7 @@ async fn lock(tx: &mut PgConnection, id: TaskId) -> Result<Task, StoreError> {
 
 async fn insert_task(tx: &mut PgConnection, task: &Task, run: Option<TaskId>) -> Result<bool, StoreError> {
     let columns = TaskColumns::of(task);
-    let data = serde_json::to_value(task)?;
+    let data = writable::json(task)?;
     let done = sqlx::query!(
         "INSERT INTO tasks (id, repository_id, issue_number, pull_request, ordinal, revision, state, version,
                             data, created_at, run_id)
@@ -220,7 +239,7 @@ async fn insert_task(tx: &mut PgConnection, task: &Task, run: Option<TaskId>) ->
 
 async fn update_task(tx: &mut PgConnection, task: &Task) -> Result<(), StoreError> {
     let columns = TaskColumns::of(task);
-    let data = serde_json::to_value(task)?;
+    let data = writable::json(task)?;
     sqlx::query!(
         "UPDATE tasks SET pull_request = $2, revision = $3, state = $4, version = $5, data = $6,
                           updated_at = now() WHERE id = $1",
@@ -243,16 +262,16 @@ async fn record(
     detail: &serde_json::Value,
     at: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let state_detail = serde_json::to_value(&task.state)?;
+    let snapshot = writable::json(&Task { source: None, ..task.clone() })?;
     sqlx::query!(
-        "INSERT INTO transitions (task_id, version, event, detail, state, state_detail, at)
+        "INSERT INTO transitions (task_id, version, event, detail, state, task, at)
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
         task.id.0,
         signed(task.version),
         event,
         detail,
         task.state.name(),
-        state_detail,
+        snapshot,
         at,
     )
     .execute(tx)
@@ -326,7 +345,7 @@ struct NewJob<'a> {
 }
 
 async fn insert_job(tx: &mut PgConnection, job: NewJob<'_>) -> Result<(), StoreError> {
-    let payload = serde_json::to_value(job.work)?;
+    let payload = writable::json(job.work)?;
     sqlx::query!(
         "INSERT INTO jobs (key, kind, lane, task_id, repository_id, payload, run_at, run_id)
          VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(days => $7),

@@ -9,7 +9,7 @@ use git2::{Buf, ObjectType, Oid, Repository};
 use super::error::WorkspaceError;
 use super::libgit2;
 use super::mirror::{Mirror, find_commit};
-use super::mirrors::sha;
+use super::mirrors::{aside, sha};
 use super::refs::CommitSha;
 
 const SIGNATURE: &str = "# v2 git bundle\n";
@@ -22,41 +22,46 @@ const LONGEST_HEADER: usize = 1 << 20;
 impl Mirror {
     /// The commits that `head` has and `base` has not, with their files.
     pub fn bundle(&self, base: &CommitSha, head: &CommitSha) -> Result<Vec<u8>, WorkspaceError> {
-        let repository = self.open()?;
-        find_commit(&repository, base)?;
-        find_commit(&repository, head)?;
-        let commits = commits(&repository, head, std::slice::from_ref(base))?;
-        if commits.is_empty() {
-            return Err(WorkspaceError::InvalidRequest(format!("{base} already has all of {head}")));
-        }
-        let mut outside = BTreeSet::new();
-        for id in &commits {
-            outside
-                .extend(repository.find_commit(*id)?.parent_ids().filter(|parent| !commits.contains(parent)));
-        }
-        let mut bytes = SIGNATURE.as_bytes().to_vec();
-        for id in outside {
-            bytes.extend_from_slice(format!("-{id}\n").as_bytes());
-        }
-        bytes.extend_from_slice(format!("{head} {REF_NAME}\n\n").as_bytes());
-        bytes.extend_from_slice(&pack(&repository, head, std::slice::from_ref(base))?);
-        Ok(bytes)
+        aside(|| {
+            let repository = self.open()?;
+            find_commit(&repository, base)?;
+            find_commit(&repository, head)?;
+            let commits = commits(&repository, head, std::slice::from_ref(base))?;
+            if commits.is_empty() {
+                return Err(WorkspaceError::InvalidRequest(format!("{base} already has all of {head}")));
+            }
+            let mut outside = BTreeSet::new();
+            for id in &commits {
+                outside.extend(
+                    repository.find_commit(*id)?.parent_ids().filter(|parent| !commits.contains(parent)),
+                );
+            }
+            let mut bytes = SIGNATURE.as_bytes().to_vec();
+            for id in outside {
+                bytes.extend_from_slice(format!("-{id}\n").as_bytes());
+            }
+            bytes.extend_from_slice(format!("{head} {REF_NAME}\n\n").as_bytes());
+            bytes.extend_from_slice(&pack(&repository, head, std::slice::from_ref(base))?);
+            Ok(bytes)
+        })
     }
 
     /// Takes in the commits of a bundle and tells its head. The commits that it builds on must be here.
     pub fn unbundle(&self, bytes: &[u8]) -> Result<CommitSha, WorkspaceError> {
-        let Header { prerequisites, head, pack } = parse(bytes)?;
-        let repository = self.open()?;
-        for commit in &prerequisites {
-            find_commit(&repository, commit)?;
-        }
-        let odb = repository.odb()?;
-        let mut writer = odb.packwriter()?;
-        writer.write_all(pack).map_err(|error| bad(error.to_string()))?;
-        writer.commit().map_err(|error| bad(error.message()))?;
-        odb.refresh()?;
-        check_complete(&repository, &head, &prerequisites)?;
-        Ok(head)
+        aside(|| {
+            let Header { prerequisites, head, pack } = parse(bytes)?;
+            let repository = self.open()?;
+            for commit in &prerequisites {
+                find_commit(&repository, commit)?;
+            }
+            let odb = repository.odb()?;
+            let mut writer = odb.packwriter()?;
+            writer.write_all(pack).map_err(|error| bad(error.to_string()))?;
+            writer.commit().map_err(|error| bad(error.message()))?;
+            odb.refresh()?;
+            check_complete(&repository, &head, &prerequisites)?;
+            Ok(head)
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use git2::{ObjectType, Odb, Oid, Signature, Time};
 use super::error::WorkspaceError;
 use super::ignored::IgnoreRules;
 use super::mirror::{Mirror, SnapshotLimits, find_commit, leaves, left_out_reason};
-use super::mirrors::sha;
+use super::mirrors::{aside, sha};
 use super::refs::CommitSha;
 use super::snapshot::{FileMode, RepoPath, Snapshot};
 use super::tree::{self, EXECUTABLE, GITLINK, LINK, Leaf, Leaves, REGULAR};
@@ -79,28 +79,31 @@ impl Mirror {
     ///
     /// Bytes are kept as they are. New links must stay inside the tree; submodules cannot be changed.
     pub fn commit(&self, request: &CommitRequest<'_>) -> Result<Option<CommitSha>, WorkspaceError> {
-        let Some(first) = request.parents.first() else {
-            return Err(WorkspaceError::InvalidRequest("a commit needs a parent".to_owned()));
-        };
-        let repository = self.open()?;
-        let odb = repository.odb()?;
-        let base = leaves(&repository, first, &request.limits)?;
-        let after = new_leaves(&odb, &base, request)?;
-        if after == base && request.parents.len() == 1 {
-            return Ok(None);
-        }
-        if let Some(path) = tree::file_and_folder(&after) {
-            return Err(WorkspaceError::FileAndFolder(path));
-        }
-        let tree = repository.find_tree(tree::write(&odb, &after)?)?;
-        let parents = request.parents.iter().map(|parent| find_commit(&repository, parent));
-        let parents = parents.collect::<Result<Vec<_>, _>>()?;
-        let time = Time::new(request.committed_at.timestamp(), 0);
-        let signature = Signature::new(&request.author.name, &request.author.email, &time)?;
-        let message = signed_off(request.message, request.author);
-        let parents: Vec<_> = parents.iter().collect();
-        let commit = repository.commit_create_buffer(&signature, &signature, &message, &tree, &parents)?;
-        Ok(Some(sha(odb.write(ObjectType::Commit, &commit)?)))
+        aside(|| {
+            let Some(first) = request.parents.first() else {
+                return Err(WorkspaceError::InvalidRequest("a commit needs a parent".to_owned()));
+            };
+            let repository = self.open()?;
+            let odb = repository.odb()?;
+            let base = leaves(&repository, first, &request.limits)?;
+            let after = new_leaves(&odb, &base, request)?;
+            if after == base && request.parents.len() == 1 {
+                return Ok(None);
+            }
+            if let Some(path) = tree::file_and_folder(&after) {
+                return Err(WorkspaceError::FileAndFolder(path));
+            }
+            let tree = repository.find_tree(tree::write(&odb, &after)?)?;
+            let parents = request.parents.iter().map(|parent| find_commit(&repository, parent));
+            let parents = parents.collect::<Result<Vec<_>, _>>()?;
+            let time = Time::new(request.committed_at.timestamp(), 0);
+            let signature = Signature::new(&request.author.name, &request.author.email, &time)?;
+            let message = signed_off(request.message, request.author);
+            let parents: Vec<_> = parents.iter().collect();
+            let commit =
+                repository.commit_create_buffer(&signature, &signature, &message, &tree, &parents)?;
+            Ok(Some(sha(odb.write(ObjectType::Commit, &commit)?)))
+        })
     }
 }
 

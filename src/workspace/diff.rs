@@ -5,6 +5,7 @@ use git2::{Delta, Diff, DiffFindOptions, DiffFlags, DiffFormat, DiffLineType, Di
 
 use super::error::WorkspaceError;
 use super::mirror::{Mirror, find_commit};
+use super::mirrors::aside;
 use super::refs::CommitSha;
 use super::snapshot::RepoPath;
 use super::tree;
@@ -94,20 +95,23 @@ const RENAME_LIMIT: usize = 1000;
 impl Mirror {
     /// The changes from `base` to `head`. For a pull request, `base` is the merge base.
     pub fn diff(&self, base: &CommitSha, head: &CommitSha) -> Result<TreeDiff, WorkspaceError> {
-        let repository = self.open()?;
-        let (old, new) = (find_commit(&repository, base)?.tree()?, find_commit(&repository, head)?.tree()?);
-        let mut options = DiffOptions::new();
-        options.context_lines(3).indent_heuristic(true).include_typechange(true).max_size(LARGEST_TEXT);
-        let mut diff = repository.diff_tree_to_tree(Some(&old), Some(&new), Some(&mut options))?;
-        diff.find_similar(Some(DiffFindOptions::new().renames(true).rename_limit(RENAME_LIMIT)))?;
-        let mut result = TreeDiff { unified: unified(&diff)?, ..TreeDiff::default() };
-        for index in 0..diff.deltas().len() {
-            match file_diff(&diff, index)? {
-                Ok(file) => result.files.push(file),
-                Err(unnamed) => result.unnamed.push(unnamed),
+        aside(|| {
+            let repository = self.open()?;
+            let (old, new) =
+                (find_commit(&repository, base)?.tree()?, find_commit(&repository, head)?.tree()?);
+            let mut options = DiffOptions::new();
+            options.context_lines(3).indent_heuristic(true).include_typechange(true).max_size(LARGEST_TEXT);
+            let mut diff = repository.diff_tree_to_tree(Some(&old), Some(&new), Some(&mut options))?;
+            diff.find_similar(Some(DiffFindOptions::new().renames(true).rename_limit(RENAME_LIMIT)))?;
+            let mut result = TreeDiff { unified: unified(&diff)?, ..TreeDiff::default() };
+            for index in 0..diff.deltas().len() {
+                match file_diff(&diff, index)? {
+                    Ok(file) => result.files.push(file),
+                    Err(unnamed) => result.unnamed.push(unnamed),
+                }
             }
-        }
-        Ok(result)
+            Ok(result)
+        })
     }
 }
 

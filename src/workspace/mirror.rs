@@ -10,7 +10,7 @@ use git2::{ErrorCode, ObjectType, Repository, Sort};
 use super::error::WorkspaceError;
 use super::http::Http;
 use super::libgit2;
-use super::mirrors::sha;
+use super::mirrors::{aside, sha};
 use super::refs::{BranchName, CommitSha};
 use super::snapshot::{FileEntry, RepoPath, Snapshot};
 use super::tree::{self, GITLINK, Leaf, Leaves};
@@ -114,13 +114,15 @@ impl Mirror {
         one: &CommitSha,
         other: &CommitSha,
     ) -> Result<Option<CommitSha>, WorkspaceError> {
-        let repository = self.open()?;
-        let (one, other) = (find_commit(&repository, one)?.id(), find_commit(&repository, other)?.id());
-        match repository.merge_base(one, other) {
-            Ok(id) => Ok(Some(sha(id))),
-            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        aside(|| {
+            let repository = self.open()?;
+            let (one, other) = (find_commit(&repository, one)?.id(), find_commit(&repository, other)?.id());
+            match repository.merge_base(one, other) {
+                Ok(id) => Ok(Some(sha(id))),
+                Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })
     }
 
     /// The commits that `head` has and `base` has not, newest first, at most `limit`.
@@ -141,46 +143,54 @@ impl Mirror {
     /// The bytes of one file, read without checkout, filters or links. `None`: there is no file at that path
     /// (a folder, link or submodule is none).
     pub fn read_file(&self, commit: &CommitSha, path: &RepoPath) -> Result<Option<Vec<u8>>, WorkspaceError> {
-        let repository = self.open()?;
-        let tree = find_commit(&repository, commit)?.tree()?;
-        let entry = match tree.get_path(Path::new(path.as_str())) {
-            Ok(entry) => entry,
-            Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        if entry.kind() != Some(ObjectType::Blob) || entry.filemode_raw() == tree::LINK as i32 {
-            return Ok(None);
-        }
-        let odb = repository.odb()?;
-        let bytes = odb.read_header(entry.id())?.0 as u64;
-        if bytes > LARGEST_FILE {
-            return Err(WorkspaceError::FileTooLarge { path: path.to_string(), bytes, limit: LARGEST_FILE });
-        }
-        Ok(Some(odb.read(entry.id())?.data().to_vec()))
+        aside(|| {
+            let repository = self.open()?;
+            let tree = find_commit(&repository, commit)?.tree()?;
+            let entry = match tree.get_path(Path::new(path.as_str())) {
+                Ok(entry) => entry,
+                Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            if entry.kind() != Some(ObjectType::Blob) || entry.filemode_raw() == tree::LINK as i32 {
+                return Ok(None);
+            }
+            let odb = repository.odb()?;
+            let bytes = odb.read_header(entry.id())?.0 as u64;
+            if bytes > LARGEST_FILE {
+                return Err(WorkspaceError::FileTooLarge {
+                    path: path.to_string(),
+                    bytes,
+                    limit: LARGEST_FILE,
+                });
+            }
+            Ok(Some(odb.read(entry.id())?.data().to_vec()))
+        })
     }
 
     /// The files of a commit as git stores them: no filter, no attribute, no line ending is touched; an LFS
     /// pointer stays a pointer. What [`Mirror::left_out`] lists is not in it.
     pub fn snapshot(&self, commit: &CommitSha, limits: &SnapshotLimits) -> Result<Snapshot, WorkspaceError> {
-        let repository = self.open()?;
-        let leaves = leaves(&repository, commit, limits)?;
-        let odb = repository.odb()?;
-        let mut snapshot = Snapshot::default();
-        let mut total: u64 = 0;
-        for (path, leaf) in &leaves {
-            if left_out_reason(&odb, path, leaf, limits)?.is_some() {
-                continue;
+        aside(|| {
+            let repository = self.open()?;
+            let leaves = leaves(&repository, commit, limits)?;
+            let odb = repository.odb()?;
+            let mut snapshot = Snapshot::default();
+            let mut total: u64 = 0;
+            for (path, leaf) in &leaves {
+                if left_out_reason(&odb, path, leaf, limits)?.is_some() {
+                    continue;
+                }
+                let (Some(path), Some(mode)) = (tree::repo_path(path), leaf.file_mode()) else { continue };
+                let object = odb.read(leaf.id)?;
+                total += object.len() as u64;
+                if total > limits.bytes {
+                    let (commit, limit) = (commit.clone(), limits.bytes);
+                    return Err(WorkspaceError::TreeTooLarge { commit, what: "bytes", limit });
+                }
+                snapshot.files.insert(path, FileEntry { mode, bytes: object.data().to_vec() });
             }
-            let (Some(path), Some(mode)) = (tree::repo_path(path), leaf.file_mode()) else { continue };
-            let object = odb.read(leaf.id)?;
-            total += object.len() as u64;
-            if total > limits.bytes {
-                let (commit, limit) = (commit.clone(), limits.bytes);
-                return Err(WorkspaceError::TreeTooLarge { commit, what: "bytes", limit });
-            }
-            snapshot.files.insert(path, FileEntry { mode, bytes: object.data().to_vec() });
-        }
-        Ok(snapshot)
+            Ok(snapshot)
+        })
     }
 
     /// The entries of a commit that are not in its snapshot.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use git2::{AutotagOption, Direction, FetchOptions, Oid, Repository, RepositoryInitOptions};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::error::WorkspaceError;
 use super::http::{Http, TransferLimits};
@@ -231,6 +232,17 @@ where
 {
     let finished = tokio::task::spawn_blocking(work).await;
     finished.unwrap_or_else(|error| Err(WorkspaceError::Interrupted(error.to_string()).into()))
+}
+
+/// Work on large trees takes a while. The tasks that its thread would have to go on with meanwhile are given to
+/// another one; outside of a runtime of several threads, it simply runs.
+pub(super) fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current() {
+        Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => {
+            tokio::task::block_in_place(work)
+        }
+        _ => work(),
+    }
 }
 
 pub(super) fn io<'a>(

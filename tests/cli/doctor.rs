@@ -67,8 +67,8 @@ async fn a_complete_deployment_is_found_to_be_one() {
     let good = marked(&answer, "ok");
     for (area, part) in [
         ("database", "(DATABASE_URL)"),
-        ("models", "anthropic:claude-sonnet-4-5 answers"),
-        ("models", "openai:gpt-5 answers"),
+        ("models", "anthropic:claude-sonnet-5-5 answers"),
+        ("models", "openai:gpt-5.2 answers"),
         ("GitHub App", "knows the App Orchestrator"),
         ("GitHub App", "webhooks go to http://127.0.0.1:8080/webhooks/github"),
         ("GitHub App", "clock agrees"),
@@ -90,7 +90,7 @@ async fn models_are_asked_only_where_they_may_be() {
     let said = doctor(&machine, &["--no-model-calls"], &environment(&surroundings)).await;
     assert_eq!(said.code, Some(0), "{said:#?}");
     assert!(surroundings.model.journal().is_empty());
-    let line = "not checked     models         openai:gpt-5 was not asked (--no-model-calls)";
+    let line = "not checked     models         openai:gpt-5.2 was not asked (--no-model-calls)";
     assert!(said.stdout.lines().any(|one| one == line), "{}", said.stdout);
     assert!(said.stdout.ends_with("\nNothing is broken.\n"), "{}", said.stdout);
 }

@@ -47,7 +47,7 @@ async fn body(scene: &Scene, on: u64, text: &str) -> String {
 }
 
 async fn reports(scene: &Scene, task: &Task) -> Vec<GateReport> {
-    let kept = scene.store.latest_artifact(task.id, ArtifactKind::Gates).await.expect("an answer");
+    let kept = scene.store.latest_artifact(&task, ArtifactKind::Gates).await.expect("an answer");
     serde_json::from_slice(&kept.expect("gates")).expect("reports")
 }
 
@@ -65,7 +65,7 @@ async fn work_whose_last_round_fails_is_kept_and_told_and_retry_goes_on_from_it(
     for part in ["check", "lacks", "+hello, wrold", "/orchestrate retry", "/orchestrate fix"] {
         assert!(said.contains(part), "the issue lacks {part:?}: {said}");
     }
-    let patch = scene.store.latest_artifact(task.id, ArtifactKind::Patch).await.expect("an answer");
+    let patch = scene.store.latest_artifact(&task, ArtifactKind::Patch).await.expect("an answer");
     assert!(String::from_utf8_lossy(&patch.expect("a patch")).contains("+hello, wrold"));
     scene.idle(issue).await;
     let mails = scene.around.inbox.messages();
@@ -145,7 +145,7 @@ async fn what_failed_before_holds_nothing_up_and_is_shown_as_old() {
         (Verdict::Failed, Some(Baseline::SameFailure))
     );
     // The base was asked once for all rounds, and of the gate that passed not at all.
-    let kept = scene.store.artifacts_of_kind(task.id, ArtifactKind::BaseGates).await.expect("an answer");
+    let kept = scene.store.artifacts_of_kind(&task, ArtifactKind::BaseGates).await.expect("an answer");
     let runs: Vec<serde_json::Value> = serde_json::from_slice(&kept[0]).expect("runs");
     assert!(runs.len() <= 2 && !runs.is_empty(), "{runs:?}");
     let check = scene.check_runs().await.remove(0);

@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use orchestrator::domain::{Effect, Stage};
+use orchestrator::simulator::model::Answer;
 use orchestrator::simulator::surroundings::MAINTAINER;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -116,6 +117,62 @@ async fn survives(moment: Moment) {
     scene.finish().await;
 }
 
+/// The model does not answer its next call.
+fn silence(scene: &Scene) -> usize {
+    scene.around.model.inject([Answer::Hang { seconds: 60.0 }]);
+    scene.around.model.journal().len()
+}
+
+/// Waits until the model is asked, which it was so many times before.
+async fn asked(scene: &Scene, before: usize) {
+    let journal = async || (scene.around.model.journal().len() > before).then_some(());
+    wait("a call of the model", journal).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_takes_its_process_down_every_time_is_given_up() {
+    let mut scene = Scene::play(Play::greeting()).await;
+    let (issue, plan) = scene.planned_issue().await;
+    scene.idle(issue).await;
+    scene.stop().await;
+    scene.react(MAINTAINER, plan, "+1").await;
+    for _ in 0..6 {
+        let before = silence(&scene);
+        let process = Process::serve(&scene).await;
+        asked(&scene, before).await;
+        process.kill();
+    }
+    scene.deploy().await;
+    scene.until(issue, "needs_person").await;
+    scene.answer(issue, "was begun 6 times and never ended").await;
+    scene.idle(issue).await;
+    scene.nothing_is_published().await;
+    // A person may let it be tried again.
+    scene.comment(MAINTAINER, issue, "/orchestrate retry").await;
+    scene.until(issue, "pull_request_open").await;
+    scene.idle(issue).await;
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_was_stopped_in_order_as_often_is_not_given_up() {
+    let mut scene = Scene::play(Play::greeting()).await;
+    let (issue, plan) = scene.planned_issue().await;
+    scene.idle(issue).await;
+    scene.stop().await;
+    scene.react(MAINTAINER, plan, "+1").await;
+    for _ in 0..8 {
+        let before = silence(&scene);
+        scene.deploy().await;
+        asked(&scene, before).await;
+        scene.stop().await;
+    }
+    scene.deploy().await;
+    scene.until(issue, "pull_request_open").await;
+    scene.idle(issue).await;
+    scene.finish().await;
+}
+
 /// A person's own run has no `serve`: it is killed and gone on with.
 async fn survives_locally(scene: &Scene) {
     let mut connection = scene.database.connect().await;
@@ -148,6 +205,7 @@ async fn survives_locally(scene: &Scene) {
         sqlx::query_scalar("SELECT state FROM tasks").fetch_one(&mut connection).await.expect("one task");
     assert_eq!(state, "done");
     assert_eq!(git(&repository, &["status", "--porcelain"]), "", "the checkout is not touched");
+    assert_eq!(scene.mails(), Vec::<String>::new(), "a person's own run sends no mail");
 }
 
 fn auto_branches(repository: &Path) -> Vec<String> {

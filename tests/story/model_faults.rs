@@ -135,13 +135,49 @@ async fn a_budget_that_ends_keeps_the_work_and_needs_a_person() {
     assert!(matches!(reason(&task.state), Reason::LimitReached { .. }), "{:?}", task.state);
     let spent = scene.store.usage_of(task.id).await.expect("usage");
     assert!(task.head.is_some(), "the first attempt is kept: {spent:?}");
-    let patch = scene.store.latest_artifact(task.id, ArtifactKind::Patch).await.expect("an answer");
+    let patch = scene.store.latest_artifact(&task, ArtifactKind::Patch).await.expect("an answer");
     let patch = String::from_utf8(patch.expect("a patch")).expect("text");
     assert!(patch.contains("+hello world"), "{patch}");
     let said = scene.answer(issue, "This needs a person").await;
     assert!(said["body"].as_str().unwrap_or_default().contains("+hello world"), "the patch is shown: {said}");
     scene.idle(issue).await;
     assert_eq!(scene.mails().len(), 2, "{:?}", scene.mails());
+    scene.nothing_is_published().await;
+    scene.finish().await;
+}
+
+const WRITES_AND_HANGS: &str = r#"
+  - name: it writes, and is never heard of again
+    when:
+      system: ["You are an engineer who carries out one task"]
+      last_message: ["greeting.txt was replaced"]
+    answer: { hang_seconds: 300 }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_runs_out_of_time_has_its_work_kept() {
+    let model = r#"{ model: "anthropic:claude-sonnet-4-5", max_tokens: 4096 }"#;
+    let settings = format!(
+        "limits: {{ stage_wall_seconds: 25 }}\nmodels: {{ request_timeout_seconds: 120, default: [{model}] }}"
+    );
+    let scene = Scene::play(Play::greeting().with_rules(WRITES_AND_HANGS).with_settings(&settings)).await;
+    let issue = scene.approved_issue().await;
+    scene.until(issue, "implementing").await;
+    crate::scene::wait("the end of its time", || async {
+        (scene.task(issue).await.state.name() != "implementing").then_some(())
+    })
+    .await;
+    let task = scene.task(issue).await;
+    assert!(matches!(reason(&task.state), Reason::LimitReached { .. }), "{:?}", task.state);
+    let kept = async |kind| {
+        let kept = scene.store.latest_artifact(task.id, kind).await.expect("an answer");
+        String::from_utf8_lossy(&kept.unwrap_or_default()).into_owned()
+    };
+    assert!(kept(ArtifactKind::Patch).await.contains("+hello world"), "what it wrote");
+    assert!(kept(ArtifactKind::Commits).await.starts_with("# v2 git bundle"), "and its commit");
+    assert!(kept(ArtifactKind::Transcript).await.contains("write_file"), "and what it said and did");
+    scene.answer(issue, "This needs a person").await;
+    scene.idle(issue).await;
     scene.nothing_is_published().await;
     scene.finish().await;
 }

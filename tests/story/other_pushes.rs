@@ -4,6 +4,7 @@ use orchestrator::domain::{Reason, State};
 use orchestrator::simulator::github::{Effect, Fault};
 use orchestrator::simulator::model::Answer;
 use orchestrator::simulator::surroundings::{MAINTAINER, REPOSITORY};
+use orchestrator::store::ArtifactKind;
 
 use crate::scene::{Play, Scene};
 
@@ -104,6 +105,34 @@ async fn a_push_of_a_person_before_a_fix_round_is_built_upon() {
     scene.idle(issue).await;
     let head = branch(&scene).1;
     assert_eq!(scene.get(&format!("/commits/{head}")).await["parents"][0]["sha"], hers.as_str());
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_merged_from_the_base_is_neither_reviewed_nor_mended() {
+    let scene = Scene::play(Play::greeting()).await;
+    let (issue, pull) = scene.pull_request().await;
+    let admin = scene.around.github.admin();
+    admin.push_file(MAINTAINER, REPOSITORY, "main", "upstream.md", "not the work's\n").expect("a push");
+    scene.person(MAINTAINER, "PUT", &format!("/pulls/{pull}/update-branch"), serde_json::json!({})).await;
+    let before = scene.around.model.journal().len();
+    scene.comment(MAINTAINER, pull, "/orchestrate fix say it louder, please").await;
+    scene.answer(pull, "on top of this pull request").await;
+    scene.until(issue, "pull_request_open").await;
+    scene.idle(issue).await;
+    let merged = admin.file(REPOSITORY, &branch(&scene).0, "upstream.md").expect("readable");
+    assert!(merged.is_some(), "it is on the branch");
+    let asked = scene.around.model.journal().split_off(before);
+    assert!(asked.len() > 4, "a fixer and the reviewers: {}", asked.len());
+    for call in asked {
+        let request = call.request.to_string();
+        assert!(request.contains("hello, world"), "the work is shown: {request}");
+        assert!(!request.contains("not the work's"), "and nothing else: {request}");
+    }
+    let task = scene.task(issue).await.id;
+    let patch = scene.store.latest_artifact(task, ArtifactKind::Patch).await.expect("an answer");
+    let patch = String::from_utf8(patch.expect("a patch")).expect("text");
+    assert!(patch.contains("+hello, world!") && !patch.contains("upstream"), "{patch}");
     scene.finish().await;
 }
 

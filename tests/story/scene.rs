@@ -15,6 +15,7 @@ use orchestrator::simulator::surroundings::{
 };
 use orchestrator::store::Store;
 use serde_json::{Value, json};
+use sqlx::Connection;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,8 @@ pub struct Play {
     pub project: DemoProject,
     /// More of `orchestrator.yaml`.
     pub settings: String,
+    /// More of the environment; an empty value takes a variable away.
+    pub variables: Vec<(String, String)>,
     pub faults: Vec<Fault>,
 }
 
@@ -41,17 +44,27 @@ impl Play {
     /// The story of the demo, with a Rust project and its tests.
     pub fn demo() -> Self {
         let scenario = Scenario::embedded("demo").expect("a good scenario");
-        Self { scenario, project: DemoProject::embedded(), settings: String::new(), faults: Vec::new() }
+        Self::of(scenario, DemoProject::embedded())
     }
 
     /// A story that takes little time: see `scripts/greeting.yaml`.
     pub fn greeting() -> Self {
         let scenario = Scenario::parse(include_str!("scripts/greeting.yaml")).expect("a good scenario");
-        Self { scenario, project: greeting_project(), settings: String::new(), faults: Vec::new() }
+        Self::of(scenario, greeting_project())
+    }
+
+    fn of(scenario: Scenario, project: DemoProject) -> Self {
+        let (settings, variables, faults) = (String::new(), Vec::new(), Vec::new());
+        Self { scenario, project, settings, variables, faults }
     }
 
     pub fn with_settings(mut self, yaml: &str) -> Self {
         self.settings.push_str(yaml);
+        self
+    }
+
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -111,6 +124,7 @@ pub struct Scene {
     pub store: Store,
     folder: tempfile::TempDir,
     settings: String,
+    variables: Vec<(String, String)>,
     repository: RepositoryId,
     deployment: Option<Deployment>,
     webhook_url: String,
@@ -141,7 +155,11 @@ impl Scene {
         let repository = around.get(&format!("/repos/{REPOSITORY}")).await.expect("the repository");
         let repository = RepositoryId(repository["id"].as_u64().expect("an id"));
         let settings = merged(SETTINGS, &play.settings);
-        let config = config_of(&around, &database, folder.path(), &settings);
+        let config = config_of(
+            environment(&around, &database, folder.path(), &play.variables),
+            folder.path(),
+            &settings,
+        );
         let store = Store::connect(&database.url, 2, rules(&config, Source::GitHub)).await;
         let store = store.expect("the database");
         Self {
@@ -150,6 +168,7 @@ impl Scene {
             store,
             folder,
             settings,
+            variables: play.variables,
             repository,
             deployment: None,
             webhook_url: String::new(),
@@ -157,7 +176,7 @@ impl Scene {
     }
 
     pub fn config(&self) -> Config {
-        config_of(&self.around, &self.database, self.folder.path(), &self.settings)
+        config_of(self.environment(), self.folder.path(), &self.settings)
     }
 
     /// Starts a deployment in this process.
@@ -412,11 +431,7 @@ impl Scene {
     pub async fn ingested(&self) {
         self.around.github.settled().await;
         wait("the deliveries to be handled", || async {
-            let mut connection = self.database.connect().await;
-            let open: i64 = sqlx::query_scalar("SELECT count(*) FROM deliveries WHERE status = 'received'")
-                .fetch_one(&mut connection)
-                .await
-                .expect("a count");
+            let open = self.count("SELECT count(*) FROM deliveries WHERE status = 'received'").await;
             (open == 0).then_some(())
         })
         .await;
@@ -424,15 +439,20 @@ impl Scene {
 
     /// Waits until the deployment has looked at all reactions once more.
     pub async fn polled(&self) {
-        let looks = async || -> i64 {
-            let mut connection = self.database.connect().await;
-            let fence = sqlx::query_scalar("SELECT fence FROM jobs WHERE key = 'schedule/reactions'");
-            fence.fetch_one(&mut connection).await.expect("the schedule")
-        };
+        let looks = async || self.count("SELECT fence FROM jobs WHERE key = 'schedule/reactions'").await;
         let before = looks().await;
         // The one that is going on may have looked already.
         wait("a look at the reactions", || async { (looks().await >= before + 2).then_some(()) }).await;
         self.ingested().await;
+    }
+
+    /// A number that the database knows.
+    pub async fn count(&self, question: impl sqlx::SqlSafeStr) -> i64 {
+        let mut connection = self.database.connect().await;
+        let count = sqlx::query_scalar(question).fetch_one(&mut connection).await.expect("a number");
+        // At once: a server has only so many, and questions are asked again and again.
+        connection.close().await.expect("closed");
+        count
     }
 
     pub fn webhook_url(&self) -> String {
@@ -443,11 +463,25 @@ impl Scene {
         self.folder.path()
     }
 
+    /// An operator sets a variable, for deployments that start from now on; empty takes it away.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// An operator changes settings, for deployments that start from now on.
+    pub fn change_settings(&mut self, yaml: &str) {
+        self.settings = merged(&self.settings, yaml);
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        environment(&self.around, &self.database, self.folder.path(), &self.variables)
+    }
+
     /// The settings as a file, and the variables to go with it: for a process of its own.
     pub fn for_a_process(&self) -> (PathBuf, Vec<(String, String)>) {
         let file = self.folder.path().join("orchestrator.yaml");
         std::fs::write(&file, &self.settings).expect("a file");
-        (file, environment(&self.around, &self.database, self.folder.path()))
+        (file, self.environment())
     }
 }
 
@@ -461,7 +495,12 @@ fn contract() -> Arc<Contract> {
     Arc::clone(CONTRACT.get_or_init(installed))
 }
 
-fn environment(around: &Surroundings, database: &Database, folder: &Path) -> Vec<(String, String)> {
+fn environment(
+    around: &Surroundings,
+    database: &Database,
+    folder: &Path,
+    more: &[(String, String)],
+) -> Vec<(String, String)> {
     let mut pairs = around.environment();
     let process = Environment::of_process();
     for name in ["PATH", "SSL_CERT_FILE"] {
@@ -470,11 +509,13 @@ fn environment(around: &Surroundings, database: &Database, folder: &Path) -> Vec
     pairs.push(("DATABASE_URL".into(), database.url.clone()));
     pairs.push(("ORCHESTRATOR_DATA_DIR".into(), folder.join("data").display().to_string()));
     pairs.push(("ORCHESTRATOR_LISTEN".into(), "127.0.0.1:0".into()));
+    // Of a name that comes twice, the later value counts.
+    pairs.extend(more.iter().cloned());
     pairs
 }
 
-fn config_of(around: &Surroundings, database: &Database, folder: &Path, settings: &str) -> Config {
-    let environment: Environment = environment(around, database, folder).into_iter().collect();
+fn config_of(variables: Vec<(String, String)>, folder: &Path, settings: &str) -> Config {
+    let environment: Environment = variables.into_iter().collect();
     Config::from_text(&folder.join("orchestrator.yaml"), settings, &environment).expect("a configuration")
 }
 

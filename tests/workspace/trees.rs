@@ -1,6 +1,8 @@
 //! Snapshots and commits: what each kind of entry becomes.
 
 use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use orchestrator::workspace::{
     CommitRequest, FileEntry, FileMode, IgnoreRules, LeftOutReason, SnapshotLimits, WorkspaceError,
@@ -219,4 +221,53 @@ async fn a_tree_that_unpacks_to_billions_of_folders_is_refused() {
     let bomb = mirror.resolve(&branch("bomb")).expect("bomb");
     let limits = SnapshotLimits { files: 10_000, ..SnapshotLimits::default() };
     assert!(matches!(mirror.snapshot(&bomb, &limits), Err(WorkspaceError::TreeTooLarge { .. })));
+}
+
+/// Bytes that cannot be packed into fewer.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn large_git_work_holds_nobody_else_up() {
+    let scene = Scene::start().await;
+    let mirror = scene.mirror().await;
+    let base = mirror.resolve(&branch("main")).expect("main");
+    let mut files = snapshot(&mirror, &base);
+    for number in 0..6 {
+        files.files.insert(path(&format!("noise-{number}")), file(noise(8 << 20)));
+    }
+    let ticking = tokio::spawn(async {
+        let (begun, mut longest) = (Instant::now(), Duration::ZERO);
+        let mut last = begun;
+        while begun.elapsed() < Duration::from_secs(600) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            longest = longest.max(last.elapsed());
+            last = Instant::now();
+            if DONE.load(Ordering::SeqCst) {
+                break;
+            }
+        }
+        longest
+    });
+    static DONE: AtomicBool = AtomicBool::new(false);
+    let work = tokio::spawn(async move {
+        let begun = Instant::now();
+        let head = commit(&mirror, &base, &files).expect("a commit");
+        let bundle = mirror.bundle(&base, &head).expect("a bundle");
+        mirror.unbundle(&bundle).expect("taken in");
+        let took = begun.elapsed();
+        DONE.store(true, Ordering::SeqCst);
+        took
+    });
+    let (took, longest) = (work.await.expect("done"), ticking.await.expect("done"));
+    assert!(took > Duration::from_millis(200), "too little work to tell: {took:?}");
+    assert!(longest < took / 3, "of {took:?}, others waited for {longest:?} at once");
 }

@@ -40,6 +40,14 @@ impl Rules {
             wait_days: wait_days.max(1),
         }
     }
+
+    /// The same with at most so many rounds, where a repository asks for less.
+    #[must_use]
+    pub fn with_at_most(&self, gate_rounds: u8, review_rounds: u8) -> Self {
+        let gate_rounds = self.gate_rounds.min(gate_rounds);
+        let review_rounds = self.review_rounds.min(review_rounds);
+        Self::new(gate_rounds, review_rounds, self.approvals.clone(), self.wait_days)
+    }
 }
 
 /// The task after an event, and what that asks for.
@@ -87,7 +95,7 @@ pub fn step(task: &Task, event: &Event, at: DateTime<Utc>, rules: &Rules) -> Res
         | Event::Commented { .. }
         | Event::WaitExpired { .. } => Ok(turn.on_issue(event)),
         Event::Commanded { command, by, comment, on } => Ok(turn.on_command(command, by, *comment, *on)),
-        Event::Reacted { thumb, by } => Ok(turn.on_reaction(*thumb, by)),
+        Event::Reacted { thumb, by, on } => Ok(turn.on_reaction(*thumb, by, *on)),
         Event::ReactionWithdrawn { by } => Ok(turn.on_withdrawal(by)),
         Event::StageStarted { stage } => turn.on_started(*stage),
         Event::Discussed { source, reading } => turn.on_discussed(source, reading),

@@ -33,6 +33,13 @@ pub(super) const ROUTES: &[Route] = &[
         "pulls/pulls#merge-a-pull-request",
         merge,
     ),
+    Route::new(
+        Verb::Put,
+        "/repos/{owner}/{repo}/pulls/{pull_number}/update-branch",
+        Access::Repository { any_of: &[Need("pull_requests", Level::Write)], role: Role::Write },
+        "pulls/pulls#update-a-pull-request-branch",
+        update_branch,
+    ),
 ];
 
 fn is_merged(call: &mut Call<'_>) -> Outcome {
@@ -80,6 +87,30 @@ fn merge(call: &mut Call<'_>) -> Outcome {
     call.world.mark_merged(repo_id, number, actor, &merged);
     call.world.move_ref(repo_id, &branch, Some(&merged), actor)?;
     Ok(Answer::ok(json!({"sha": merged, "merged": true, "message": "Pull Request successfully merged"})))
+}
+
+/// "Update branch": the base is merged into the head.
+fn update_branch(call: &mut Call<'_>) -> Outcome {
+    let (repo, issue, pull) = pull_of(call)?;
+    if call.text("expected_head_sha")?.is_some_and(|sha| sha != pull.head_sha) {
+        return Err(Refusal::unprocessable("expected head sha didn’t match current head ref."));
+    }
+    let base = repo.branch(&pull.base_ref).ok_or_else(|| not_allowed("Base branch does not exist"))?;
+    if !issue.is_open() || repo.bare.contains(&pull.head_sha, base)? {
+        return Err(Refusal::unprocessable("There are no new commits on the base branch."));
+    }
+    let MergeTree::Clean(tree) = repo.bare.merge(&pull.head_sha, base)? else {
+        return Err(Refusal::unprocessable("merge conflict between base and head"));
+    };
+    let actor = call.account()?;
+    let message = format!("Merge branch '{}' into {}", pull.base_ref, pull.head_ref);
+    let author = call.world.person(actor);
+    let merged = repo.bare.commit_tree(tree, &[&pull.head_sha, base], &author, &message)?;
+    let (repo_id, branch) = (call.repo_id, format!("refs/heads/{}", pull.head_ref));
+    let url = call.world.html(&format!("/{}/pull/{}", call.world.full_name(repo), issue.number));
+    call.world.move_ref(repo_id, &branch, Some(&merged), actor)?;
+    let answer = Answer::ok(json!({"message": "Updating pull request branch.", "url": url}));
+    Ok(Answer { status: StatusCode::ACCEPTED, ..answer })
 }
 
 fn message_of(call: &Call<'_>, title: &str, text: &str) -> Result<String, Refusal> {

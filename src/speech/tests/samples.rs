@@ -204,6 +204,7 @@ pub(in crate::speech) fn for_every_reason() -> Vec<Task> {
         (Reason::WaitExpired { what: text("an approval"), days: 14 }, Resume::Discuss),
         (Reason::DependencyEnded { title: text("Add the table") }, Resume::Implement),
         (Reason::Internal { detail: text("row 12 of gate_reports has no tree") }, Resume::Gate),
+        (Reason::NotApproved, Resume::Discuss),
     ];
     let mut tasks: Vec<Task> = reasons.into_iter().map(|(reason, resume)| stopped(reason, resume)).collect();
     // A task that has its pull request, one that is not the plan's first, one without code or plan.
