@@ -331,7 +331,7 @@ impl Resolver<'_> {
             gates_at_once: self.number(
                 "sandbox.gates_at_once",
                 file.gates_at_once,
-                gates_at_once(),
+                SandboxConfig::gates_at_once(),
                 1..=64,
             )?,
             setup_allow_hosts: hosts,
