@@ -332,7 +332,7 @@ impl Resolver<'_> {
             gates_at_once: self.number(
                 "sandbox.gates_at_once",
                 file.gates_at_once,
-                gates_at_once(),
+                SandboxConfig::gates_at_once(),
                 1..=64,
             )?,
             setup_allow_hosts: hosts,
@@ -443,10 +443,4 @@ fn is_host(text: &str) -> bool {
             && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
     };
     port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) && host.split('.').all(label)
-}
-
-/// As many gates side by side as the machine has processors, four at most: each may take all the memory that
-/// the sandbox allows.
-fn gates_at_once() -> u64 {
-    std::thread::available_parallelism().map_or(1, |count| count.get().min(4) as u64)
 }

@@ -249,6 +249,14 @@ pub struct SandboxConfig {
     pub ca_bundle: Option<PathBuf>,
 }
 
+impl SandboxConfig {
+    /// As many gates side by side as the machine has processors, four at most: each may take all the memory
+    /// that the sandbox allows.
+    pub(super) fn gates_at_once() -> u64 {
+        std::thread::available_parallelism().map_or(1, |count| count.get().min(4) as u64)
+    }
+}
+
 /// The severity of a finding, as written in configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SeverityName {
