@@ -1,6 +1,5 @@
 //! Installation tokens: one repository, and no more than the job at hand needs.
 
-use chrono::Utc;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use orchestrator::domain::{GitHubPlace, InstallationId, IssueNumber, RepositoryId};
 use orchestrator::github::{GitHub, GitHubError, GitHubOptions, Purpose};
@@ -108,7 +107,7 @@ pub async fn as_app(scene: &Scene) -> (GitHub, GitHubPlace) {
 
 async fn app_call(scene: &Scene, method: &str, path: &str) -> Value {
     let key = EncodingKey::from_rsa_pem(variable(scene, "GITHUB_APP_PRIVATE_KEY").as_bytes()).expect("a key");
-    let now = Utc::now().timestamp();
+    let now = orchestrator::telemetry::clock::now().timestamp();
     let app: u64 = variable(scene, "GITHUB_APP_ID").parse().expect("a number");
     let claims = json!({ "iat": now - 30, "exp": now + 300, "iss": app });
     let jwt = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &key).expect("signed");

@@ -99,7 +99,7 @@ async fn the_configuration_of_a_tool_sees_no_secret() {
     std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("a mode");
     let canaries = Canaries::plant(folder.path());
     let attack = canaries.attack();
-    let path = std::env::var("PATH").unwrap_or_default();
+    let path = variable("PATH").unwrap_or_default();
     let mut options = BubblewrapOptions::new(folder.path().join("sandbox"), PROGRAM);
     options.toolchains = detect_toolchains(&path);
     let sandbox = Bubblewrap::new(options).expect("a sandbox");
@@ -125,9 +125,7 @@ async fn the_configuration_of_a_tool_sees_no_secret() {
         command.args(&trap.command[1..]).current_dir(host.path()).envs(canaries.environment());
         // The toolchain's own folders are below a home that is a trap now.
         for (name, folder) in [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")] {
-            let home = std::env::var(name)
-                .ok()
-                .or_else(|| Some(format!("{}/{folder}", std::env::var("HOME").ok()?)));
+            let home = variable(name).or_else(|| Some(format!("{}/{folder}", variable("HOME")?)));
             command.envs(home.map(|home| (name, home)));
         }
         let output = command.env_remove("CARGO_TARGET_DIR").env_remove("CARGO_BUILD_BUILD_DIR").output();
@@ -165,6 +163,10 @@ async fn what_one_task_writes_into_a_cache_no_other_sees() {
         // Gates are given the cache read-only; the weak variant shares it as it is.
         assert_eq!(said[1].contains("poison") || !said[1].contains("good"), poisoned, "{access:?}: {said:?}");
     }
+}
+
+fn variable(name: &str) -> Option<String> {
+    Some(std::env::var_os(name)?.to_string_lossy().into_owned())
 }
 
 fn tree(trap: &Trap, attack: &str) -> Snapshot {
