@@ -436,6 +436,7 @@ mod policy {
         }
         let start = std::time::Instant::now();
         assert!(RepositoryPolicy::parse(&text).is_err());
-        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        // Expanded, it has 2.5 thousand million entries.
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     }
 }

@@ -47,7 +47,7 @@ async fn body(scene: &Scene, on: u64, text: &str) -> String {
 }
 
 async fn reports(scene: &Scene, task: &Task) -> Vec<GateReport> {
-    let kept = scene.store.latest_artifact(&task, ArtifactKind::Gates).await.expect("an answer");
+    let kept = scene.store.latest_artifact(task, ArtifactKind::Gates).await.expect("an answer");
     serde_json::from_slice(&kept.expect("gates")).expect("reports")
 }
 

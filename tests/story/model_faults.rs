@@ -170,7 +170,7 @@ async fn an_agent_that_runs_out_of_time_has_its_work_kept() {
     let task = scene.task(issue).await;
     assert!(matches!(reason(&task.state), Reason::LimitReached { .. }), "{:?}", task.state);
     let kept = async |kind| {
-        let kept = scene.store.latest_artifact(task.id, kind).await.expect("an answer");
+        let kept = scene.store.latest_artifact(&task, kind).await.expect("an answer");
         String::from_utf8_lossy(&kept.unwrap_or_default()).into_owned()
     };
     assert!(kept(ArtifactKind::Patch).await.contains("+hello world"), "what it wrote");

@@ -1,5 +1,7 @@
 //! The program as a process of its own, to be killed.
 
+#![allow(dead_code, reason = "two test programs share it, and each uses a part")]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
