@@ -157,8 +157,9 @@ fn prices(r: &Resolver<'_>, key: &str, model: &file::Model) -> Result<Option<Pri
     }
 }
 
-/// With a key and nothing else configured, a model that the provider has announced no end of. Prices from
-/// platform.claude.com/docs/en/about-claude/pricing and developers.openai.com/api/docs/pricing, November 2026.
+/// With a key and nothing else configured, a model that the provider has announced no end of. Prices of
+/// November 2026: Anthropic's from platform.claude.com/docs/en/about-claude/pricing, OpenAI's as others report
+/// them. They only size a budget; who wants them exact configures them.
 /// OpenAI's later models take function tools only through its Responses API, which is not spoken here.
 fn built_in(providers: &BTreeMap<String, ProviderConfig>) -> Vec<ModelChoice> {
     let known = [
