@@ -209,7 +209,7 @@ fn an_edit_voids_the_approval_at_every_stage_before_the_pull_request() {
 #[test]
 fn the_same_text_labelled_again_starts_nothing_and_changed_text_makes_a_new_revision() {
     let waiting = after(task(), &[reading(&["One"]), Event::PlanPosted { comment: posted() }]);
-    let again = |body: &str| Event::Relabelled { by: ada(), source: text(body).digest() };
+    let again = |body: &str| Event::Relabelled { source: text(body).digest() };
     assert_eq!(step(&waiting, &again("b"), at(), &rules()), Ok(None));
     let (anew, then) = after_with(waiting.clone(), &[again("changed")], &rules());
     assert_eq!((anew.state.clone(), anew.revision), (State::Discussing, 2));
@@ -334,7 +334,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     let stage = proptest::sample::select(Stage::ALL.to_vec());
     prop_oneof![
         commands.prop_map(command),
-        body.clone().prop_map(|body| Event::Relabelled { by: ada(), source: text(body).digest() }),
+        body.clone().prop_map(|body| Event::Relabelled { source: text(body).digest() }),
         body.prop_map(|body| observed(body, "plan")),
         Just(Event::Unlabelled),
         Just(Event::IssueClosed),
