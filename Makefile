@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all of their own set-up on a fresh machine with the Rust toolchain.
 
-.PHONY: demo test lint build sqlx show-run test-setup-online bench-receiver help
+.PHONY: demo test test-security lint build sqlx show-run show-deploy bench-receiver help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -19,15 +19,20 @@ test:
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --no-fail-fast
 
-## make test-setup-online  the set-up step against the real package registries
-test-setup-online:
+## make test-security      every threat of docs/security.md: the attack against a weak variant, and against us
+test-security:
 	@scripts/bootstrap --test
-	scripts/setup-online
+	@scripts/contract
+	@scripts/test-security
 
 ## make show-run           `run` on a public package of each of three languages, from their registries
 show-run:
 	@scripts/bootstrap --test
 	@scripts/show-run
+
+## make show-deploy        image, Compose file and systemd unit, each started and looked at; as root
+show-deploy:
+	@scripts/show-deploy
 
 ## make sqlx               renew .sqlx after a change of SQL or migrations
 sqlx:

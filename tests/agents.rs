@@ -21,6 +21,7 @@ use orchestrator::domain::{
     Account, CommentId, Finding, Priority, Risk, Severity, Size, SourceComment, SourceText,
     TaskSpecification, UserId, Workflow,
 };
+use orchestrator::llm::boundary::PromptText;
 use orchestrator::llm::simulated::{MARK, SimulatedModel};
 use orchestrator::llm::{
     CallRecord, Client, Endpoint, Ledger, LedgerError, ModelName, ModelSettings, Protocol, RetryPolicy, Role,
@@ -331,10 +332,13 @@ async fn the_demos_model_does_not_answer_without_the_evidence() {
     let project = DemoProject::embedded();
     let other =
         SourceText { title: "Another issue".into(), body: "Something else.".into(), comments: vec![] };
-    let error = discuss(&bench.context, DiscussionInput { source: &other, overview: "src/split.rs" })
-        .await
-        .expect_err("no answer")
-        .to_string();
+    let error = discuss(
+        &bench.context,
+        DiscussionInput { source: &other, overview: &PromptText::own("src/split.rs") },
+    )
+    .await
+    .expect_err("no answer")
+    .to_string();
     assert!(error.contains("evenly::split(10_000, 3)"), "{error}");
 
     let dir = tempfile::tempdir().expect("dir");
@@ -365,8 +369,12 @@ async fn run_loop(
         fs::write(dir.path().join(path), text).expect("written");
     }
     let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
-    let input =
-        ImplementInput { specification: &specification(), overview: "", snippets: "", earlier_failures: "" };
+    let input = ImplementInput {
+        specification: &specification(),
+        overview: &PromptText::default(),
+        snippets: &PromptText::default(),
+        earlier_failures: "",
+    };
     let outcome = implement(&bench.context, &folder, limits, input).await;
     (outcome, dir, bench.server)
 }
@@ -494,8 +502,12 @@ async fn a_long_tool_answer_is_cut_in_the_middle() {
         }
     }
     let bench = scripted(rules).await;
-    let input =
-        ImplementInput { specification: &specification(), overview: "", snippets: "", earlier_failures: "" };
+    let input = ImplementInput {
+        specification: &specification(),
+        overview: &PromptText::default(),
+        snippets: &PromptText::default(),
+        earlier_failures: "",
+    };
     let implemented = implement(&bench.context, &Loud, ToolLimits::default(), input).await.expect("finished");
     let answer = &implemented.transcript[0].calls[0].answer.text;
     assert!(answer.chars().count() < 10_100, "{}", answer.chars().count());
@@ -593,8 +605,12 @@ async fn a_hostile_model_gets_nothing_and_leaves_nothing_outside() {
     std::os::unix::fs::symlink("/", root.join("everything")).expect("link");
     std::os::unix::fs::symlink("../..", root.join("up")).expect("link");
     let folder = Folder { root: root.clone(), commands: Commands::None };
-    let input =
-        ImplementInput { specification: &specification(), overview: "", snippets: "", earlier_failures: "" };
+    let input = ImplementInput {
+        specification: &specification(),
+        overview: &PromptText::default(),
+        snippets: &PromptText::default(),
+        earlier_failures: "",
+    };
     let implemented =
         implement(&bench.context, &folder, ToolLimits::default(), input).await.expect("it ends");
     let calls = &implemented.transcript[0].calls;
@@ -663,7 +679,7 @@ async fn junk_is_told_back_and_mended() {
 "#,
     )
     .await;
-    let input = DiscussionInput { source: &source(), overview: "" };
+    let input = DiscussionInput { source: &source(), overview: &PromptText::default() };
     let outcome = discuss(&bench.context, input).await.expect("mended");
     let expected = DiscussionOutcome::Questions { understood: "u".into(), questions: vec!["Which?".into()] };
     assert_eq!(outcome, expected);
@@ -674,7 +690,9 @@ async fn junk_is_told_back_and_mended() {
 async fn junk_without_end_goes_to_a_person_with_the_last_fault() {
     let bench = scripted("  - { name: junk, when: { system: [You] }, answer: { text: 'No.' } }").await;
     let error =
-        discuss(&bench.context, DiscussionInput { source: &source(), overview: "" }).await.expect_err("junk");
+        discuss(&bench.context, DiscussionInput { source: &source(), overview: &PromptText::default() })
+            .await
+            .expect_err("junk");
     assert!(
         matches!(&error, AgentError::Junk { attempts: 3, last_fault } if last_fault.contains("no JSON object")),
         "{error}"
@@ -710,7 +728,7 @@ async fn a_dry_run_answers_from_the_input_marks_it_and_changes_nothing() {
         budgets: vec![],
         max_answers: 1,
     };
-    let input = DiscussionInput { source: &source(), overview: "" };
+    let input = DiscussionInput { source: &source(), overview: &PromptText::default() };
     let outcome = discuss(&context, input).await.expect("valid by the real checks");
     let DiscussionOutcome::Tasks { understood, tasks } = outcome else { panic!("{outcome:?}") };
     assert!(understood.starts_with(MARK));
@@ -719,7 +737,12 @@ async fn a_dry_run_answers_from_the_input_marks_it_and_changes_nothing() {
 
     let dir = tempfile::tempdir().expect("dir");
     let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
-    let input = ImplementInput { specification: &tasks[0], overview: "", snippets: "", earlier_failures: "" };
+    let input = ImplementInput {
+        specification: &tasks[0],
+        overview: &PromptText::default(),
+        snippets: &PromptText::default(),
+        earlier_failures: "",
+    };
     let implemented = implement(&context, &folder, ToolLimits::default(), input).await.expect("finished");
     assert!(implemented.summary.starts_with(MARK) && implemented.commit_subject.starts_with(MARK));
     assert_eq!(fs::read_dir(dir.path()).expect("folder").count(), 0);
@@ -870,8 +893,12 @@ async fn a_transient_failure_inside_a_loop_is_waited_out() {
     }]);
     let dir = tempfile::tempdir().expect("dir");
     let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
-    let input =
-        ImplementInput { specification: &specification(), overview: "", snippets: "", earlier_failures: "" };
+    let input = ImplementInput {
+        specification: &specification(),
+        overview: &PromptText::default(),
+        snippets: &PromptText::default(),
+        earlier_failures: "",
+    };
     let implemented =
         implement(&bench.context, &folder, ToolLimits::default(), input).await.expect("finished");
     assert_eq!(implemented.transcript[0].calls[0].arguments, json!({"summary": "s", "commit_subject": "c"}));

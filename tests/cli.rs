@@ -3,6 +3,8 @@
 
 #[path = "cli/doctor.rs"]
 mod doctor;
+#[path = "cli/gates.rs"]
+mod gates;
 #[path = "cli/harness.rs"]
 mod harness;
 #[path = "cli/inputs.rs"]

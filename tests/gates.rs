@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use orchestrator::domain::{GateKind, GateReport, Requirement, Verdict};
-use orchestrator::gates::{Dependencies, EgressPolicy, Gate, GatePolicy, Stores, discover, prepare, run};
+use orchestrator::domain::{Age, Baseline, GateKind, GateReport, Requirement, Verdict};
+use orchestrator::gates::{
+    Base, BaseRun, CommandLine, Dependencies, EgressPolicy, Gate, GatePolicy, Round, RoundEnd, SetupPolicy,
+    Stores, discover, prepare, run,
+};
 use orchestrator::sandbox::{
     Bubblewrap, BubblewrapOptions, Command, HostName, Limits, Outcome, Sandbox, Session, detect_toolchains,
 };
@@ -133,7 +136,7 @@ async fn a_tool_that_is_not_installed_is_no_pass_and_no_failure() {
     let reports = reports(&files).await;
     let hint = "nothing was fetched, because `sandbox.setup.allow_hosts` is empty";
     assert_eq!(could_not_run(&reports[0]), format!("the Python module `pytest` is not installed; {hint}"));
-    assert!(could_not_run(&reports[1]).starts_with("`ruff` is not there"), "{reports:?}");
+    assert!(could_not_run(&reports[1]).starts_with("`ruff` is missing"), "{reports:?}");
     assert!(reports[0].blocks() || matches!(reports[0].verdict, Verdict::CouldNotRun { .. }));
 }
 
@@ -232,6 +235,361 @@ async fn a_set_up_that_is_refused_a_host_says_which() {
     );
     assert_eq!(dependencies.records.len(), 1);
     assert!(!dependencies.records[0].succeeded && !dependencies.records[0].egress.is_empty());
+}
+
+/// Runs gates on a change beside its base.
+async fn compared(
+    gates: &[Gate],
+    base: &[(&str, &str)],
+    change: &[(&str, &str)],
+    known: &[BaseRun],
+) -> RoundEnd {
+    let place = place();
+    let (base, change) = (snapshot(base), snapshot(change));
+    let round = Round {
+        sandbox: &place.sandbox,
+        dependencies: &Dependencies::default(),
+        at_once: 2,
+        coverage_floor: None,
+        tree: &change,
+        base: Some(Base { commit: "b1", tree: &base, known }),
+    };
+    round.run(gates).await.expect("ran")
+}
+
+#[tokio::test]
+async fn a_failure_that_the_base_has_too_is_old_and_a_new_one_blocks() {
+    let lint = shell_gate("cat found; test ! -s found");
+    let gates = std::slice::from_ref(&lint);
+    let (one, moved) = ("a.py:3: error: old\n", "a.py:8: error: old\n");
+    let two = "a.py:8: error: old\nb.py:1: error: fresh\n";
+    let same = compared(gates, &[("found", one)], &[("found", moved)], &[]).await.reports.remove(0);
+    assert_eq!((&same.verdict, &same.baseline), (&Verdict::Failed, &Some(Baseline::SameFailure)));
+    assert!(!same.blocks() && same.findings[0].age == Age::Old);
+
+    let worse = compared(gates, &[("found", one)], &[("found", two)], &[]).await.reports.remove(0);
+    assert_eq!(worse.baseline, Some(Baseline::Worse { new: vec!["b.py fresh".into()] }));
+    let ages: Vec<_> = worse.findings.iter().map(|finding| (finding.path.as_str(), finding.age)).collect();
+    assert!(worse.blocks() && ages == [("b.py", Age::New), ("a.py", Age::Old)], "{ages:?}");
+
+    let fresh = compared(gates, &[("found", "")], &[("found", one)], &[]).await.reports.remove(0);
+    assert!(fresh.blocks() && fresh.baseline == Some(Baseline::Passed), "{fresh:?}");
+    let mended = compared(gates, &[("found", one)], &[("found", "")], &[]).await;
+    assert_eq!((&mended.reports[0].verdict, &mended.reports[0].baseline), (&Verdict::Passed, &None));
+    assert_eq!(mended.base_runs, [], "a gate that passes asks nothing of the base");
+}
+
+#[tokio::test]
+async fn a_kept_run_of_the_base_is_used_for_the_same_base_and_gate_alone() {
+    let gate = shell_gate("echo failed; exit 1");
+    let gates = std::slice::from_ref(&gate);
+    let first = compared(gates, &[("x", "")], &[("x", "changed")], &[]).await;
+    assert_eq!(first.base_runs.len(), 1);
+    // This base would pass: it is not run.
+    let passing = shell_gate("test ! -e broken");
+    let known =
+        compared(std::slice::from_ref(&passing), &[("broken", "")], &[("broken", "")], &[]).await.base_runs;
+    let again = compared(std::slice::from_ref(&passing), &[], &[("broken", "")], &known).await;
+    assert_eq!(again.reports[0].baseline, Some(Baseline::SameFailure));
+    assert_eq!(again.base_runs, known);
+    let other = compared(std::slice::from_ref(&passing), &[], &[("broken", "")], &first.base_runs).await;
+    assert_eq!(other.reports[0].baseline, Some(Baseline::Passed));
+    assert_eq!(other.base_runs.len(), 2);
+}
+
+#[tokio::test]
+async fn the_base_of_a_real_crate_is_compared_by_the_names_of_its_tests() {
+    let lib = |tests: &str| format!("#[cfg(test)]\nmod tests {{\n{tests}}}\n");
+    let failing =
+        |name: &str, n: u8| format!("    #[test]\n    fn {name}() {{\n        assert_eq!({n}, 0);\n    }}\n");
+    let (base, same, worse) = (
+        lib(&failing("old", 1)),
+        lib(&format!("\n\n{}", failing("old", 2))),
+        lib(&format!("{}{}", failing("old", 1), failing("fresh", 1))),
+    );
+    fn files(lib: &str) -> [(&str, &str); 2] {
+        [("Cargo.toml", RUST_MANIFEST), ("src/lib.rs", lib)]
+    }
+    let gates = discover(&snapshot(&files(&base)), None);
+    let of = async |change: &str| {
+        compared(&gates[..1], &files(&base), &files(change), &[]).await.reports.remove(0)
+    };
+    let report = of(&same).await;
+    assert_eq!(
+        (report.baseline.as_ref(), report.failed_tests.as_slice()),
+        (Some(&Baseline::SameFailure), &["tests::old".to_owned()][..]),
+        "{}",
+        report.log
+    );
+    let report = of(&worse).await;
+    assert_eq!(report.baseline, Some(Baseline::Worse { new: vec!["tests::fresh".into()] }), "{}", report.log);
+}
+
+#[tokio::test]
+async fn a_test_that_fails_once_is_flaky_and_passes_with_that_mark() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = place();
+    let runs = folder.path().join("runs");
+    let sandbox = Counting { inner: &place.sandbox, runs: &runs };
+    let tree = snapshot(&[(
+        "t.sh",
+        "echo \"test a ... $(test $RUN = 1 && echo FAILED || echo ok)\"; echo 'test b ... ok'; test $RUN != 1\n",
+    )]);
+    let mut gate = shell_gate("RUN=$(cat run) sh t.sh");
+    let round = |tree| Round {
+        sandbox: &sandbox,
+        dependencies: &NOTHING,
+        at_once: 1,
+        coverage_floor: None,
+        tree,
+        base: Some(Base { commit: "b", tree, known: &[] }),
+    };
+    gate.kind = GateKind::Test;
+    let end = round(&tree).run(std::slice::from_ref(&gate)).await.expect("ran");
+    let report = &end.reports[0];
+    assert_eq!(
+        (&report.verdict, report.exit, &report.baseline),
+        (&Verdict::Passed, Some(0), &None),
+        "{}",
+        report.log
+    );
+    let flaky = report.flaky.as_ref().expect("flaky");
+    assert_eq!(
+        (flaky.tests.as_slice(), flaky.first_log.as_str()),
+        (&["a".to_owned()][..], "test a ... FAILED\ntest b ... ok\n")
+    );
+    assert!(end.base_runs.is_empty() && std::fs::read(&runs).expect("runs").len() == 2);
+
+    // What is no test gets no second chance.
+    std::fs::remove_file(&runs).expect("removed");
+    gate.kind = GateKind::Lint;
+    let report = round(&tree).run(std::slice::from_ref(&gate)).await.expect("ran").reports.remove(0);
+    assert_eq!((&report.verdict, &report.flaky), (&Verdict::Failed, &None));
+}
+
+#[tokio::test]
+async fn a_test_that_fails_twice_blocks_and_its_flaky_neighbour_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = place();
+    let runs = folder.path().join("runs");
+    let sandbox = Counting { inner: &place.sandbox, runs: &runs };
+    let (base, change) = (snapshot(&[]), snapshot(&[("broken", "")]));
+    let mut gate = shell_gate(
+        "test -e broken || exit 0; test $(cat run) = 1 && echo 'test flaky ... FAILED'; echo 'test real ... FAILED'; exit 101",
+    );
+    gate.kind = GateKind::Test;
+    let round = Round {
+        sandbox: &sandbox,
+        dependencies: &NOTHING,
+        at_once: 1,
+        coverage_floor: None,
+        tree: &change,
+        base: Some(Base { commit: "b", tree: &base, known: &[] }),
+    };
+    let report = round.run(&[gate]).await.expect("ran").reports.remove(0);
+    assert!(report.blocks() && report.baseline == Some(Baseline::Passed), "{report:?}");
+    assert_eq!(report.flaky.expect("flaky").tests, ["flaky"]);
+    assert_eq!(report.failed_tests, ["real"]);
+}
+
+#[tokio::test]
+async fn gates_run_side_by_side_up_to_the_limit_and_report_in_order() {
+    let place = place();
+    let tree = snapshot(&[]);
+    let gates: Vec<Gate> = (0..4)
+        .map(|n| Gate {
+            name: format!("gate {n}"),
+            ..shell_gate(&format!("sleep {}; echo {n}", if n == 0 { 1.2 } else { 0.6 }))
+        })
+        .collect();
+    let time = async |at_once| {
+        let start = Instant::now();
+        let round = Round {
+            sandbox: &place.sandbox,
+            dependencies: &NOTHING,
+            at_once,
+            coverage_floor: None,
+            tree: &tree,
+            base: None,
+        };
+        let reports = round.run(&gates).await.expect("ran").reports;
+        let names: Vec<_> =
+            reports.iter().map(|report| (report.name.as_str(), report.log.as_str())).collect();
+        assert_eq!(names, [("gate 0", "0\n"), ("gate 1", "1\n"), ("gate 2", "2\n"), ("gate 3", "3\n")]);
+        start.elapsed()
+    };
+    let (one, four) = (time(1).await, time(4).await);
+    assert!(one >= Duration::from_millis(3000), "one after the other they take the sum: {one:?}");
+    assert!(four < Duration::from_millis(2600), "side by side the longest decides: {four:?}");
+}
+
+#[tokio::test]
+async fn gates_do_not_see_what_other_gates_wrote() {
+    let writes = shell_gate("echo x > left; ls");
+    let end = compared(&[writes.clone(), writes], &[], &[("a", "")], &[]).await;
+    assert!(end.reports.iter().all(|report| report.log == "a\nleft\n"), "{:?}", end.reports);
+}
+
+static NOTHING: std::sync::LazyLock<Dependencies> = std::sync::LazyLock::new(Dependencies::default);
+
+/// The real sandbox, whose trees get a file `run` with the number of the session: what flakes has to know
+/// that it was run before.
+struct Counting<'a> {
+    inner: &'a Bubblewrap,
+    runs: &'a Path,
+}
+
+impl Sandbox for Counting<'_> {
+    fn open<'a>(
+        &'a self,
+        tree: &'a Snapshot,
+    ) -> futures::future::BoxFuture<'a, Result<Box<dyn Session>, orchestrator::sandbox::SandboxError>> {
+        Box::pin(async move {
+            let runs = std::fs::read_to_string(self.runs).unwrap_or_default() + "x";
+            std::fs::write(self.runs, &runs).expect("noted");
+            let mut tree = tree.clone();
+            let entry = FileEntry { mode: FileMode::Regular, bytes: runs.len().to_string().into_bytes() };
+            tree.files.insert(path("run"), entry);
+            self.inner.open(&tree).await
+        })
+    }
+}
+
+/// A deployment that lets set-up steps reach a host that nobody asks for.
+fn reachable() -> EgressPolicy {
+    EgressPolicy { allow_hosts: vec![HostName::parse("packages.example").expect("a host")] }
+}
+
+async fn prepared(
+    place: &Place,
+    base: &Snapshot,
+    setup: &[&str],
+    egress: Option<&EgressPolicy>,
+) -> Dependencies {
+    let commands = setup.iter().map(|line| CommandLine::Shell((*line).to_owned())).collect();
+    let policy = GatePolicy {
+        gates: Some(vec![]),
+        setup: SetupPolicy { commands, python: None },
+        ..GatePolicy::default()
+    };
+    let cache_root = place.path().join("cache");
+    let stores = Stores { cache_root: &cache_root, repository: "test/1", egress };
+    prepare(&place.sandbox, base, Some(&policy), stores).await.expect("prepared")
+}
+
+#[tokio::test]
+async fn a_repositorys_own_set_up_runs_once_and_its_gates_see_what_it_made() {
+    let place = place();
+    let base = snapshot(&[("fetch.sh", "echo one > fetched\n"), ("Cargo.toml", RUST_MANIFEST)]);
+    let setup = ["sh fetch.sh", "cd /tmp; echo \"$CARGO_HOME\" > /work/home; touch /deps/rust/there"];
+    let dependencies = prepared(&place, &base, &setup, Some(&reachable())).await;
+    let [record] = dependencies.records.as_slice() else { panic!("{:?}", dependencies.records) };
+    assert!(record.succeeded && record.commands.contains("sh fetch.sh"), "{record:?}");
+    let gate = shell_gate("cat fetched home; ls /deps/rust; touch /deps/rust/x");
+    let report = compared_with(&place, &dependencies, &gate, &base, &base).await;
+    assert!(report.log.starts_with("one\n/deps/rust/cargo\nthere\n"), "{}", report.log);
+    assert!(report.log.contains("Read-only"), "a cache is not written by tasks: {}", report.log);
+
+    let again = prepared(&place, &base, &setup, Some(&reachable())).await;
+    assert_eq!(again.records, [], "it is kept");
+    let other = snapshot(&[("fetch.sh", "echo two > fetched\n"), ("Cargo.toml", RUST_MANIFEST)]);
+    assert_eq!(
+        prepared(&place, &other, &setup, Some(&reachable())).await.records.len(),
+        1,
+        "its input changed"
+    );
+}
+
+#[tokio::test]
+async fn a_failed_set_up_takes_the_blame_for_what_fails_on_the_base_too_and_for_nothing_else() {
+    let place = place();
+    let (base, change) = (snapshot(&[]), snapshot(&[("broken", "")]));
+    let dependencies = prepared(&place, &base, &["echo no such package; exit 3"], Some(&reachable())).await;
+    assert!(!dependencies.records[0].succeeded && dependencies.records[0].log == "no such package\n");
+    let needs = compared_with(&place, &dependencies, &shell_gate("test -e fetched"), &base, &change).await;
+    assert_eq!(
+        could_not_run(&needs),
+        "the `setup` of .orchestrator/config.yaml ended with code 3: no such package"
+    );
+    let passes = compared_with(&place, &dependencies, &shell_gate("true"), &base, &change).await;
+    assert_eq!(passes.verdict, Verdict::Passed);
+    let own_fault =
+        compared_with(&place, &dependencies, &shell_gate("test ! -e broken"), &base, &change).await;
+    assert!(own_fault.blocks(), "{own_fault:?}");
+
+    let nowhere = prepared(&place, &base, &["true"], None).await;
+    let needs = compared_with(&place, &nowhere, &shell_gate("test -e fetched"), &base, &change).await;
+    assert_eq!(
+        could_not_run(&needs),
+        "the `setup` of .orchestrator/config.yaml was not run: name the package hosts in `sandbox.setup.allow_hosts`"
+    );
+}
+
+async fn compared_with(
+    place: &Place,
+    dependencies: &Dependencies,
+    gate: &Gate,
+    base: &Snapshot,
+    tree: &Snapshot,
+) -> GateReport {
+    let sandbox: &dyn Sandbox = &place.sandbox;
+    let base = Some(Base { commit: "b", tree: base, known: &[] });
+    let round = Round { sandbox, dependencies, at_once: 1, coverage_floor: None, tree, base };
+    round.run(std::slice::from_ref(gate)).await.expect("ran").reports.remove(0)
+}
+
+#[tokio::test]
+async fn result_files_become_findings_and_those_of_the_tree_do_not() {
+    let sarif = |rule: &str| {
+        format!(
+            r#"{{"runs":[{{"tool":{{"driver":{{"name":"scan"}}}},"results":[{{"ruleId":"{rule}","level":"error","message":{{"text":"a hole"}},"locations":[{{"physicalLocation":{{"artifactLocation":{{"uri":"a.py"}},"region":{{"startLine":4}}}}}}]}}]}}]}}"#
+        )
+    };
+    let place = place();
+    let (kept, fresh) = (sarif("KEPT"), sarif("FRESH"));
+    // Larger than what is kept of a command's output.
+    let padded = format!("{fresh}{}", " ".repeat(1_200_000));
+    let tree = snapshot(&[("old.sarif", &kept), ("source.json", &padded)]);
+    let gate = shell_gate(
+        "mkdir -p 'out dir'; cp source.json 'out dir/new.sarif'; ln -s /etc/passwd x.sarif; exit 1",
+    );
+    let report = compared_with(&place, &NOTHING, &gate, &tree, &tree).await;
+    let shown: Vec<_> = report
+        .findings
+        .iter()
+        .map(|f| (f.path.as_str(), f.line, f.tool.as_deref(), f.rule.as_deref(), f.age))
+        .collect();
+    assert_eq!(shown, [("a.py", Some(4), Some("scan"), Some("FRESH"), Age::Old)], "{report:?}");
+    assert!(!report.blocks());
+}
+
+#[tokio::test]
+async fn coverage_below_the_floor_blocks_unless_the_base_is_as_low() {
+    let place = place();
+    let lcov = |hit: u32| format!("SF:a.rs\nLF:100\nLH:{hit}\nend_of_record\n");
+    let of = async |base: u32, change: u32, gate: &str| {
+        let (base, tree) = (snapshot(&[("hits", &lcov(base))]), snapshot(&[("hits", &lcov(change))]));
+        let base = Some(Base { commit: "b", tree: &base, known: &[] });
+        let round = Round {
+            sandbox: &place.sandbox,
+            dependencies: &NOTHING,
+            at_once: 1,
+            coverage_floor: Some(80.0),
+            tree: &tree,
+            base,
+        };
+        round.run(&[shell_gate(gate)]).await.expect("ran").reports
+    };
+    let cover = "cp hits lcov.info";
+    let enough = &of(90, 80, cover).await[0];
+    assert_eq!((&enough.verdict, enough.coverage.map(|c| c.covered)), (&Verdict::Passed, Some(80)));
+    let low = &of(90, 79, cover).await[0];
+    assert!(low.blocks() && low.exit == Some(0) && low.baseline == Some(Baseline::Passed), "{low:?}");
+    assert!(low.log.contains("[tests reach 79.0 % of the lines; the floor is 80 %]"), "{}", low.log);
+    assert!(of(70, 75, cover).await[0].is_old());
+    assert!(matches!(of(75, 70, cover).await[0].baseline, Some(Baseline::Worse { .. })));
+    let unmeasured = of(90, 90, "true").await;
+    assert!(could_not_run(&unmeasured[1]).contains("no gate wrote a coverage report"));
 }
 
 fn shell_gate(script: &str) -> Gate {

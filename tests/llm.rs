@@ -138,7 +138,7 @@ fn context() -> CallContext {
 fn ask(text: &str) -> Request {
     Request {
         system: "You answer.".into(),
-        messages: vec![Message::user(text)],
+        messages: vec![Message::User { text: text.into() }],
         tools: vec![],
         max_output_tokens: None,
         temperature: None,

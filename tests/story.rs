@@ -17,6 +17,8 @@ mod gates;
 mod github_faults;
 #[path = "story/kills.rs"]
 mod kills;
+#[path = "story/live_state.rs"]
+mod live_state;
 #[path = "story/mail_to.rs"]
 mod mail_to;
 #[path = "story/model_faults.rs"]

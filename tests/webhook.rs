@@ -148,6 +148,32 @@ async fn a_delivery_without_its_id_or_event_is_refused() {
     assert_eq!(receiver.stored().await, (0, 0));
 }
 
+/// The head of a request that announces a large body and sends none of it.
+async fn answer_to_a_head(address: SocketAddr, headers: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+    let head =
+        format!("POST /webhooks/github HTTP/1.1\r\nhost: x\r\ncontent-length: 20000000\r\n{headers}\r\n");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = [0; 12];
+    let read = tokio::time::timeout(Duration::from_secs(5), stream.read_exact(&mut answer)).await;
+    read.map_or_else(|_| "nothing yet".into(), |_| String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[tokio::test]
+async fn a_body_is_waited_for_only_where_the_headers_are_those_of_a_delivery() {
+    let database = Database::new().await;
+    let receiver = Receiver::on(&database.url).await;
+    let signature = format!("x-hub-signature-256: {}\r\n", signed(WEBHOOK_SECRET, b"another"));
+    let names = "x-github-delivery: 1\r\nx-github-event: ping\r\n";
+    assert_eq!(answer_to_a_head(receiver.address, names).await, "HTTP/1.1 401");
+    let forged = format!("{names}x-hub-signature-256: sha256=00\r\n");
+    assert_eq!(answer_to_a_head(receiver.address, &forged).await, "HTTP/1.1 401");
+    assert_eq!(answer_to_a_head(receiver.address, &signature).await, "HTTP/1.1 400");
+    let good = format!("{names}{signature}");
+    assert_eq!(answer_to_a_head(receiver.address, &good).await, "nothing yet", "its body is waited for");
+}
+
 #[tokio::test]
 async fn a_body_over_25_megabytes_is_refused_and_nothing_is_stored() {
     let database = Database::new().await;

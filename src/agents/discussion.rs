@@ -5,14 +5,17 @@ use serde_json::{Value, json};
 
 use super::AgentContext;
 use super::error::AgentError;
-use super::sections::or_none;
 use super::structured;
 use crate::domain::{PLAN_MAX_TASKS, SourceText, TaskSpecification};
 use crate::llm::Role;
-use crate::llm::boundary::{fence, visible_text};
+use crate::llm::boundary::{PromptText, Written};
 
 /// Most questions in one round: people answer few.
 pub const MAX_QUESTIONS: usize = 5;
+/// GitHub's longest body of an issue or comment (65,536), and a little more.
+const BODY_MAX_CHARS: usize = 66_000;
+/// Title, body and comments together.
+const CONVERSATION_MAX_CHARS: usize = 300_000;
 const UNDERSTOOD_MAX_CHARS: usize = 2_000;
 const QUESTION_MAX_CHARS: usize = 500;
 
@@ -21,7 +24,7 @@ const QUESTION_MAX_CHARS: usize = 500;
 pub struct DiscussionInput<'a> {
     pub source: &'a SourceText,
     /// See [`crate::context::overview`].
-    pub overview: &'a str,
+    pub overview: &'a PromptText,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -48,29 +51,33 @@ pub async fn discuss(
     input: DiscussionInput<'_>,
 ) -> Result<DiscussionOutcome, AgentError> {
     let issue = issue_text(input.source);
-    let (max_tasks, max_questions) = (PLAN_MAX_TASKS.to_string(), MAX_QUESTIONS.to_string());
+    let (max_tasks, max_questions) = (PromptText::number(PLAN_MAX_TASKS), PromptText::number(MAX_QUESTIONS));
     let prompt = context.prompts.render(
         "discussion",
         &[
             ("max_tasks", &max_tasks),
             ("max_questions", &max_questions),
             ("issue", &issue),
-            ("overview", or_none(input.overview)),
+            ("overview", &input.overview.or("(none)")),
         ],
     )?;
     structured::ask(context, &context.call(Role::Discussion, "discuss"), prompt, schema(), check).await
 }
 
-fn issue_text(source: &SourceText) -> String {
-    let mut parts = vec![
-        fence("issue title", &visible_text(&source.title)),
-        fence("issue body", &visible_text(&source.body)),
-    ];
+/// The whole conversation, as far as there is room: of a longer one, the last comments are cut.
+fn issue_text(source: &SourceText) -> PromptText {
+    let mut room = CONVERSATION_MAX_CHARS;
+    let mut said = |name: &str, text: &str| {
+        let part = PromptText::data(name, text, Written::ForPeople, room.min(BODY_MAX_CHARS));
+        room = room.saturating_sub(part.as_str().chars().count());
+        part
+    };
+    let mut parts = vec![said("issue title", &source.title), said("issue body", &source.body)];
     for (index, comment) in source.comments.iter().enumerate() {
         let name = format!("comment {} by {}", index + 1, comment.author.login);
-        parts.push(fence(&name, &visible_text(&comment.body)));
+        parts.push(said(&name, &comment.body));
     }
-    parts.join("\n")
+    PromptText::joined(parts, "\n")
 }
 
 fn check(object: Value) -> Result<DiscussionOutcome, Vec<String>> {

@@ -9,11 +9,14 @@ use super::tool_loop::{self, LoopInput, ToolLimits};
 use super::tools::{Toolbox, cut_in_the_middle};
 use crate::domain::{Finding, TaskSpecification};
 use crate::llm::Role;
-use crate::llm::boundary::{fence, visible_text, without_hidden_characters};
+use crate::llm::boundary::{PromptText, Written};
 
 const CHANGE_MAX_CHARS: usize = 80_000;
 /// Longest log of one gate, in characters; the middle is left out.
 const LOG_MAX_CHARS: usize = 20_000;
+const NAMES_MAX_CHARS: usize = 20_000;
+/// GitHub's longest comment, and more.
+const TEXT_MAX_CHARS: usize = 70_000;
 
 /// One thing that is wrong with the change.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,14 +51,16 @@ pub async fn fix(
     limits: ToolLimits,
     input: FixInput<'_>,
 ) -> Result<Implemented, AgentError> {
-    let change = without_hidden_characters(&input.change.text(CHANGE_MAX_CHARS));
-    let wrong: Vec<_> = input.wrong.iter().map(Wrong::text).collect();
+    let change = input.change.text(CHANGE_MAX_CHARS);
+    // What cannot be shown is named behind the rest, so there is some room for that.
+    let change = PromptText::data("change", &change, Written::AsCode, CHANGE_MAX_CHARS + NAMES_MAX_CHARS);
+    let wrong = PromptText::joined(input.wrong.iter().map(Wrong::text), "\n\n");
     let prompt = context.prompts.render(
         "fixer",
         &[
             ("specification", &sections::specification(input.specification)),
-            ("change", &fence("change", &change)),
-            ("wrong", &wrong.join("\n\n")),
+            ("change", &change),
+            ("wrong", &wrong),
         ],
     )?;
     let call = context.call(Role::Fixer, "fix");
@@ -63,34 +68,38 @@ pub async fn fix(
 }
 
 impl Wrong {
-    fn text(&self) -> String {
-        match self {
+    fn text(&self) -> PromptText {
+        let (intro, data) = match self {
             Self::Gate { name, command, end, log } => {
-                let log = cut_in_the_middle(&without_hidden_characters(log), LOG_MAX_CHARS);
-                let log = fence("log", &format!("$ {command}\n{log}\n[{end}]"));
-                format!("The gate {name:?} did not pass ({end}). Its log:\n{log}")
+                // The end of the log says how the gate ended: it has to survive the cut.
+                let log = cut_in_the_middle(log, LOG_MAX_CHARS);
+                let text = format!("The gate {name:?}\n$ {command}\n{log}\n[{end}]");
+                let data = PromptText::data("log", &text, Written::AsCode, 2 * LOG_MAX_CHARS);
+                ("A gate did not pass. Its name, its command, its log and how it ended:", data)
             }
             Self::Finding(finding) => {
                 let mut text = format!(
-                    "{} at {}:{}-{}: {}\n{}",
+                    "{} at {}:{}-{}, by the reviewer {:?}: {}\n{}",
                     finding.severity.as_str(),
                     finding.path,
                     finding.start_line,
                     finding.end_line,
+                    finding.reviewer,
                     finding.title,
                     finding.why
                 );
                 if let Some(suggestion) = &finding.suggestion {
                     text.push_str(&format!("\nSuggested in place of these lines:\n{suggestion}"));
                 }
-                format!("A finding of the reviewer {:?}:\n{}", finding.reviewer, fence("finding", &text))
+                let data = PromptText::data("finding", &text, Written::AsCode, TEXT_MAX_CHARS);
+                ("A finding of a reviewer:", data)
             }
             Self::Instruction { by, text } => {
-                format!(
-                    "What {by} asks for, who may decide about this change:\n{}",
-                    fence("instruction", &visible_text(text))
-                )
+                let name = format!("instruction of {by}");
+                let data = PromptText::data(&name, text, Written::ForPeople, TEXT_MAX_CHARS);
+                ("What a person asks for, who may decide about this change:", data)
             }
-        }
+        };
+        PromptText::joined([PromptText::own(intro), data], "\n")
     }
 }

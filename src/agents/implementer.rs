@@ -2,20 +2,23 @@
 
 use super::AgentContext;
 use super::error::AgentError;
-use super::sections::{self, or_none};
+use super::sections;
 use super::tool_loop::{self, Finished, LoopInput, Step, ToolLimits};
 use super::tools::Toolbox;
 use crate::domain::{TaskSpecification, Usage};
 use crate::llm::Role;
+use crate::llm::boundary::{PromptText, Written};
+
+const FAILURES_MAX_CHARS: usize = 20_000;
 
 /// What the implementer reads before it begins.
 #[derive(Debug, Clone, Copy)]
 pub struct ImplementInput<'a> {
     pub specification: &'a TaskSpecification,
     /// See [`crate::context::overview`].
-    pub overview: &'a str,
+    pub overview: &'a PromptText,
     /// See [`crate::context::relevant`]; fenced by [`crate::context::snippets_text`].
-    pub snippets: &'a str,
+    pub snippets: &'a PromptText,
     /// What went wrong in earlier attempts, in short; may be empty.
     pub earlier_failures: &'a str,
 }
@@ -36,15 +39,17 @@ pub async fn implement(
     limits: ToolLimits,
     input: ImplementInput<'_>,
 ) -> Result<Implemented, AgentError> {
-    let failures = crate::llm::boundary::fence("earlier attempts", input.earlier_failures);
-    let failures = if input.earlier_failures.trim().is_empty() { "(none)" } else { &failures };
+    let failures = match input.earlier_failures.trim() {
+        "" => PromptText::own("(none)"),
+        failures => PromptText::data("earlier attempts", failures, Written::AsCode, FAILURES_MAX_CHARS),
+    };
     let prompt = context.prompts.render(
         "implementer",
         &[
             ("specification", &sections::specification(input.specification)),
-            ("overview", or_none(input.overview)),
-            ("snippets", or_none(input.snippets)),
-            ("earlier_failures", failures),
+            ("overview", &input.overview.or("(none)")),
+            ("snippets", &input.snippets.or("(none)")),
+            ("earlier_failures", &failures),
         ],
     )?;
     let call = context.call(Role::Implementer, "implement");

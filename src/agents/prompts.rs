@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use rust_embed::RustEmbed;
 
+use crate::llm::boundary::PromptText;
+
 #[derive(RustEmbed)]
 #[folder = "prompts/"]
 struct Embedded;
@@ -48,8 +50,8 @@ pub enum PromptSource {
 /// A prompt with its values set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
-    pub system: String,
-    pub user: String,
+    pub system: PromptText,
+    pub user: PromptText,
     pub version: u32,
 }
 
@@ -106,14 +108,14 @@ impl Prompts {
     }
 
     /// Sets the values. A value's own braces are not looked at again.
-    pub fn render(&self, name: &str, values: &[(&str, &str)]) -> Result<Rendered, PromptError> {
+    pub fn render(&self, name: &str, values: &[(&str, &PromptText)]) -> Result<Rendered, PromptError> {
         let file = self.files.get(name).ok_or_else(|| PromptError {
             prompt: name.to_owned(),
             place: "embedded".to_owned(),
             reason: "there is none of this name".to_owned(),
         })?;
         let fault = |reason| file.fault(name, reason);
-        let values: BTreeMap<&str, &str> = values.iter().copied().collect();
+        let values: BTreeMap<&str, &PromptText> = values.iter().copied().collect();
         let (system, user) = file
             .text
             .split_once(SEPARATOR)
@@ -187,15 +189,16 @@ fn placeholders(text: &str) -> Result<BTreeSet<&str>, String> {
     Ok(pieces(text)?.into_iter().filter_map(|(_, name)| name).collect())
 }
 
-fn substitute(text: &str, values: &BTreeMap<&str, &str>) -> Result<String, String> {
-    let mut set = String::new();
+fn substitute(text: &str, values: &BTreeMap<&str, &PromptText>) -> Result<PromptText, String> {
+    let mut filled = Vec::new();
     for (before, name) in pieces(text)? {
-        set.push_str(before);
-        if let Some(name) = name {
-            set.push_str(values.get(name).ok_or_else(|| format!("{{{{{name}}}}} has no value"))?);
-        }
+        let value = match name {
+            Some(name) => Some(*values.get(name).ok_or_else(|| format!("{{{{{name}}}}} has no value"))?),
+            None => None,
+        };
+        filled.push((before, value));
     }
-    Ok(set.trim().to_owned())
+    Ok(PromptText::filled(filled))
 }
 
 #[cfg(test)]
@@ -221,7 +224,8 @@ mod tests {
     fn braces_in_a_value_are_left_alone() {
         let text = "version: 2\n{{specification}}\n=== user ===\n{{change}} {{ files }}\n";
         let prompts = overridden("review_mine.md", text).expect("whole");
-        let values = [("specification", "{{change}}"), ("change", "c"), ("files", "{{unknown}}")];
+        let texts = ["{{change}}", "c", "{{unknown}}"].map(PromptText::own);
+        let values = [("specification", &texts[0]), ("change", &texts[1]), ("files", &texts[2])];
         let rendered = prompts.render("review_mine", &values).expect("rendered");
         assert_eq!((rendered.system.as_str(), rendered.user.as_str()), ("{{change}}", "c {{unknown}}"));
         assert_eq!(rendered.version, 2);

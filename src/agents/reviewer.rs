@@ -11,10 +11,11 @@ use super::sections;
 use super::structured;
 use crate::domain::{Finding, Severity, TaskSpecification};
 use crate::llm::Role;
-use crate::llm::boundary::{fence, without_hidden_characters};
+use crate::llm::boundary::{PromptText, Written};
 
 const CHANGE_MAX_CHARS: usize = 80_000;
 const FILES_MAX_CHARS: usize = 120_000;
+const NAMES_MAX_CHARS: usize = 20_000;
 const MAX_FINDINGS: usize = 20;
 const TITLE_MAX_CHARS: usize = 200;
 const TEXT_MAX_CHARS: usize = 2_000;
@@ -90,13 +91,15 @@ pub async fn review(
     reviewer: &str,
     input: ReviewInput<'_>,
 ) -> Result<Review, AgentError> {
-    let clear = |text: String| without_hidden_characters(&text);
+    let shown = |name, text: String, max| PromptText::data(name, &text, Written::AsCode, max);
+    // What cannot be shown is named behind the rest, so there is some room for that.
+    let (change_max, files_max) = (CHANGE_MAX_CHARS + NAMES_MAX_CHARS, FILES_MAX_CHARS + NAMES_MAX_CHARS);
     let prompt = context.prompts.render(
         &format!("review_{reviewer}"),
         &[
             ("specification", &sections::specification(input.specification)),
-            ("change", &fence("change", &clear(input.change.text(CHANGE_MAX_CHARS)))),
-            ("files", &fence("files", &clear(input.change.files_text(FILES_MAX_CHARS)))),
+            ("change", &shown("change", input.change.text(CHANGE_MAX_CHARS), change_max)),
+            ("files", &shown("files", input.change.files_text(FILES_MAX_CHARS), files_max)),
         ],
     )?;
     let call = context.call(Role::Reviewer, format!("review: {reviewer}"));

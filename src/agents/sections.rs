@@ -1,10 +1,13 @@
 //! The parts that several prompts have in common, as text. Everything from outside is fenced.
 
 use crate::domain::TaskSpecification;
-use crate::llm::boundary::fence;
+use crate::llm::boundary::{PromptText, Written};
+
+/// More than a checked specification comes to in practice; its lists could be longer.
+const SPECIFICATION_MAX_CHARS: usize = 100_000;
 
 /// A specification as a person reads it.
-pub(super) fn specification(specification: &TaskSpecification) -> String {
+pub(super) fn specification(specification: &TaskSpecification) -> PromptText {
     let mut text = format!("Title: {}\n\nObjective: {}\n", specification.title, specification.objective);
     for (name, entries) in [
         ("Requirements", &specification.requirements),
@@ -19,10 +22,5 @@ pub(super) fn specification(specification: &TaskSpecification) -> String {
             }
         }
     }
-    fence("specification", &text)
-}
-
-/// A section that may be empty.
-pub(super) fn or_none(text: &str) -> &str {
-    if text.trim().is_empty() { "(none)" } else { text }
+    PromptText::data("specification", &text, Written::AsCode, SPECIFICATION_MAX_CHARS)
 }

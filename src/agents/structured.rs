@@ -5,10 +5,12 @@ use serde_json::Value;
 use super::AgentContext;
 use super::error::AgentError;
 use super::prompts::Rendered;
+use crate::llm::boundary::{PromptText, Written};
 use crate::llm::{CallContext, Message, Request, StopReason};
 
 /// Faults told back at once; more would bury the first.
 const MAX_FAULTS: usize = 12;
+const FAULTS_MAX_CHARS: usize = 8_000;
 /// Places in an answer where a JSON object is looked for.
 const MAX_STARTS: usize = 64;
 
@@ -21,7 +23,7 @@ pub(super) async fn ask<T>(
     check: impl Fn(Value) -> Result<T, Vec<String>>,
 ) -> Result<T, AgentError> {
     let mut request = Request {
-        system: prompt.system,
+        system: prompt.system.into_string(),
         messages: vec![Message::user(prompt.user)],
         tools: Vec::new(),
         max_output_tokens: None,
@@ -46,9 +48,14 @@ pub(super) async fn ask<T>(
         last_fault = faults.join("; ");
         let list: Vec<_> = faults.iter().take(MAX_FAULTS).map(|fault| format!("- {fault}")).collect();
         request.messages.push(answer.into_message());
-        request.messages.push(Message::user(format!(
-            "This answer cannot be used:\n{}\nAnswer again with the whole JSON object and nothing else.",
-            list.join("\n")
+        request.messages.push(Message::user(PromptText::joined(
+            [
+                PromptText::own("This answer cannot be used:"),
+                // It quotes the answer, and paths of the repository.
+                PromptText::data("faults", &list.join("\n"), Written::AsCode, FAULTS_MAX_CHARS),
+                PromptText::own("Answer again with the whole JSON object and nothing else."),
+            ],
+            "\n",
         )));
     }
     Err(AgentError::Junk { attempts, last_fault })

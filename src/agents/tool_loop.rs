@@ -14,6 +14,7 @@ use super::prompts::Rendered;
 use super::tool_calls::{self, Finish, Understood};
 use super::tools::{ANSWER_MAX_CHARS, ToolAnswer, ToolOutcome, Toolbox, cut_in_the_middle};
 use crate::domain::Usage;
+use crate::llm::boundary::PromptText;
 use crate::llm::{Answer, CallContext, Message, Request, StopReason, ToolCall, ToolResult};
 
 /// The same calls with the same answers, so often in a row, are a loop.
@@ -73,7 +74,7 @@ pub(super) struct LoopInput<'a> {
 
 pub(super) async fn run(input: LoopInput<'_>, prompt: Rendered) -> Result<Finished, AgentError> {
     let request = Request {
-        system: prompt.system,
+        system: prompt.system.into_string(),
         messages: vec![Message::user(prompt.user)],
         tools: tool_calls::definitions(),
         max_output_tokens: None,
@@ -166,7 +167,7 @@ impl Loop<'_> {
             }
         };
         self.request.messages.push(answer.into_message());
-        self.request.messages.push(Message::user(reminder));
+        self.request.messages.push(Message::user(PromptText::own(reminder)));
         Ok(())
     }
 
@@ -198,11 +199,7 @@ impl Loop<'_> {
             };
             let answer = ToolAnswer { text: cut_in_the_middle(&answer.text, ANSWER_MAX_CHARS), ..answer };
             failed_before |= answer.outcome == ToolOutcome::Failed;
-            results.push(ToolResult {
-                id: call.id.clone(),
-                name: call.name.clone(),
-                content: shown(&answer),
-            });
+            results.push(ToolResult::of(&call, shown(&answer)));
             self.write_down(&call, answer);
         }
         self.check_repetition()?;
@@ -229,11 +226,12 @@ impl Loop<'_> {
 }
 
 /// The providers have no common field for a failed tool, so the text says it.
-fn shown(answer: &ToolAnswer) -> String {
+fn shown(answer: &ToolAnswer) -> PromptText {
+    // Longer than what was cut already by the line that says so, and the word for a failure.
+    let most = ANSWER_MAX_CHARS + 100;
     match answer.outcome {
-        ToolOutcome::Done if answer.text.is_empty() => "(nothing)".to_owned(),
-        ToolOutcome::Done => answer.text.clone(),
-        ToolOutcome::Failed => format!("FAILED: {}", answer.text),
+        ToolOutcome::Done => PromptText::answer(&answer.text, most).or("(nothing)"),
+        ToolOutcome::Failed => PromptText::answer(&format!("FAILED: {}", answer.text), most),
     }
 }
 

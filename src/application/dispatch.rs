@@ -20,6 +20,7 @@ pub(super) struct Dispatch {
     store: Store,
     parts: Parts,
     reactions_every: Duration,
+    reconcile_every: Duration,
     digest: DigestSchedule,
     digest_hour: u32,
     digest_to: Vec<String>,
@@ -31,19 +32,34 @@ impl Dispatch {
             store,
             parts,
             reactions_every: config.polling.reactions,
+            reconcile_every: config.polling.reconcile,
             digest: config.mail.digest,
             digest_hour: config.mail.digest_hour_utc.into(),
             digest_to: config.mail.to.clone(),
         }
     }
 
+    /// A schedule lives as long as its deployment: whatever goes wrong in a round, the next one comes.
     async fn schedule(&self, lease: &Lease, name: ScheduleName) -> Result<(), JobFailure> {
+        match self.round(lease, name).await {
+            Err(JobFailure::Refuse { error }) => Err(JobFailure::Retry { error, wait: None }),
+            done => done,
+        }
+    }
+
+    async fn round(&self, lease: &Lease, name: ScheduleName) -> Result<(), JobFailure> {
         let again = match name {
             ScheduleName::Reactions => {
                 if let Some(ingest) = &self.parts.ingest {
                     ingest.poll_reactions().await?;
                 }
                 self.reactions_every
+            }
+            ScheduleName::Reconcile => {
+                if let Some(ingest) = &self.parts.ingest {
+                    ingest.reconcile().await?;
+                }
+                self.reconcile_every
             }
             ScheduleName::Digest => {
                 self.enqueue_digests().await?;

@@ -27,7 +27,7 @@ pub fn model_settings(config: &ModelsConfig) -> Settings {
     let roles: BTreeMap<_, _> = lists
         .into_iter()
         .filter(|(_, choices)| !choices.is_empty())
-        .map(|(role, choices)| (role, choices.iter().map(model).collect()))
+        .map(|(role, choices)| (role, choices.iter().map(|choice| model(config, choice)).collect()))
         .collect();
     Settings {
         endpoints: endpoints.collect(),
@@ -38,21 +38,24 @@ pub fn model_settings(config: &ModelsConfig) -> Settings {
     }
 }
 
-fn model(choice: &ModelChoice) -> ModelSettings {
+fn model(config: &ModelsConfig, choice: &ModelChoice) -> ModelSettings {
+    let protocol = config.providers.get(&choice.provider).map(|provider| provider.protocol);
     ModelSettings {
         name: ModelName { provider: choice.provider.clone(), model: choice.model.clone() },
         temperature: choice.temperature,
         max_output_tokens: choice.max_tokens,
-        price: price_of(choice),
+        price: price_of(choice, protocol),
     }
 }
 
-fn price_of(choice: &ModelChoice) -> Option<Price> {
+/// Anthropic asks 1.25 times the price of input for tokens that it keeps for five minutes
+/// (platform.claude.com/docs/en/about-claude/pricing); others do not tell what they keep.
+fn price_of(choice: &ModelChoice, protocol: Option<ConfiguredProtocol>) -> Option<Price> {
     let micro = |usd: f64| (usd * 1e6).round() as u64;
     choice.prices.map(|prices| Price {
         input: micro(prices.input),
         cached_input: micro(prices.cached),
-        cache_write: None,
+        cache_write: (protocol == Some(ConfiguredProtocol::Anthropic)).then(|| micro(prices.input * 1.25)),
         output: micro(prices.output),
     })
 }

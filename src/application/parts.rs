@@ -76,10 +76,7 @@ pub fn github(config: &Config, credentials: &AppCredentials) -> anyhow::Result<G
 /// Knows every secret of the configuration, so that none of them leaves.
 pub fn redactor(config: &Config, credentials: Option<&AppCredentials>) -> Redactor {
     let app = credentials.map(|app| [app.private_key.clone(), app.webhook_secret.clone()]);
-    let providers = config.models.providers.values().filter_map(|provider| provider.api_key.clone());
-    let others = [config.mail.smtp_url.clone(), config.database.url.clone()];
-    let secrets: Vec<SecretString> =
-        app.into_iter().flatten().chain(providers).chain(others.into_iter().flatten()).collect();
+    let secrets: Vec<SecretString> = config.secrets().into_iter().chain(app.into_iter().flatten()).collect();
     Redactor::new(secrets)
 }
 
@@ -126,9 +123,7 @@ fn pipeline(
         Arc::new(Client::new(model_settings(&config.models), ledger)?)
     };
     let prompts = prompts(config.prompts_dir.as_deref())?;
-    let hosts = config.sandbox.setup_allow_hosts.iter().map(|host| HostName::parse(host));
-    let allow_hosts = hosts.collect::<Result<Vec<_>, _>>()?;
-    let egress = (!allow_hosts.is_empty()).then_some(EgressPolicy { allow_hosts });
+    let egress = egress_policy(config)?;
     Ok(Pipeline {
         store: store.clone(),
         repositories,
@@ -141,6 +136,7 @@ fn pipeline(
             author: Author::new(&config.git.author_name, &config.git.author_email)?,
             reviewers: config.reviewers.clone(),
             blocking: config.blocking_severities.iter().map(severity).collect(),
+            wait_days: WAIT_DAYS,
             command_limits: Limits {
                 wall: config.sandbox.wall,
                 cpu: std::time::Duration::from_secs(config.sandbox.cpu_seconds),
@@ -148,10 +144,18 @@ fn pipeline(
                 processes: config.sandbox.processes,
                 ..Limits::default()
             },
+            gates_at_once: config.sandbox.gates_at_once,
             egress,
             dependencies: config.data_dir.join("dependencies"),
         },
     })
+}
+
+/// Where set-up steps may fetch packages from; `None`: nowhere.
+pub fn egress_policy(config: &Config) -> anyhow::Result<Option<EgressPolicy>> {
+    let hosts = config.sandbox.setup_allow_hosts.iter().map(|host| HostName::parse(host));
+    let allow_hosts = hosts.collect::<Result<Vec<_>, _>>()?;
+    Ok((!allow_hosts.is_empty()).then_some(EgressPolicy { allow_hosts }))
 }
 
 fn prompts(folder: Option<&Path>) -> anyhow::Result<Prompts> {

@@ -8,11 +8,11 @@ use std::path::Path;
 
 use crate::config::RepositoryPolicy;
 use crate::domain::{BranchName, CommitSha, GitHubPlace, ObservedText, Origin, SourceText, Task};
-use crate::github::{GitHub, GitHubError};
+use crate::github::{GitHub, GitHubError, Purpose};
 use crate::store::{ArtifactKind, Store, StoreError};
 use crate::workspace::{LocalRepository, Mirror, Mirrors, Remote, RemoteUrl, RepoPath, WorkspaceError};
 
-pub use issue_text::{observe, read_source};
+pub use issue_text::{observe, observed, read_source, unread};
 pub use label::label_of;
 
 /// Finds the repositories of tasks.
@@ -80,7 +80,7 @@ impl Repositories {
         if let Some(head) = &task.head
             && !checkout.mirror.has(head)?
         {
-            let kept = self.store.latest_artifact(task.id, ArtifactKind::Commits).await?;
+            let kept = self.store.latest_artifact(task, ArtifactKind::Commits).await?;
             let bundle = kept.ok_or_else(|| {
                 CheckoutError::Unusable(format!("commit {head} of the work so far is neither here nor kept"))
             })?;
@@ -106,7 +106,7 @@ impl Repositories {
     /// gave. `None`: the issue is gone.
     pub async fn source(&self, task: &Task) -> Result<Option<SourceText>, CheckoutError> {
         let Some(place) = task.origin.github() else { return Ok(task.source.clone()) };
-        match read_source(&self.github()?.repository(place)?, place).await {
+        match read_source(&self.github()?.repository(place, Purpose::Read), place).await {
             Ok(source) => Ok(Some(source)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),
@@ -116,7 +116,7 @@ impl Repositories {
     /// How that text stands now.
     pub async fn observe(&self, task: &Task) -> Result<Observed, CheckoutError> {
         let Some(place) = task.origin.github() else { return Ok(Observed::NoIssue) };
-        match observe(&self.github()?.repository(place)?, task).await {
+        match observe(&self.github()?.repository(place, Purpose::Read), task).await {
             Ok(Some(text)) => Ok(Observed::Text(text)),
             Ok(None) => Ok(Observed::NoIssue),
             Err(error) if error.is_not_found() => Ok(Observed::Gone),
@@ -130,7 +130,7 @@ impl Repositories {
 
     async fn fetch(&self, place: &GitHubPlace) -> Result<Checkout, CheckoutError> {
         let unusable = |error: &dyn std::fmt::Display| CheckoutError::Unusable(error.to_string());
-        let client = self.github()?.repository(place)?;
+        let client = self.github()?.repository(place, Purpose::Read);
         let repository = client.repository().await?;
         let base_branch = BranchName::parse(repository.default_branch).map_err(|error| unusable(&error))?;
         // The name as GitHub tells it now: git, unlike the API, is not redirected across names here.
@@ -139,11 +139,11 @@ impl Repositories {
             .split_once('/')
             .ok_or_else(|| unusable(&format!("{} is no owner/name", repository.full_name)))?;
         let url = RemoteUrl::new(&self.server_url, owner, name).map_err(|error| unusable(&error))?;
-        let token = Some(client.token().await?);
-        let mut remote = Remote { repository_id: place.repository.0, url, token };
+        let token = client.token().await?;
+        let mut remote = Remote { repository_id: place.repository.0, url, token: Some(token.clone()) };
         let mirror = match self.mirrors.fetch(&remote).await {
             Err(error) if error.wants_token() => {
-                remote.token = Some(client.renewed_token().await?);
+                remote.token = Some(client.token_instead_of(&token).await?);
                 self.mirrors.fetch(&remote).await?
             }
             fetched => fetched?,

@@ -3,6 +3,7 @@
 mod demo;
 mod doctor;
 mod exit;
+mod gates;
 mod in_sandbox;
 mod run;
 mod serve;
@@ -40,6 +41,8 @@ enum Command {
     Simulate(simulate::SimulateArguments),
     /// Work on an issue in a repository of your own, without GitHub; ends in a local `auto/` branch.
     Run(run::RunArguments),
+    /// Show the gates that are found in a repository, and with `--run` run them in the sandbox.
+    Gates(gates::GatesArguments),
     /// Check everything that a deployment needs and say how to mend what is missing.
     Doctor(doctor::DoctorArguments),
     /// What our own program does inside a sandbox.
@@ -72,6 +75,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Demo(demo) => demo::demo(demo, arguments.config, &environment).await,
         Command::Simulate(simulate) => simulate::simulate(simulate).await,
         Command::Run(run) => run::run(run, arguments.config, &environment).await,
+        Command::Gates(gates) => gates::gates(gates, arguments.config, &environment).await,
         Command::Doctor(doctor) => doctor::doctor(doctor, arguments.config, &environment).await,
         Command::InSandbox(_) => Ok(Exit::Usage),
     }

@@ -117,6 +117,7 @@ pub(super) struct LimitsSection {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PollingSection {
     pub reactions_seconds: Option<u64>,
+    pub reconcile_seconds: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -144,6 +145,7 @@ pub(super) struct Sandbox {
     pub cpu_seconds: Option<u64>,
     pub wall_seconds: Option<u64>,
     pub processes: Option<u64>,
+    pub gates_at_once: Option<u64>,
     pub setup: Setup,
     pub uid_range: Uids,
 }

@@ -25,6 +25,8 @@ pub struct RepositoryPolicy {
     pub gates: Option<Vec<GateEntry>>,
     /// Commands that fetch dependencies, run before the gates where the deployment allows a set-up step.
     pub setup: Option<Vec<GateCommand>>,
+    /// The least share of lines that tests have to reach, in percent: above 0, 100 at most.
+    pub coverage_floor: Option<f64>,
     pub reviewers: Option<Vec<String>>,
     pub paths: PathPolicy,
     /// Who gets this repository's mail instead of the deployment's recipients.
@@ -33,7 +35,8 @@ pub struct RepositoryPolicy {
 }
 
 /// What a gate may be for.
-pub const GATE_KINDS: [&str; 6] = ["format", "lint", "types", "test", "security", "custom"];
+pub const GATE_KINDS: [&str; 9] =
+    ["format", "lint", "types", "test", "coverage", "security", "audit", "secrets", "custom"];
 
 /// One gate as written.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,6 +110,9 @@ impl RepositoryPolicy {
         for (index, address) in file.mail_to.iter().flatten().enumerate() {
             check_address(address).map_err(|problem| error(&format!("mail_to[{index}]"), problem))?;
         }
+        if file.coverage.lines_percent.is_some_and(|floor| !(floor > 0.0 && floor <= 100.0)) {
+            return Err(error("coverage.lines_percent", "must be greater than 0 and at most 100".to_owned()));
+        }
         if file.label.as_deref().is_some_and(|label| label.trim().is_empty()) {
             return Err(error("label", "must not be empty".to_owned()));
         }
@@ -121,6 +127,7 @@ impl RepositoryPolicy {
             label: file.label.map(|label| label.trim().to_owned()),
             gates: file.gates.map(|gates| resolve_gates(&document, gates)).transpose()?,
             setup: file.setup,
+            coverage_floor: file.coverage.lines_percent,
             reviewers: file.reviewers,
             paths: PathPolicy { allowed: file.paths.allowed, protected: file.paths.protected },
             mail_to: file.mail_to,

@@ -11,6 +11,7 @@ pub(super) struct PolicyFile {
     pub label: Option<String>,
     pub gates: Option<Vec<Gate>>,
     pub setup: Option<Vec<GateCommand>>,
+    pub coverage: Coverage,
     pub reviewers: Option<Vec<String>>,
     pub paths: Paths,
     pub mail_to: Option<Vec<String>>,
@@ -25,6 +26,12 @@ pub(super) struct Gate {
     pub kind: Option<String>,
     pub timeout_seconds: Option<u64>,
     pub required: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Coverage {
+    pub lines_percent: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -42,7 +42,10 @@ impl Config {
                 "concurrent_tasks": self.limits.concurrent_tasks,
                 "concurrent_tasks_per_repository": self.limits.concurrent_tasks_per_repository,
             },
-            "polling": { "reactions_seconds": self.polling.reactions.as_secs() },
+            "polling": {
+                "reactions_seconds": self.polling.reactions.as_secs(),
+                "reconcile_seconds": self.polling.reconcile.as_secs(),
+            },
             "git": { "author_name": self.git.author_name, "author_email": self.git.author_email },
             "mail": {
                 "smtp_url": self.mail.smtp_url.as_ref().map(without_password),
@@ -57,6 +60,7 @@ impl Config {
                 "cpu_seconds": self.sandbox.cpu_seconds,
                 "wall_seconds": self.sandbox.wall.as_secs(),
                 "processes": self.sandbox.processes,
+                "gates_at_once": self.sandbox.gates_at_once,
                 "setup": { "allow_hosts": self.sandbox.setup_allow_hosts },
                 "uid_range": { "first": self.sandbox.uid_range.first, "count": self.sandbox.uid_range.count },
             },

@@ -266,8 +266,9 @@ impl Resolver<'_> {
     }
 
     fn polling(&self, file: &file::PollingSection) -> Result<Polling, ConfigError> {
-        let seconds = self.number("polling.reactions_seconds", file.reactions_seconds, 30, 1..=60)?;
-        Ok(Polling { reactions: Duration::from_secs(seconds) })
+        let reactions = self.number("polling.reactions_seconds", file.reactions_seconds, 30, 1..=60)?;
+        let reconcile = self.number("polling.reconcile_seconds", file.reconcile_seconds, 600, 60..=86_400)?;
+        Ok(Polling { reactions: Duration::from_secs(reactions), reconcile: Duration::from_secs(reconcile) })
     }
 
     fn git(&self, file: file::Git) -> Result<GitIdentity, ConfigError> {
@@ -328,6 +329,12 @@ impl Resolver<'_> {
             cpu_seconds: self.number("sandbox.cpu_seconds", file.cpu_seconds, 1800, 1..=86_400)?,
             wall: Duration::from_secs(wall),
             processes: self.number("sandbox.processes", file.processes, 512, 8..=32_768)?,
+            gates_at_once: self.number(
+                "sandbox.gates_at_once",
+                file.gates_at_once,
+                SandboxConfig::gates_at_once(),
+                1..=64,
+            )?,
             setup_allow_hosts: hosts,
             uid_range: UidRange {
                 first,

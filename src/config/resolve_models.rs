@@ -11,6 +11,8 @@ use super::sections::{ModelChoice, ModelsConfig, Prices, Protocol, ProviderConfi
 const ANTHROPIC_URL: &str = "https://api.anthropic.com";
 const OPENAI_URL: &str = "https://api.openai.com/v1";
 const DEFAULT_MAX_TOKENS: u64 = 8192;
+/// What these models think counts as output, and comes before the answer.
+const BUILT_IN_MAX_TOKENS: u32 = 16_384;
 
 pub(super) fn resolve(r: &mut Resolver<'_>, mut file: file::Models) -> Result<ModelsConfig, ConfigError> {
     let written = std::mem::take(&mut file.providers);
@@ -101,7 +103,7 @@ fn choice(
     let named = model.model.as_deref().and_then(|name| name.split_once(':'));
     let Some((provider, name)) = named.filter(|(_, name)| !name.is_empty()) else {
         let key = if model.model.is_some() { &name_key } else { key };
-        return Err(r.error(key, "expected `model: provider:name`, such as `anthropic:claude-sonnet-4-5`"));
+        return Err(r.error(key, "expected `model: provider:name`, such as `anthropic:claude-sonnet-5-5`"));
     };
     if !providers.contains_key(provider) {
         let known: Vec<&str> = providers.keys().map(String::as_str).collect();
@@ -155,11 +157,14 @@ fn prices(r: &Resolver<'_>, key: &str, model: &file::Model) -> Result<Option<Pri
     }
 }
 
-/// With a key and nothing else configured, a model that is known to work.
+/// With a key and nothing else configured, a model that the provider has announced no end of. Prices of
+/// November 2026: Anthropic's from platform.claude.com/docs/en/about-claude/pricing, OpenAI's as others report
+/// them. They only size a budget; who wants them exact configures them.
+/// OpenAI's later models take function tools only through its Responses API, which is not spoken here.
 fn built_in(providers: &BTreeMap<String, ProviderConfig>) -> Vec<ModelChoice> {
     let known = [
-        ("anthropic", "claude-sonnet-4-5", Prices { input: 3.0, output: 15.0, cached: 0.3 }),
-        ("openai", "gpt-5", Prices { input: 1.25, output: 10.0, cached: 0.125 }),
+        ("anthropic", "claude-sonnet-5-5", Prices { input: 2.0, output: 10.0, cached: 0.1 }),
+        ("openai", "gpt-5.2", Prices { input: 1.75, output: 14.0, cached: 0.175 }),
     ];
     let with_key = |(provider, ..): &(&str, &str, Prices)| {
         providers.get(*provider).is_some_and(|provider| provider.api_key.is_some())
@@ -168,7 +173,7 @@ fn built_in(providers: &BTreeMap<String, ProviderConfig>) -> Vec<ModelChoice> {
         provider: provider.to_owned(),
         model: model.to_owned(),
         temperature: None,
-        max_tokens: u32::try_from(DEFAULT_MAX_TOKENS).unwrap_or(u32::MAX),
+        max_tokens: BUILT_IN_MAX_TOKENS,
         prices: Some(prices),
     };
     known.into_iter().filter(with_key).map(choice).collect()

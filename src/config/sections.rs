@@ -187,6 +187,8 @@ pub struct Limits {
 pub struct Polling {
     /// 1 s..=60 s.
     pub reactions: Duration,
+    /// 1 min..=1 day: between two comparisons of open tasks with GitHub.
+    pub reconcile: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -236,6 +238,8 @@ pub struct SandboxConfig {
     pub cpu_seconds: u64,
     pub wall: Duration,
     pub processes: u32,
+    /// Gates of one task that run side by side; 1..=64.
+    pub gates_at_once: usize,
     /// Hosts that the set-up step may reach, `host` or `host:port`; empty: none, and no set-up step.
     pub setup_allow_hosts: Vec<String>,
     pub uid_range: UidRange,
@@ -243,6 +247,14 @@ pub struct SandboxConfig {
     pub search_path: String,
     /// The certificates that this process trusts (`SSL_CERT_FILE`), for set-up steps with network.
     pub ca_bundle: Option<PathBuf>,
+}
+
+impl SandboxConfig {
+    /// As many gates side by side as the machine has processors, four at most: each may take all the memory
+    /// that the sandbox allows.
+    pub(super) fn gates_at_once() -> u64 {
+        std::thread::available_parallelism().map_or(1, |count| count.get().min(4) as u64)
+    }
 }
 
 /// The severity of a finding, as written in configuration.

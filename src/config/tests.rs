@@ -31,6 +31,7 @@ fn an_empty_environment_gives_the_documented_defaults() {
     assert_eq!(config.github.server_url, "https://github.com");
     assert_eq!(config.github.write_interval_ms, 1000);
     assert_eq!(config.polling.reactions, Duration::from_secs(30));
+    assert_eq!(config.polling.reconcile, Duration::from_secs(600));
     assert_eq!(config.reviewers, ["safety", "architecture", "quality"]);
     assert_eq!(config.blocking_severities, [SeverityName::Critical]);
     assert!(config.database.url.is_none() && config.mail.smtp_url.is_none() && !config.dry_run);
@@ -99,6 +100,10 @@ fn what_is_wrong_is_named_with_key_line_and_the_nearest_right_key() {
         (
             "mail:\n  digest: dayly",
             ":2:11: `mail.digest`: expected one of off, daily, weekly; did you mean `daily`?",
+        ),
+        (
+            "polling:\n  reconcile_seconds: 5",
+            ":2:22: `polling.reconcile_seconds`: must lie between 60 and 86400",
         ),
         ("polling:\n  reactions_seconds: 0", ":2:22: `polling.reactions_seconds`: must lie between 1 and 60"),
         ("web:\n  listen: localhost", ":2:11: `web.listen`: expected an IP address and a port, such as"),
@@ -348,7 +353,7 @@ fn the_example_is_valid_as_it_stands_and_with_every_key_active() {
         ("SMTP_URL", "smtp://mail"),
     ];
     let config = load(&all, &pairs).unwrap();
-    assert_eq!(config.models.roles.discussion[0].model, "gpt-5");
+    assert_eq!(config.models.roles.discussion[0].model, "gpt-5.2");
     assert_eq!(config.notices, Vec::<String>::new());
 }
 
@@ -431,6 +436,7 @@ mod policy {
         }
         let start = std::time::Instant::now();
         assert!(RepositoryPolicy::parse(&text).is_err());
-        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        // Expanded, it has 2.5 thousand million entries.
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
     }
 }

@@ -8,7 +8,7 @@ mod files;
 
 use std::collections::BTreeMap;
 
-use crate::llm::boundary::{fence, without_hidden_characters};
+use crate::llm::boundary::{PromptText, Written, without_hidden_characters};
 use crate::workspace::Snapshot;
 
 pub use bm25::relevant;
@@ -29,6 +29,8 @@ const MANIFESTS: [&str; 9] = [
     "CMakeLists.txt",
 ];
 const MAX_MANIFESTS: usize = 4;
+/// One place in the tree; those that are chosen are far shorter.
+const SNIPPET_MAX_CHARS: usize = 40_000;
 
 /// A place in the tree that may matter.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,9 +47,10 @@ pub struct Snippet {
 
 /// A listing of the tree, the beginning of its README and its manifests, fenced, in about
 /// `budget_tokens` tokens.
-pub fn overview(snapshot: &Snapshot, budget_tokens: usize) -> String {
+pub fn overview(snapshot: &Snapshot, budget_tokens: usize) -> PromptText {
     let budget = budget_tokens * BYTES_PER_TOKEN;
-    let mut parts = vec![fence("files", &listing(snapshot, budget / 2))];
+    let shown = |name: &str, text: &str| PromptText::data(name, text, Written::AsCode, budget);
+    let mut parts = vec![shown("files", &listing(snapshot, budget / 2))];
     let readme = snapshot.files.iter().find(|(path, _)| {
         let path = path.as_str().to_lowercase();
         !path.contains('/') && (path == "readme" || path.starts_with("readme."))
@@ -64,9 +67,9 @@ pub fn overview(snapshot: &Snapshot, budget_tokens: usize) -> String {
     for (path, entry) in readme.into_iter().chain(manifests.into_iter().take(MAX_MANIFESTS)) {
         let Ok(text) = std::str::from_utf8(&entry.bytes) else { continue };
         let head = head(&without_hidden_characters(text), budget / 8);
-        parts.push(fence(path.as_str(), &head));
+        parts.push(shown(path.as_str(), &head));
     }
-    parts.join("\n")
+    PromptText::joined(parts, "\n")
 }
 
 /// Whole lines from the beginning, `max_bytes` at most.
@@ -119,20 +122,18 @@ fn listing_to(snapshot: &Snapshot, depth: usize) -> String {
 }
 
 /// Snippets as text for a prompt, each fenced, with line numbers.
-pub fn snippets_text(snippets: &[Snippet]) -> String {
+pub fn snippets_text(snippets: &[Snippet]) -> PromptText {
     let texts = snippets.iter().map(|snippet| {
         let numbered: String = snippet
             .text
             .lines()
             .enumerate()
-            .map(|(index, line)| {
-                format!("{:>5}\t{}\n", snippet.start_line + index, without_hidden_characters(line))
-            })
+            .map(|(index, line)| format!("{:>5}\t{line}\n", snippet.start_line + index))
             .collect();
         let name = format!("{} lines {}-{}", snippet.path, snippet.start_line, snippet.end_line);
-        fence(&name, &numbered)
+        PromptText::data(&name, &numbered, Written::AsCode, SNIPPET_MAX_CHARS)
     });
-    texts.collect::<Vec<_>>().join("\n")
+    PromptText::joined(texts, "\n")
 }
 
 #[cfg(test)]
@@ -160,7 +161,7 @@ mod tests {
             ("node_modules/x/package.json", "{}"),
             ("node_modules/x/y.js", "1"),
         ]);
-        insta::assert_snapshot!(overview(&snapshot, 1_000), @r#"
+        insta::assert_snapshot!(overview(&snapshot, 1_000).as_str(), @r#"
         <data name="files">
         Cargo.toml (22 bytes)
         README.md (5 bytes)
@@ -181,7 +182,7 @@ mod tests {
     fn a_large_tree_is_folded_into_its_budget() {
         let paths: Vec<String> = (0..3_000).map(|n| format!("src/part{}/deep/file{n}.rs", n % 7)).collect();
         let files: Vec<(&str, &str)> = paths.iter().map(|path| (path.as_str(), "x")).collect();
-        let overview = overview(&tree(&files), 500);
+        let overview = overview(&tree(&files), 500).into_string();
         assert!(overview.len() < 2_000, "{}", overview.len());
         assert!(overview.contains("src/part3/"), "{overview}");
     }
@@ -189,7 +190,7 @@ mod tests {
     #[test]
     fn a_long_readme_is_cut_at_a_line() {
         let readme = "line of text\n".repeat(1_000);
-        let overview = overview(&tree(&[("README.md", &readme)]), 1_000);
+        let overview = overview(&tree(&[("README.md", &readme)]), 1_000).into_string();
         assert!(
             overview.contains("line of text\n[…]\n</data>") && overview.len() < 1_000,
             "{}",

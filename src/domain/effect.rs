@@ -38,6 +38,11 @@ pub enum Notice {
     /// Labelled again, and the text is the one that was planned (and ended) before.
     SameTextAgain,
     Pushed,
+    /// GitHub refused something that the work does not hang on.
+    NotDone {
+        what: String,
+        detail: String,
+    },
 }
 
 /// What a mail tells.

@@ -7,7 +7,7 @@ use super::ids::{Account, CommentId, IssueNumber, TaskId};
 use super::refs::CommitSha;
 use super::source_text::{SourceText, TextDigest};
 use super::specification::TaskSpecification;
-use super::task::{PostedComment, Reason, Stage};
+use super::task::{PostedComment, Proposal, Reason, Stage};
 
 /// What came of reading the issue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub enum Reading {
         /// Ids for the tasks beyond the first, drawn outside since nothing here is random.
         new_ids: Vec<TaskId>,
     },
+    /// A task that was born with its plan reads the text only: its plan stays, and is put before people anew.
+    SamePlan,
     Questions {
         understood: String,
         questions: Vec<String>,
@@ -68,9 +70,11 @@ pub enum Event {
         comment: CommentId,
         on: IssueNumber,
     },
+    /// `on`: the plan's comment.
     Reacted {
         thumb: Thumb,
         by: Account,
+        on: CommentId,
     },
     ReactionWithdrawn {
         by: Account,
@@ -110,6 +114,7 @@ pub enum Event {
     },
 
     PlanPosted {
+        of: Proposal,
         comment: PostedComment,
     },
     Pushed {
@@ -123,8 +128,11 @@ pub enum Event {
     },
     /// GitHub said no in a way that trying again does not change.
     EffectRefused {
+        /// The kind of effect.
         what: String,
         detail: String,
+        /// The plan that was before people when the effect was asked for.
+        of: Option<Proposal>,
     },
     LocalBranchWritten,
 

@@ -74,6 +74,20 @@ pub const LIST_MAX_ENTRIES: usize = 30;
 pub const PLAN_MAX_TASKS: usize = 10;
 
 impl TaskSpecification {
+    /// The same with each of its texts changed in the same way.
+    pub fn map_texts(self, change: impl Fn(&str) -> String) -> Self {
+        let all = |texts: Vec<String>| texts.iter().map(|text| change(text)).collect();
+        Self {
+            title: change(&self.title),
+            objective: change(&self.objective),
+            requirements: all(self.requirements),
+            constraints: all(self.constraints),
+            acceptance_criteria: all(self.acceptance_criteria),
+            likely_files: all(self.likely_files),
+            ..self
+        }
+    }
+
     /// Checks everything at once, so that one answer names all faults.
     pub fn validate(&self, index: usize, tasks_in_plan: usize) -> Result<(), SpecificationFaults> {
         let mut faults = Vec::new();

@@ -59,6 +59,13 @@ pub struct Plan {
     pub comment: Option<PostedComment>,
 }
 
+/// A plan among the plans of its task: what an effect or a reaction is about may be replaced meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    pub revision: u32,
+    pub digest: TextDigest,
+}
+
 /// How an approval was given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -298,6 +305,10 @@ pub struct Task {
     pub gate_rounds: u8,
     /// Fix rounds spent on findings in this attempt and round.
     pub review_rounds: u8,
+    /// The version at which the work began that `base` and `head` are of. What was made before belongs to
+    /// work that was given up.
+    #[serde(default)]
+    pub work_since: u64,
     /// The commit that the work started from.
     pub base: Option<CommitSha>,
     /// The work so far.
@@ -308,6 +319,9 @@ pub struct Task {
     pub pull_request: Option<IssueNumber>,
     /// The text of the `fix` that is being worked on.
     pub instruction: Option<String>,
+    /// The newest comment that came while the issue was being read, and may have come too late for it.
+    #[serde(default)]
+    pub unread: Option<CommentId>,
     /// The version at which the present wait for a person began.
     pub waits_since: Option<u64>,
     pub created_at: DateTime<Utc>,
@@ -332,16 +346,24 @@ impl Task {
             approval: None,
             gate_rounds: 0,
             review_rounds: 0,
+            work_since: 0,
             base: None,
             head: None,
             remote_head: None,
             branch: None,
             pull_request: None,
             instruction: None,
+            unread: None,
             waits_since: None,
             created_at: at,
             version: 0,
         }
+    }
+
+    /// Which plan of this task is before people now.
+    pub fn proposal(&self) -> Option<Proposal> {
+        let plan = self.plan.as_ref()?;
+        Some(Proposal { revision: self.revision, digest: plan.digest })
     }
 
     /// The title to call it by before and after there is a plan.

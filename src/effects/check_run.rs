@@ -2,7 +2,7 @@
 
 use crate::domain::Task;
 use crate::github::{
-    ANNOTATIONS_A_REQUEST, CheckAnnotation, CheckConclusion, CheckProgress, CheckRun, NewCheckRun,
+    ANNOTATIONS_A_REQUEST, CheckAnnotation, CheckConclusion, CheckProgress, CheckRun, NewCheckRun, Purpose,
 };
 use crate::speech::{self, Annotation, CheckView, Conclusion};
 
@@ -14,7 +14,7 @@ impl Effects {
     /// GitHub keeps our key with the run, as its `external_id`.
     pub(super) async fn report_check(&self, key: &str, task: &Task) -> Result<Done, EffectError> {
         let head = head_of(task)?;
-        let client = self.client(task)?;
+        let client = self.client(task, Purpose::Check)?;
         let gathered = Gathered::of(&self.store, task).await?;
         let evidence = gathered.evidence(self.settings.budget_micro_usd);
         let text = self.with_gateway(|gateway| speech::check_run(gateway, &CheckView { evidence }));

@@ -2,7 +2,7 @@
 
 use crate::checkout::label_of;
 use crate::domain::{Event, GitHubPlace, IssueNumber, Notice, PostedComment, Task, body_digest};
-use crate::github::{Comment, RepositoryClient};
+use crate::github::{Comment, Purpose, RepositoryClient};
 use crate::speech::{self, Body, NoticeView, PlanView, has_marker};
 use crate::store::Lease;
 
@@ -11,16 +11,21 @@ use super::view::Gathered;
 use super::{Done, EffectError, Effects};
 
 impl Effects {
-    pub(super) async fn post_plan(&self, key: &str, task: &Task) -> Result<Done, EffectError> {
+    /// `then`: the task as it was when this was asked for.
+    pub(super) async fn post_plan(&self, key: &str, task: &Task, then: &Task) -> Result<Done, EffectError> {
         if task.state.has_ended() {
             return Ok(Done::Void("the task ended"));
         }
+        let Some(of) = then.proposal().filter(|of| task.proposal() == Some(*of)) else {
+            return Ok(Done::Void("another plan has taken its place"));
+        };
         let (Some(place), Some(body)) = (task.origin.github(), self.plan_body(key, task).await?) else {
             return Ok(Done::Void("the plan is gone"));
         };
-        let comment = self.find_or_create(&self.client(task)?, place.issue, key, &body).await?;
+        let comment =
+            self.find_or_create(&self.client(task, Purpose::Comment)?, place.issue, key, &body).await?;
         let posted = PostedComment { id: comment.comment_id(), body: body_digest(&comment.body) };
-        Ok(Done::Event(Event::PlanPosted { comment: posted }))
+        Ok(Done::Event(Event::PlanPosted { of, comment: posted }))
     }
 
     /// `None`: there is no plan any more.
@@ -63,7 +68,7 @@ impl Effects {
         notice: &Notice,
     ) -> Result<Done, EffectError> {
         let body = self.notice_body(key, task, notice).await?;
-        self.find_or_create(&self.client(task)?, on, key, &body).await?;
+        self.find_or_create(&self.client(task, Purpose::Comment)?, on, key, &body).await?;
         Ok(Done::Nothing)
     }
 
@@ -84,7 +89,7 @@ impl Effects {
         notice: &Notice,
     ) -> Result<Done, EffectError> {
         let body = self.reply_body(&lease.key, place, notice).await?;
-        let client = self.github()?.repository(place)?;
+        let client = self.github()?.repository(place, Purpose::Comment);
         self.find_or_create(&client, place.issue, &lease.key, &body).await?;
         Ok(Done::Nothing)
     }
@@ -95,7 +100,7 @@ impl Effects {
         place: &GitHubPlace,
         notice: &Notice,
     ) -> Result<Body, EffectError> {
-        let label = label_of(&self.github()?.repository(place)?, &self.settings.label).await?;
+        let label = label_of(&self.github()?.repository(place, Purpose::Read), &self.settings.label).await?;
         let terms = Terms { label, ..self.general_terms() };
         Ok(self.speak(key, (None, notice), &terms, &Gathered::default()))
     }

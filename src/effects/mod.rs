@@ -24,7 +24,7 @@ pub use view::Gathered;
 
 use crate::checkout::{CheckoutError, Repositories};
 use crate::domain::{Effect, Event, State, Task, TaskId};
-use crate::github::{AppIdentity, GitHub, GitHubError, RepositoryClient};
+use crate::github::{AppIdentity, GitHub, GitHubError, Purpose, RepositoryClient};
 use crate::mail::Mailer;
 use crate::queue::JobFailure;
 use crate::speech::{Gateway, Mode};
@@ -71,6 +71,8 @@ pub struct Settings {
 enum Done {
     /// It is done, now or before, and this follows.
     Event(Event),
+    /// The same, where more than one thing follows.
+    Events(Vec<Event>),
     Nothing,
     /// The task moved on, and the effect has lost its sense.
     Void(&'static str),
@@ -138,20 +140,34 @@ impl Effects {
         };
         match done {
             Ok(Done::Event(event)) => self.finish(lease, task.map(|task| (task, event))).await,
+            Ok(Done::Events(events)) => {
+                let events: Vec<_> = task
+                    .map(|task| events.into_iter().map(move |event| (task, event)))
+                    .into_iter()
+                    .flatten()
+                    .collect();
+                self.finish(lease, events).await
+            }
             Ok(Done::Nothing) => self.finish(lease, None).await,
             Ok(Done::Void(why)) => {
                 tracing::info!(why, "the effect is void");
                 self.finish(lease, None).await
             }
-            Err(EffectError::Store(error)) => Err(error.into()),
+            Err(EffectError::Store(error) | EffectError::Checkout(CheckoutError::Store(error))) => {
+                Err(error.into())
+            }
             Err(error) => self.failed(lease, task, &error).await,
         }
     }
 
-    async fn finish(&self, lease: &Lease, event: Option<(TaskId, Event)>) -> Result<(), JobFailure> {
+    async fn finish(
+        &self,
+        lease: &Lease,
+        events: impl IntoIterator<Item = (TaskId, Event)>,
+    ) -> Result<(), JobFailure> {
         let mut transition = self.store.begin().await?;
         transition.finish(lease).await?;
-        if let Some((task, event)) = event {
+        for (task, event) in events {
             transition.apply(task, &event, clock::now()).await?;
         }
         Ok(transition.commit().await?)
@@ -170,8 +186,9 @@ impl Effects {
         tracing::error!(%error, "an effect was refused");
         let mut transition = self.store.begin().await?;
         transition.refuse(lease, &error.to_string()).await?;
-        if let (Some(task), Work::Effect { act, .. }) = (task, &lease.work) {
-            let event = Event::EffectRefused { what: act.kind().into(), detail: error.to_string() };
+        if let (Some(task), Work::Effect { act, version, .. }) = (task, &lease.work) {
+            let of = self.store.task_as_of(task, *version).await?.proposal();
+            let event = Event::EffectRefused { what: act.kind().into(), detail: error.to_string(), of };
             transition.apply(task, &event, clock::now()).await?;
         }
         Ok(transition.commit().await?)
@@ -180,30 +197,26 @@ impl Effects {
     async fn act(&self, lease: &Lease, id: TaskId, version: u64, act: &Effect) -> Result<Done, EffectError> {
         let key = &lease.key;
         let task = self.store.task(id).await?;
+        let then = self.store.task_as_of(id, version).await?;
         match act {
-            Effect::PostPlan => self.post_plan(key, &task).await,
-            Effect::Comment { on, notice } => {
-                let then = self.store.task_as_of(id, version).await?;
-                self.post_notice(key, &then, *on, notice).await
-            }
+            Effect::PostPlan => self.post_plan(key, &task, &then).await,
+            Effect::Comment { on, notice } => self.post_notice(key, &then, *on, notice).await,
             Effect::PushBranch if task.state == State::Publishing => self.push(&task).await,
             Effect::OpenPullRequest if task.state == State::Publishing => self.open(key, &task).await,
-            Effect::PushBranch | Effect::OpenPullRequest => Ok(Done::Void("the task was stopped")),
+            Effect::OpenPullRequest => self.find_opened(&task).await,
+            Effect::PushBranch => Ok(Done::Void("the task was stopped")),
             Effect::LabelPullRequest => self.label(&task).await,
-            Effect::PostReview => self.review(key, &task).await,
-            Effect::ReportCheck => self.report_check(key, &task).await,
-            Effect::Mail { kind } => {
-                let then = self.store.task_as_of(id, version).await?;
-                self.mail(lease, &then, *kind).await
-            }
+            Effect::PostReview => self.review(key, &then).await,
+            Effect::ReportCheck => self.report_check(key, &then).await,
+            Effect::Mail { kind } => self.mail(lease, &then, *kind).await,
             Effect::WriteLocalBranch => self.write_local_branch(&task).await,
         }
     }
 
-    fn client(&self, task: &Task) -> Result<RepositoryClient, EffectError> {
+    fn client(&self, task: &Task, purpose: Purpose) -> Result<RepositoryClient, EffectError> {
         let place = task.origin.github();
         let place = place.ok_or_else(|| EffectError::Impossible("the task is not of GitHub".into()))?;
-        Ok(self.github()?.repository(place)?)
+        Ok(self.github()?.repository(place, purpose))
     }
 
     fn github(&self) -> Result<&GitHub, EffectError> {

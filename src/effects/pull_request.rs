@@ -2,7 +2,7 @@
 
 use crate::checkout::Checkout;
 use crate::domain::{CommitSha, Event, IssueNumber, Task};
-use crate::github::{GitHubError, NewPullRequest};
+use crate::github::{Fate, GitHubError, NewPullRequest, PullRequest, Purpose};
 use crate::speech::{self, ChangeSize, PullRequestView};
 use crate::workspace::{FileStatus, LineKind, TreeDiff};
 
@@ -13,9 +13,9 @@ impl Effects {
     /// The pull request of our branch, made if it is not there.
     pub(super) async fn open(&self, key: &str, task: &Task) -> Result<Done, EffectError> {
         let Some(branch) = &task.branch else { return Ok(Done::Void("there is no branch")) };
-        let client = self.client(task)?;
+        let client = self.client(task, Purpose::PullRequest)?;
         if let Some(found) = client.pull_requests_from(branch).await?.first() {
-            return Ok(opened(found.number));
+            return Ok(found_again(found));
         }
         let checkout = self.repositories.checkout(task).await?;
         let diff = diff_of(&checkout, task)?;
@@ -50,7 +50,7 @@ impl Effects {
             // Somebody was faster, or an earlier request arrived after all.
             Err(error @ GitHubError::Refused { status: 422, .. }) => {
                 match client.pull_requests_from(branch).await?.first() {
-                    Some(found) => Ok(opened(found.number)),
+                    Some(found) => Ok(found_again(found)),
                     None => Err(error.into()),
                 }
             }
@@ -58,17 +58,36 @@ impl Effects {
         }
     }
 
+    /// For a task that was stopped meanwhile: no pull request is made any more, but one that an earlier try
+    /// made is its own. Merging that one closes the issue, which is then heard of first.
+    pub(super) async fn find_opened(&self, task: &Task) -> Result<Done, EffectError> {
+        let void = Done::Void("the task was stopped");
+        let Some(branch) = &task.branch else { return Ok(void) };
+        let found = self.client(task, Purpose::PullRequest)?.pull_requests_from(branch).await?;
+        Ok(found.first().map_or(void, found_again))
+    }
+
     /// Setting a label that is set changes nothing, so this needs no key.
     pub(super) async fn label(&self, task: &Task) -> Result<Done, EffectError> {
         let Some(number) = task.pull_request else { return Ok(Done::Void("there is no pull request")) };
         let label = self.terms(task).await.label;
-        self.client(task)?.add_labels(number, &[&label]).await?;
+        self.client(task, Purpose::Comment)?.add_labels(number, &[&label]).await?;
         Ok(Done::Nothing)
     }
 }
 
 fn opened(number: u64) -> Done {
     Done::Event(Event::PullRequestOpened { number: IssueNumber(number) })
+}
+
+/// A pull request that an earlier try made. People may have dealt with it since; what we were told of that
+/// came before anybody knew that it is ours.
+fn found_again(found: &PullRequest) -> Done {
+    let opened = Event::PullRequestOpened { number: IssueNumber(found.number) };
+    match found.fate() {
+        Fate::Open => Done::Event(opened),
+        fate @ (Fate::Merged | Fate::Closed) => Done::Events(vec![opened, fate.event()]),
+    }
 }
 
 /// The change as the pull request shows it: from where its branch left the base.

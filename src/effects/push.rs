@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::checkout::Home;
 use crate::domain::{Event, Task};
+use crate::github::Purpose;
 use crate::workspace::{Expected, Push, PushError};
 
 use super::{Done, EffectError, Effects};
@@ -22,9 +23,13 @@ impl Effects {
             return Err(EffectError::Impossible(format!("{branch} is not ours to push to")));
         }
         let checkout = self.repositories.checkout(task).await?;
-        let Home::GitHub(remote) = checkout.home else {
+        let Home::GitHub(mut remote) = checkout.home else {
             return Err(EffectError::Impossible("a local repository is not pushed to".into()));
         };
+        // What the checkout was fetched with may not write.
+        let client = self.client(task, Purpose::Push)?;
+        let token = client.token().await?;
+        remote.token = Some(token.clone());
         let expected = match &task.remote_head {
             Some(at) => Expected::At(at.clone()),
             None => Expected::Absent,
@@ -36,8 +41,9 @@ impl Effects {
                 let actual = actual.map_or_else(|| "nothing".to_owned(), |sha| sha.to_string());
                 Ok(Done::Event(Event::PushRefused { actual }))
             }
-            // The next try begins with a fetch, which asks for a new token.
             Err(PushError::Workspace(error)) if error.wants_token() => {
+                // For the next try.
+                client.token_instead_of(&token).await?;
                 Err(EffectError::Later(error.to_string()))
             }
             Err(PushError::Workspace(error)) => Err(error.into()),

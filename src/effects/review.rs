@@ -1,7 +1,7 @@
 //! The review of our own pull request: findings as inline comments.
 
 use crate::domain::Task;
-use crate::github::{GitHubError, NewReview, ReviewComment};
+use crate::github::{GitHubError, NewReview, Purpose, ReviewComment};
 use crate::speech::{self, DiffLines, InlineComment, ReviewView, has_marker};
 
 use super::pull_request::{diff_of, head_of};
@@ -11,7 +11,7 @@ use super::{Done, EffectError, Effects};
 impl Effects {
     pub(super) async fn review(&self, key: &str, task: &Task) -> Result<Done, EffectError> {
         let Some(number) = task.pull_request else { return Ok(Done::Void("there is no pull request")) };
-        let client = self.client(task)?;
+        let client = self.client(task, Purpose::PullRequest)?;
         let us = self.bot_login().await?;
         let posted = client.reviews(number).await?;
         let ours = posted.iter().filter(|review| review.user.as_ref().is_some_and(|user| user.login == us));

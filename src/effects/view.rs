@@ -21,8 +21,8 @@ pub struct Gathered {
 impl Gathered {
     pub async fn of(store: &Store, task: &Task) -> Result<Self, EffectError> {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let gates = store.latest_artifact(task.id, ArtifactKind::Gates).await?;
-        let review = store.latest_artifact(task.id, ArtifactKind::Review).await?;
+        let gates = store.latest_artifact(task, ArtifactKind::Gates).await?;
+        let review = store.latest_artifact(task, ArtifactKind::Review).await?;
         let review: ReviewRound = read(review, "review")?;
         let named = |names: &mut Vec<String>, name: &str| {
             if !names.iter().any(|known| known == name) {
@@ -43,8 +43,8 @@ impl Gathered {
             reviewers,
             failed_reviewers,
             usage: store.usage_of(task.id).await?,
-            patch: store.latest_artifact(task.id, ArtifactKind::Patch).await?.map(text),
-            summary: summary(&store.artifacts_of_kind(task.id, ArtifactKind::Summary).await?),
+            patch: store.latest_artifact(task, ArtifactKind::Patch).await?.map(text),
+            summary: summary(&store.artifacts_of_kind(task, ArtifactKind::Summary).await?),
         })
     }
 

@@ -32,8 +32,10 @@ pub struct Stores<'a> {
 /// The packages that gates get to see.
 #[derive(Debug, Clone, Default)]
 pub struct Dependencies {
-    ready: BTreeMap<Ecosystem, Ready>,
+    ready: Vec<Ready>,
     missing: BTreeMap<Ecosystem, String>,
+    /// Why the repository's own set-up commands did not do their work, where it has any.
+    own_failed: Option<String>,
     /// Set-up was not possible because no hosts are allowed.
     not_configured: bool,
     /// What was fetched just now, for the task's record.
@@ -43,7 +45,10 @@ pub struct Dependencies {
 /// One set-up step that ran.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SetupRecord {
-    pub ecosystem: Ecosystem,
+    /// Whose packages it was for.
+    pub ecosystems: Vec<Ecosystem>,
+    /// What was run, a line for the shell each.
+    pub commands: String,
     pub succeeded: bool,
     pub duration_ms: u64,
     pub log: String,
@@ -51,10 +56,10 @@ pub struct SetupRecord {
     pub egress: Vec<EgressRecord>,
 }
 
-/// The packages of one ecosystem.
+/// A filled cache.
 #[derive(Debug, Clone)]
 struct Ready {
-    /// The cache's folder on the host.
+    /// Its folder on the host.
     folder: PathBuf,
     step: Step,
 }
@@ -79,6 +84,25 @@ pub async fn prepare(
     let gates = discover(base, policy);
     let mut dependencies = Dependencies::default();
     let projects = discover::projects(base);
+    let setup = policy.map(|policy| &policy.setup);
+    if let Some(setup) = setup.filter(|setup| !setup.commands.is_empty()) {
+        let mut usable = vec![];
+        let mut versions = String::new();
+        for project in projects {
+            match setup::versions(sandbox, project.ecosystem).await? {
+                Ok(version) => {
+                    versions.push_str(&version);
+                    usable.push(project);
+                }
+                Err(reason) => drop(dependencies.missing.insert(project.ecosystem, reason)),
+            }
+        }
+        let fetch = Fetch { base, step: Step::own(&setup.commands, &usable), versions };
+        if let Err(reason) = dependencies.add(sandbox, fetch, stores).await? {
+            dependencies.own_failed = Some(reason);
+        }
+        return Ok(dependencies);
+    }
     for ecosystem in wanted(&gates, &projects) {
         let Some(project) = projects.iter().find(|project| project.ecosystem == ecosystem) else {
             let reason =
@@ -86,10 +110,28 @@ pub async fn prepare(
             dependencies.missing.insert(ecosystem, reason);
             continue;
         };
-        let step = Step::plan(project, &gates, policy.map(|policy| &policy.setup));
-        dependencies.add(sandbox, project, step, stores).await?;
+        let versions = match setup::versions(sandbox, ecosystem).await? {
+            Ok(versions) => versions,
+            Err(reason) => {
+                dependencies.missing.insert(ecosystem, reason);
+                continue;
+            }
+        };
+        let fetch = Fetch { base, step: Step::plan(project, &gates, setup), versions };
+        if let Err(reason) = dependencies.add(sandbox, fetch, stores).await?
+            && (!dependencies.not_configured || discover::needs_packages(project))
+        {
+            dependencies.missing.insert(ecosystem, reason);
+        }
     }
     Ok(dependencies)
+}
+
+/// A step for a tree.
+struct Fetch<'a> {
+    base: &'a Snapshot,
+    step: Step,
+    versions: String,
 }
 
 /// The ecosystems whose packages or tools some gate uses.
@@ -103,46 +145,26 @@ fn wanted(gates: &[Gate], projects: &[Project<'_>]) -> BTreeSet<Ecosystem> {
 }
 
 impl Dependencies {
+    /// Takes what is in the cache, or fills it. The inner `Err` says why nothing was fetched.
     async fn add(
         &mut self,
         sandbox: &dyn Sandbox,
-        project: &Project<'_>,
-        step: Step,
+        Fetch { base, step, versions }: Fetch<'_>,
         stores: Stores<'_>,
-    ) -> Result<(), SandboxError> {
-        let ecosystem = project.ecosystem;
-        let versions = setup::versions(sandbox, ecosystem).await?;
-        let versions = match versions {
-            Ok(versions) => versions,
-            Err(reason) => {
-                self.missing.insert(ecosystem, reason);
-                return Ok(());
-            }
-        };
-        let cache = Cache::new(stores.cache_root, stores.repository, &step.key(project, &versions))?;
+    ) -> Result<Result<(), String>, SandboxError> {
+        let cache = Cache::new(stores.cache_root, stores.repository, &step.key(base, &versions))?;
         if let Some(folder) = cache.filled() {
-            self.ready.insert(ecosystem, Ready { folder, step });
-            return Ok(());
+            self.ready.push(Ready { folder, step });
+            return Ok(Ok(()));
         }
         let hosts = stores.egress.map(|egress| egress.allow_hosts.clone()).unwrap_or_default();
         if hosts.is_empty() {
             self.not_configured = true;
-            if discover::needs_packages(project) {
-                let reason = format!(
-                    "the project's {} packages were not fetched: name the package hosts in {KEY}",
-                    ecosystem.name()
-                );
-                self.missing.insert(ecosystem, reason);
-            }
-            return Ok(());
+            return Ok(Err(not_configured(&step)));
         }
-        let filled = setup::fill(sandbox, project, &step, &cache, hosts).await?;
+        let filled = setup::fill(sandbox, base, &step, &cache, hosts).await?;
         self.records.push(filled.record);
-        match filled.folder {
-            Ok(folder) => drop(self.ready.insert(ecosystem, Ready { folder, step })),
-            Err(reason) => drop(self.missing.insert(ecosystem, reason)),
-        }
-        Ok(())
+        Ok(filled.folder.map(|folder| self.ready.push(Ready { folder, step })))
     }
 
     /// Why the packages of an ecosystem are not there; `None` where they are, or where none are needed.
@@ -150,14 +172,24 @@ impl Dependencies {
         self.missing.get(&ecosystem).map(String::as_str)
     }
 
+    /// Why the repository's own set-up commands did not do their work; `None` where they did, or it has none.
+    pub(super) fn own_failed(&self) -> Option<&str> {
+        self.own_failed.as_deref()
+    }
+
     /// What to add to the reason of a gate that could not run.
     pub(super) fn hint(&self) -> Option<String> {
         self.not_configured.then(|| format!("nothing was fetched, because {KEY} is empty"))
     }
 
+    /// What gates see besides their tree, as text for a digest. A cache's folder is named by what filled it.
+    pub(super) fn environment(&self) -> String {
+        format!("{:?} {:?} {:?} {:?}", self.mounts(), self.env(), self.missing, self.generated())
+    }
+
     /// Mounts for a command that works on the tree as a gate does.
     pub fn mounts(&self) -> Vec<Mount> {
-        let mounts = self.ready.values().flat_map(|ready| {
+        let mounts = self.ready.iter().flat_map(|ready| {
             ready.step.places().into_iter().map(|(part, inside)| Mount {
                 host: ready.folder.join(part),
                 inside,
@@ -169,21 +201,38 @@ impl Dependencies {
 
     /// Folders inside those mounts that tools insist on writing to.
     pub fn scratch(&self) -> Vec<PathBuf> {
-        self.ready.values().flat_map(|ready| ready.step.scratch()).collect()
+        self.ready.iter().flat_map(|ready| ready.step.scratch()).collect()
     }
 
     /// Variables by which tools find the packages.
     pub fn env(&self) -> BTreeMap<String, String> {
-        self.ready.values().flat_map(|ready| ready.step.env()).collect()
+        self.ready.iter().flat_map(|ready| ready.step.env()).collect()
     }
 
     /// Folders inside to put in front of the path.
     pub fn path(&self) -> Vec<&'static str> {
-        self.ready.values().filter_map(|ready| ready.step.path()).collect()
+        self.ready.iter().filter_map(|ready| ready.step.path()).collect()
+    }
+
+    /// Lines for the shell before a gate: what tools cannot read from a read-only folder.
+    pub(super) fn prelude(&self) -> Vec<&'static str> {
+        self.ready.iter().filter_map(|ready| ready.step.prelude()).collect()
     }
 
     /// Folders inside with files that set-up made and that the tree may lack.
     pub(super) fn generated(&self) -> Vec<String> {
-        self.ready.values().map(|ready| ready.step.generated()).collect()
+        self.ready.iter().map(|ready| ready.step.generated()).collect()
+    }
+}
+
+fn not_configured(step: &Step) -> String {
+    match step.first() {
+        Some(ecosystem) => format!(
+            "the project's {} packages were not fetched: name the package hosts in {KEY}",
+            ecosystem.name()
+        ),
+        None => {
+            format!("the `setup` of .orchestrator/config.yaml was not run: name the package hosts in {KEY}")
+        }
     }
 }

@@ -4,11 +4,17 @@
 //! change up. Only the base branch's tree is asked.
 
 mod ci;
+mod go;
+mod java;
 mod javascript;
 mod project;
 mod python;
+mod ruby;
 mod rust;
+mod tasks;
+mod tools;
 
+pub(super) use java::JavaTool;
 pub(super) use javascript::PackageManager;
 pub(super) use project::Project;
 pub(super) use python::{declares as python_declares, test_extras};
@@ -26,15 +32,17 @@ pub fn discover(base: &Snapshot, policy: Option<&GatePolicy>) -> Vec<Gate> {
         return rules.iter().map(|rule| rule.gate()).collect();
     }
     let ci = Ci::read(base);
-    projects(base).iter().flat_map(|project| gates_of(project, &ci)).collect()
+    let projects = projects(base);
+    let mut gates: Vec<Gate> = projects.iter().flat_map(|project| gates_of(project, &ci)).collect();
+    gates.extend(tools::gates(base, &projects, &ci));
+    let tasks = tools::task_gates(base, &ci, &gates);
+    gates.extend(tasks);
+    gates
 }
 
 /// At most one project of each ecosystem: the one nearest to the root.
 pub(super) fn projects(base: &Snapshot) -> Vec<Project<'_>> {
-    [Ecosystem::Rust, Ecosystem::Python, Ecosystem::JavaScript]
-        .into_iter()
-        .filter_map(|ecosystem| Project::find(base, ecosystem))
-        .collect()
+    Ecosystem::ALL.into_iter().filter_map(|ecosystem| Project::find(base, ecosystem)).collect()
 }
 
 fn gates_of(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
@@ -42,6 +50,9 @@ fn gates_of(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
         Ecosystem::Rust => rust::gates(project, ci),
         Ecosystem::Python => python::gates(project, ci),
         Ecosystem::JavaScript => javascript::gates(project, ci),
+        Ecosystem::Go => go::gates(project, ci),
+        Ecosystem::Java => java::gates(project, ci),
+        Ecosystem::Ruby => ruby::gates(project, ci),
     }
 }
 
@@ -51,6 +62,10 @@ pub(super) fn needs_packages(project: &Project<'_>) -> bool {
         Ecosystem::Rust => rust::has_dependencies(project),
         Ecosystem::Python => python::has_dependencies(project),
         Ecosystem::JavaScript => javascript::has_dependencies(project),
+        Ecosystem::Go => go::has_dependencies(project),
+        // Even an empty project needs the plug-ins that build it.
+        Ecosystem::Java => true,
+        Ecosystem::Ruby => ruby::has_dependencies(project),
     }
 }
 
@@ -79,6 +94,11 @@ impl Draft<'_> {
             source: self.source,
         }
     }
+}
+
+/// What CI runs holds a change up; what is only configured is shown.
+fn required_if(meant: bool) -> Requirement {
+    if meant { Requirement::Required } else { Requirement::Advisory }
 }
 
 fn words(line: &str) -> Vec<String> {

@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-use crate::domain::{GateFinding, GateSeverity as Severity};
+use crate::domain::{Age, GateFinding, GateSeverity as Severity};
 use crate::workspace::RepoPath;
 
-const MOST: usize = 100;
+/// More findings than this are not read.
+pub(super) const READ: usize = 2_000;
 const LONGEST_MESSAGE: usize = 500;
 
 /// Reads the findings out of a gate's plain output. `cwd` is the folder that relative paths start from.
@@ -18,7 +19,7 @@ pub(super) fn read(log: &str, cwd: Option<&RepoPath>) -> Vec<GateFinding> {
     for (at, line) in lines.iter().enumerate() {
         reader.one_line(line);
         reader.with_neighbours(&lines, at);
-        if reader.found.len() >= MOST {
+        if reader.found.len() >= READ {
             break;
         }
     }
@@ -113,17 +114,41 @@ impl Reader<'_> {
     }
 
     fn add(&mut self, path: &str, line: Option<&str>, message: &str, severity: Severity) {
-        let Some(path) = self.path(path.trim()) else { return };
-        let line = line.and_then(|line| line.parse().ok()).filter(|line| *line > 0);
-        let message: String = message.trim().chars().take(LONGEST_MESSAGE).collect();
-        let finding = GateFinding { path: path.to_string(), line, message, severity };
-        if !finding.message.is_empty() && self.seen.insert(finding.clone()) {
+        let line = line.and_then(|line| line.parse().ok());
+        let finding = Place { cwd: self.cwd }.finding(path, line, message, severity);
+        if let Some(finding) = finding.filter(|finding| !self.seen.contains(finding)) {
+            self.seen.insert(finding.clone());
             self.found.push(finding);
         }
     }
+}
+
+/// Where the paths that a tool names start from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// The folder in which it ran; `None`: the tree's root.
+    pub(super) cwd: Option<&'a RepoPath>,
+}
+
+impl Place<'_> {
+    /// A finding at a path that a tool names. `None` outside of the tree, and without a message.
+    pub(super) fn finding(
+        self,
+        path: &str,
+        line: Option<u32>,
+        message: &str,
+        severity: Severity,
+    ) -> Option<GateFinding> {
+        let path = self.path(path.trim())?.to_string();
+        let line = line.filter(|line| *line > 0);
+        let shown = message.trim().chars().filter(|c| !c.is_control() || c.is_whitespace());
+        let message: String = shown.take(LONGEST_MESSAGE).collect();
+        let found = GateFinding { path, line, message, severity, tool: None, rule: None, age: Age::New };
+        (!found.message.is_empty()).then_some(found)
+    }
 
     /// A path in the repository; `None` for what lies elsewhere, such as a library.
-    fn path(&self, text: &str) -> Option<RepoPath> {
+    fn path(self, text: &str) -> Option<RepoPath> {
         let text = text.strip_prefix("file://").unwrap_or(text);
         let relative = match (text.strip_prefix("/work/"), self.cwd) {
             (Some(inside), _) => inside.to_owned(),
@@ -261,8 +286,8 @@ mod tests {
 
     #[test]
     fn a_flood_of_findings_is_cut_and_repeats_are_dropped() {
-        let log: String = (0..500).map(|n| format!("a.py:{}: error: x\n", 1 + n % 300)).collect();
-        assert_eq!(found(&log).len(), MOST);
+        let log: String = (0..5_000).map(|n| format!("a.py:{}: error: x\n", 1 + n % 3_000)).collect();
+        assert_eq!(found(&log).len(), READ);
         assert_eq!(found("a.py:1: error: x\na.py:1: error: x\n").len(), 1);
     }
 }

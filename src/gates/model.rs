@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::run::quoted;
 use crate::domain::{GateKind, Requirement};
 use crate::workspace::RepoPath;
 
@@ -25,6 +26,23 @@ pub struct Gate {
     pub source: String,
 }
 
+impl Gate {
+    /// The command as a person would type it.
+    pub fn as_typed(&self) -> String {
+        if let [shell, flag, line] = self.command.as_slice()
+            && matches!(shell.as_str(), "sh" | "/bin/sh")
+            && flag == "-c"
+        {
+            return line.clone();
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+        let words = self.command.as_slice().iter().map(|word| {
+            if !word.is_empty() && word.chars().all(plain) { word.clone() } else { quoted(word) }
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// A family of package managers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -32,15 +50,23 @@ pub enum Ecosystem {
     Rust,
     Python,
     JavaScript,
+    Go,
+    Java,
+    Ruby,
 }
 
 impl Ecosystem {
+    pub const ALL: [Self; 6] = [Self::Rust, Self::Python, Self::JavaScript, Self::Go, Self::Java, Self::Ruby];
+
     /// The name in paths and texts.
     pub fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
             Self::Python => "python",
             Self::JavaScript => "javascript",
+            Self::Go => "go",
+            Self::Java => "java",
+            Self::Ruby => "ruby",
         }
     }
 }

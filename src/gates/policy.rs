@@ -25,7 +25,7 @@ use crate::domain::{GateKind, Requirement};
 use crate::workspace::RepoPath;
 
 /// Gates that the repository names, and how its packages are fetched.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GatePolicy {
     /// Where this is given, exactly these gates run and none are looked for.
@@ -33,6 +33,9 @@ pub struct GatePolicy {
     pub gates: Option<Vec<GateRule>>,
     #[serde(default)]
     pub setup: SetupPolicy,
+    /// The least share of lines that tests have to reach, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage_floor: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +68,10 @@ pub enum CommandLine {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetupPolicy {
+    /// Commands for the tree's root that fetch everything, instead of what the project's files suggest.
+    /// Empty: as the files suggest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<CommandLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<PythonSetup>,
 }

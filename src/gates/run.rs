@@ -1,12 +1,15 @@
 //! Running one gate in a session, and the verdict.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::compare::Problems;
 use super::dependencies::Dependencies;
 use super::model::Gate;
-use super::{findings, log, signs};
+use super::results::{self, Results};
+use super::{failed_tests, findings, log, signs};
 use crate::domain::{GateKind, GateReport, Verdict};
 use crate::sandbox::{Command, Exit, LimitHit, Limits, Outcome, SandboxError, Session};
+use crate::workspace::Snapshot;
 
 /// Runs a gate on the tree of a session.
 ///
@@ -18,13 +21,47 @@ pub async fn run(
     gate: &Gate,
     dependencies: &Dependencies,
 ) -> Result<GateReport, SandboxError> {
+    Ok(observe(session, &Snapshot::default(), gate, dependencies).await?.report())
+}
+
+/// A run with everything that was read of it.
+pub(super) struct Observed {
+    /// With all findings.
+    pub(super) report: GateReport,
+    pub(super) problems: Problems,
+}
+
+/// Findings and tests that a report names.
+const NAMED_FINDINGS: usize = 100;
+pub(super) const NAMED_TESTS: usize = 100;
+
+impl Observed {
+    fn nothing(report: GateReport) -> Self {
+        Self { report, problems: Problems::default() }
+    }
+
+    /// The report, of a size that can be stored and shown.
+    pub(super) fn report(self) -> GateReport {
+        let mut report = self.report;
+        report.findings.truncate(NAMED_FINDINGS);
+        report
+    }
+}
+
+/// `tree` is what the session began with: result files in it are not the gate's.
+pub(super) async fn observe(
+    session: &dyn Session,
+    tree: &Snapshot,
+    gate: &Gate,
+    dependencies: &Dependencies,
+) -> Result<Observed, SandboxError> {
     if let Some(reason) = gate.needs_dependencies.and_then(|needed| dependencies.missing(needed)) {
-        return Ok(report(gate, Verdict::CouldNotRun { reason: reason.to_owned() }));
+        return Ok(Observed::nothing(report(gate, Verdict::CouldNotRun { reason: reason.to_owned() })));
     }
     let outcome = match session.run(&command(gate, dependencies)).await {
         Err(SandboxError::NoSuchFolder(folder)) => {
             let reason = format!("the tree has no folder {folder}");
-            return Ok(report(gate, Verdict::CouldNotRun { reason }));
+            return Ok(Observed::nothing(report(gate, Verdict::CouldNotRun { reason })));
         }
         outcome => outcome?,
     };
@@ -40,13 +77,35 @@ pub async fn run(
         Exit::Code(code) => Some(code),
         Exit::Signal(_) => None,
     };
-    Ok(GateReport {
+    let mut results = Results::default();
+    if matches!(verdict, Verdict::Passed | Verdict::Failed) {
+        for bytes in results::collect(session, tree).await {
+            results.file(&bytes, gate.cwd.as_ref());
+        }
+        results.output(&log, gate.cwd.as_ref());
+    }
+    let mut tests = if verdict == Verdict::Passed { BTreeSet::new() } else { failed_tests::read(&log) };
+    if verdict != Verdict::Passed {
+        tests.extend(results.failed_tests);
+    }
+    let mut findings = findings::read(&log, gate.cwd.as_ref());
+    // A result file says the same with tool and rule.
+    findings.retain(|one| {
+        !results.findings.iter().any(|f| (&f.path, f.line, &f.message) == (&one.path, one.line, &one.message))
+    });
+    findings.extend(results.findings);
+    findings.truncate(findings::READ);
+    let report = GateReport {
         exit,
         duration_ms: u64::try_from(outcome.wall.as_millis()).unwrap_or(u64::MAX),
-        findings: findings::read(&log, gate.cwd.as_ref()),
+        findings,
+        coverage: results.coverage,
         log: log::ends(&log),
+        failed_tests: tests.iter().take(NAMED_TESTS).cloned().collect(),
         ..report(gate, verdict)
-    })
+    };
+    let problems = Problems::of(&report, &log, tests);
+    Ok(Observed { report, problems })
 }
 
 fn report(gate: &Gate, verdict: Verdict) -> GateReport {
@@ -54,28 +113,17 @@ fn report(gate: &Gate, verdict: Verdict) -> GateReport {
         name: gate.name.clone(),
         kind: gate.kind,
         requirement: gate.requirement,
-        command: as_typed(&gate.command),
+        command: gate.as_typed(),
         verdict,
         exit: None,
         duration_ms: 0,
         log: String::new(),
         findings: vec![],
+        failed_tests: vec![],
+        baseline: None,
+        flaky: None,
+        coverage: None,
     }
-}
-
-/// The command as a person would type it.
-fn as_typed(argv: &[String]) -> String {
-    if let [shell, flag, line] = argv
-        && matches!(shell.as_str(), "sh" | "/bin/sh")
-        && flag == "-c"
-    {
-        return line.clone();
-    }
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    let words = argv
-        .iter()
-        .map(|word| if !word.is_empty() && word.chars().all(plain) { word.clone() } else { quoted(word) });
-    words.collect::<Vec<_>>().join(" ")
 }
 
 /// A code of 0 is a pass only when no limit was hit and, of tests, when something was tested.
@@ -106,6 +154,10 @@ fn command(gate: &Gate, dependencies: &Dependencies) -> Command {
         // The tree's own files win; a file that cannot be placed shows in what the gate says.
         script.push_str(&format!("cp -rn {}/. /work/ 2>/dev/null; ", quoted(&generated)));
     }
+    for line in dependencies.prelude() {
+        script.push_str(line);
+        script.push_str("; ");
+    }
     script.push_str("export PATH; exec \"$@\" 2>&1");
     let mut argv = ["sh", "-c", &script, "sh"].map(str::to_owned).to_vec();
     argv.extend(gate.command.iter().cloned());
@@ -130,6 +182,11 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     ("CARGO_TERM_COLOR", "never"),
     ("CARGO_NET_OFFLINE", "true"),
     ("CARGO_INCREMENTAL", "0"),
+    ("GOPROXY", "off"),
+    ("GOTOOLCHAIN", "local"),
+    ("GOFLAGS", "-modcacherw"),
+    ("GRADLE_USER_HOME", "/tmp/gradle"),
+    ("BUNDLE_FROZEN", "true"),
     ("PYTHONDONTWRITEBYTECODE", "1"),
     ("npm_config_offline", "true"),
     ("npm_config_update_notifier", "false"),

@@ -10,7 +10,7 @@ use crate::domain::GateKind;
 /// Why a gate that ended with a code other than 0 says nothing about the change; `None` where it does.
 pub(super) fn could_not_run(program: &str, kind: GateKind, code: i32, log: &str) -> Option<String> {
     match code {
-        127 => return Some(format!("`{}` is not there: {}", missing_program(program, log), SETUP_HINT)),
+        127 => return Some(format!("`{}` is missing: {}", missing_program(program, log), SETUP_HINT)),
         126 => return Some(format!("`{program}` cannot be executed")),
         5 if kind == GateKind::Test && (log.contains("no tests ran") || log.contains("NO TESTS RAN")) => {
             return Some("no tests ran".into());
@@ -73,6 +73,12 @@ patterns! {
     ]
     .map(pattern);
     SIGNS: Vec<(Regex, &'static str)> = [
+        (r"(?m)^make: (?:\*\*\* )?([\w./-]+): No such file or directory", "`{}` is missing"),
+        (r"(?m)^(?:/usr/bin/)?env: ‘?'?([\w./-]+?)’?'?: No such file or directory", "`{}` is missing"),
+        (r"Non-resolvable|(?:Cannot access|was not found in) \S+ .*in offline mode|The following artifacts could not be resolved|No cached version of", "the build needs packages that were not fetched for the base branch"),
+        (r"(?:module lookup disabled by GOPROXY=off|cannot find module providing package)", "go needs modules that were not fetched for the base branch"),
+        (r"(?m)^(?:Could not find|Bundler could not find|bundler: command not found|Could not locate Gemfile)", "the project's bundle is not installed"),
+        (r"(?i)(?:could ?n[o']t|unable to|failed to) (?:fetch|load|update|clone|download) (?:the )?(?:advisory|vulnerability)[\w -]*(?:database|db)", "it needs a database on the network"),
         (r"(?m)^\S*python[\d.]*: No module named ([\w.]+)", "the Python module `{}` is not installed"),
         (r"(?m)^(?:E +)?ModuleNotFoundError: No module named '(pytest\w*|ruff|mypy|black|flake8)'", "the Python module `{}` is not installed"),
         (r"error: no such command: `([\w-]+)`", "`cargo {}` is not installed"),
@@ -101,9 +107,9 @@ mod tests {
         let reason = |kind, code, log| could_not_run("tool", kind, code, log);
         let test = |code, log| reason(GateKind::Test, code, log);
         for (code, log, expected) in [
-            (127, "sh: 1: exec: ruff: not found\n", "`ruff` is not there"),
-            (127, "sh: 1: jest: not found\n", "`jest` is not there"),
-            (127, "", "`tool` is not there"),
+            (127, "sh: 1: exec: ruff: not found\n", "`ruff` is missing"),
+            (127, "sh: 1: jest: not found\n", "`jest` is missing"),
+            (127, "", "`tool` is missing"),
             (126, "", "cannot be executed"),
             (1, "/usr/bin/python3: No module named pytest\n", "module `pytest` is not installed"),
             (1, "ModuleNotFoundError: No module named 'pytest'\n", "module `pytest` is not installed"),
@@ -127,6 +133,23 @@ mod tests {
                 "were not fetched",
             ),
             (1, "npm error Missing script: \"lint\"\n", "no script `lint`"),
+            (
+                2,
+                "make: golangci-lint: No such file or directory\nmake: *** [Makefile:3: lint] Error 127\n",
+                "`golangci-lint` is missing",
+            ),
+            (1, "/usr/bin/env: 'ruby': No such file or directory\n", "`ruby` is missing"),
+            (
+                1,
+                "[ERROR] Cannot access central (https://x) in offline mode and the artifact a:b:1 has not been downloaded\n",
+                "not fetched",
+            ),
+            (
+                1,
+                "go: example.com/a@v1: module lookup disabled by GOPROXY=off\n",
+                "modules that were not fetched",
+            ),
+            (1, "error: couldn't fetch advisory database: git operation failed\n", "database on the network"),
             (1, "No tests found, exiting with code 1\n", "no tests ran"),
         ] {
             let found = test(code, log).unwrap_or_default();

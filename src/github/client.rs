@@ -4,17 +4,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use octocrab::Octocrab;
-use octocrab::models::{AppId, InstallationId as OctoInstallationId, RepositoryId as OctoRepositoryId};
+use octocrab::models::AppId;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::domain::{GitHubPlace, InstallationId, RepositoryId};
 
 use super::error::GitHubError;
 use super::pacing::Pacer;
+use super::tokens::{Purpose, Tokens};
 
 /// A call's own limit: shorter than what is left of a lease at its last renewal.
 const CALL_LIMIT: Duration = Duration::from_secs(25);
@@ -34,12 +36,14 @@ pub struct GitHubOptions {
     pub write_interval: Duration,
 }
 
+type TokensByPurpose = HashMap<(InstallationId, RepositoryId, Purpose), Arc<Tokens>>;
+
 /// GitHub, as the App.
 #[derive(Clone)]
 pub struct GitHub {
     app: Octocrab,
     app_id: u64,
-    repositories: Arc<Mutex<HashMap<(InstallationId, RepositoryId), Arc<Octocrab>>>>,
+    tokens: Arc<Mutex<TokensByPurpose>>,
     pacer: Arc<Pacer>,
 }
 
@@ -74,7 +78,7 @@ impl GitHub {
             .app(AppId(options.app_id), key)
             .build()?;
         let pacer = Arc::new(Pacer::new(options.write_interval));
-        Ok(Self { app, app_id: options.app_id, repositories: Arc::default(), pacer })
+        Ok(Self { app, app_id: options.app_id, tokens: Arc::default(), pacer })
     }
 
     /// Who we are; also the cheapest proof that the credentials are good.
@@ -96,42 +100,71 @@ impl GitHub {
         self.app_id
     }
 
-    /// A client whose token reaches this one repository only. Clients are kept, and with them their
-    /// tokens, which octocrab renews 30 s before they expire, and which a clone of a client does not share.
-    pub fn repository(&self, place: &GitHubPlace) -> Result<RepositoryClient, GitHubError> {
-        let key = (place.installation, place.repository);
-        let mut clients = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
-        let octocrab = match clients.get(&key) {
-            Some(octocrab) => Arc::clone(octocrab),
-            None => {
-                let installation = self.app.installation_builder(OctoInstallationId(place.installation.0));
-                let one = installation.repository_ids(vec![OctoRepositoryId(place.repository.0)]);
-                let octocrab = Arc::new(one.build()?);
-                clients.insert(key, Arc::clone(&octocrab));
-                octocrab
-            }
-        };
-        Ok(RepositoryClient {
-            octocrab,
+    /// A client whose token reaches this one repository only, and may do there what the purpose needs.
+    /// All clients of the same repository and purpose share a token.
+    pub fn repository(&self, place: &GitHubPlace, purpose: Purpose) -> RepositoryClient {
+        let mut all = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let tokens = all.entry((place.installation, place.repository, purpose)).or_insert_with(|| {
+            Arc::new(Tokens::new(self.app.clone(), place.installation, place.repository, purpose))
+        });
+        RepositoryClient {
+            tokens: Arc::clone(tokens),
             place: place.clone(),
             app_id: self.app_id,
             pacer: Arc::clone(&self.pacer),
-        })
+        }
     }
 }
 
 /// GitHub, as the App's installation on one repository.
 #[derive(Clone)]
 pub struct RepositoryClient {
-    octocrab: Arc<Octocrab>,
+    tokens: Arc<Tokens>,
     pub(super) place: GitHubPlace,
     pub(super) app_id: u64,
     pacer: Arc<Pacer>,
 }
 
+/// A good answer, read to its end.
+struct Answer {
+    status: StatusCode,
+    etag: Option<String>,
+    body: String,
+}
+
+impl Answer {
+    fn value<T: DeserializeOwned>(&self) -> Result<T, GitHubError> {
+        serde_json::from_str(&self.body).map_err(|error| GitHubError::Unreadable(error.to_string()))
+    }
+}
+
+/// One request, to be sent a second time if need be.
+struct Call<'a> {
+    method: Method,
+    path: &'a str,
+    body: Option<Value>,
+    /// The answer is left out while this is its ETag.
+    unless: Option<&'a HeaderValue>,
+}
+
+impl<'a> Call<'a> {
+    fn bare(method: Method, path: &'a str) -> Self {
+        Self { method, path, body: None, unless: None }
+    }
+
+    fn with<B: Serialize + ?Sized>(method: Method, path: &'a str, body: &B) -> Result<Self, GitHubError> {
+        let body = serde_json::to_value(body);
+        let body = body.map_err(|error| GitHubError::Unreadable(format!("our own request: {error}")))?;
+        Ok(Self { body: Some(body), ..Self::bare(method, path) })
+    }
+}
+
 /// An answer to a conditional request.
-pub(super) enum Conditional<T> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conditional<T> {
+    /// `etag`: what to ask with the next time; `None`: the answer has to be read again in any case.
     Changed { value: T, etag: Option<String> },
+    /// The same as when the ETag was given out. It cost nothing of the rate limit.
     Unchanged,
 }
 
@@ -143,7 +176,39 @@ impl RepositoryClient {
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, GitHubError> {
-        limited(async { Ok(self.octocrab.get(path, None::<&()>).await?) }).await
+        self.send(Call::bare(Method::GET, path)).await?.value()
+    }
+
+    /// Sends a request with our token. 401 means that GitHub ended the token before its time and did nothing,
+    /// so the request is sent once more with a new one.
+    async fn send(&self, call: Call<'_>) -> Result<Answer, GitHubError> {
+        limited(async {
+            let token = self.tokens.token().await?;
+            match self.send_with(&token, &call).await {
+                Err(GitHubError::Unauthorized { .. }) => {
+                    let token = self.tokens.instead_of(&token).await?;
+                    self.send_with(&token, &call).await
+                }
+                answered => answered,
+            }
+        })
+        .await
+    }
+
+    async fn send_with(&self, token: &SecretString, call: &Call<'_>) -> Result<Answer, GitHubError> {
+        let octocrab = self.tokens.app.user_access_token(token.clone())?;
+        let mut request = http::request::Builder::new().method(call.method.clone()).uri(call.path);
+        if let Some(etag) = call.unless {
+            request = request.header(http::header::IF_NONE_MATCH, etag);
+        }
+        let response = octocrab.execute(octocrab.build_request(request, call.body.as_ref())?).await?;
+        let response = match response.status() {
+            StatusCode::NOT_MODIFIED => response,
+            _ => octocrab::map_github_error(response).await?,
+        };
+        let etag = response.headers().get(http::header::ETAG).and_then(|etag| etag.to_str().ok());
+        let (status, etag) = (response.status(), etag.map(str::to_owned));
+        Ok(Answer { status, etag, body: octocrab.body_to_string(response).await? })
     }
 
     /// All pages of a list.
@@ -161,6 +226,22 @@ impl RepositoryClient {
         Err(GitHubError::Unreadable(format!("{path} has more than {} entries", MOST_PAGES * PAGE)))
     }
 
+    /// All pages of a list, unless its only page is still the one with this ETag. Of a longer list an ETag
+    /// says nothing about the pages behind the first, so none is given out.
+    pub(super) async fn list_if_changed<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        etag: Option<&str>,
+    ) -> Result<Conditional<Vec<T>>, GitHubError> {
+        let first = format!("{path}?per_page={PAGE}");
+        match self.get_if_changed::<Vec<T>>(&first, etag).await? {
+            Conditional::Changed { value, .. } if value.len() >= PAGE => {
+                Ok(Conditional::Changed { value: self.list(path).await?, etag: None })
+            }
+            answer => Ok(answer),
+        }
+    }
+
     /// A first page, unless it is still the one with this ETag; such an answer costs nothing of the
     /// rate limit.
     pub(super) async fn get_if_changed<T: DeserializeOwned>(
@@ -168,24 +249,12 @@ impl RepositoryClient {
         path: &str,
         etag: Option<&str>,
     ) -> Result<Conditional<T>, GitHubError> {
-        let mut headers = HeaderMap::new();
-        if let Some(etag) = etag.and_then(|etag| etag.parse().ok()) {
-            headers.insert(http::header::IF_NONE_MATCH, etag);
+        let etag = etag.and_then(|etag| etag.parse().ok());
+        let answer = self.send(Call { unless: etag.as_ref(), ..Call::bare(Method::GET, path) }).await?;
+        if answer.status == StatusCode::NOT_MODIFIED {
+            return Ok(Conditional::Unchanged);
         }
-        limited(async {
-            let response = self.octocrab._get_with_headers(path, Some(headers)).await?;
-            if response.status() == StatusCode::NOT_MODIFIED {
-                return Ok(Conditional::Unchanged);
-            }
-            let etag = response.headers().get(http::header::ETAG).and_then(|etag| etag.to_str().ok());
-            let etag = etag.map(str::to_owned);
-            let response = octocrab::map_github_error(response).await?;
-            let body = self.octocrab.body_to_string(response).await?;
-            let value =
-                serde_json::from_str(&body).map_err(|error| GitHubError::Unreadable(error.to_string()))?;
-            Ok(Conditional::Changed { value, etag })
-        })
-        .await
+        Ok(Conditional::Changed { value: answer.value()?, etag: answer.etag })
     }
 
     /// Creates content, at the pace that GitHub asks for.
@@ -196,7 +265,7 @@ impl RepositoryClient {
     ) -> Result<T, GitHubError> {
         let waited = self.pacer.turn(self.place.installation).await;
         tracing::debug!(path, waited_ms = waited.as_millis() as u64, "GitHub write");
-        limited(async { Ok(self.octocrab.post(path, Some(body)).await?) }).await
+        self.send(Call::with(Method::POST, path, body)?).await?.value()
     }
 
     pub(super) async fn patch<B: Serialize + ?Sized, T: DeserializeOwned>(
@@ -205,32 +274,23 @@ impl RepositoryClient {
         body: &B,
     ) -> Result<T, GitHubError> {
         self.pacer.turn(self.place.installation).await;
-        limited(async { Ok(self.octocrab.patch(path, Some(body)).await?) }).await
+        self.send(Call::with(Method::PATCH, path, body)?).await?.value()
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<(), GitHubError> {
         self.pacer.turn(self.place.installation).await;
-        limited(async {
-            let response = self.octocrab._delete(path, None::<&()>).await?;
-            octocrab::map_github_error(response).await?;
-            Ok(())
-        })
-        .await
+        self.send(Call::bare(Method::DELETE, path)).await?;
+        Ok(())
     }
 
-    /// The installation token, for git over HTTP. Limited to this repository.
+    /// The installation token, for git over HTTP. Limited to this repository and purpose.
     pub async fn token(&self) -> Result<SecretString, GitHubError> {
-        self.token_good_for(chrono::Duration::seconds(60)).await
+        limited(self.tokens.token()).await
     }
 
-    /// A new token in place of one that GitHub ended before its time.
-    pub async fn renewed_token(&self) -> Result<SecretString, GitHubError> {
-        // Longer than any token's life: the one that is kept never is good for so long.
-        self.token_good_for(chrono::Duration::days(1)).await
-    }
-
-    async fn token_good_for(&self, time: chrono::Duration) -> Result<SecretString, GitHubError> {
-        limited(async { Ok(self.octocrab.installation_token_with_buffer(time).await?) }).await
+    /// A token in place of one that GitHub ended before its time.
+    pub async fn token_instead_of(&self, ended: &SecretString) -> Result<SecretString, GitHubError> {
+        limited(self.tokens.instead_of(ended)).await
     }
 
     pub fn place(&self) -> &GitHubPlace {

@@ -17,7 +17,7 @@ pub enum GitHubError {
     Unauthorized { message: String },
     #[error("GitHub forbids it: {message}")]
     Forbidden { message: String },
-    /// The request is well-formed and GitHub will not do it (409, 410, 422).
+    /// The request is well-formed and GitHub will not do it (409, 422).
     #[error("GitHub refuses it ({status}): {message}")]
     Refused { status: u16, message: String },
     #[error("GitHub had a fault ({status}): {message}")]
@@ -83,7 +83,8 @@ pub(super) fn from_status(status: StatusCode, headers: &HeaderMap, message: Stri
         }
         401 => GitHubError::Unauthorized { message },
         403 => GitHubError::Forbidden { message },
-        404 => GitHubError::NotFound { message },
+        // 410: an issue that was deleted (docs.github.com/rest/issues/issues#get-an-issue).
+        404 | 410 => GitHubError::NotFound { message },
         408 => GitHubError::Transport(message),
         status @ 400..=499 => GitHubError::Refused { status, message },
         status => GitHubError::Server { status, message },
@@ -146,5 +147,6 @@ mod tests {
         for status in [401, 403, 404, 410, 422] {
             assert!(!of(status).is_transient(), "{status}");
         }
+        assert!(of(410).is_not_found() && of(404).is_not_found() && !of(422).is_not_found());
     }
 }

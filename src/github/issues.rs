@@ -46,9 +46,26 @@ pub struct Comment {
     pub html_url: String,
 }
 
+impl Issue {
+    pub fn is_open(&self) -> bool {
+        self.state == "open"
+    }
+
+    /// GitHub compares labels without regard to case.
+    pub fn has_label(&self, name: &str) -> bool {
+        self.labels.iter().any(|label| label.name.eq_ignore_ascii_case(name))
+    }
+}
+
 impl Comment {
     pub fn comment_id(&self) -> CommentId {
         CommentId(self.id)
+    }
+
+    /// Whether a person wrote it themselves. An App that acts with a person's token is told from them by
+    /// `performed_via_github_app` alone.
+    pub fn is_persons_own(&self) -> bool {
+        self.performed_via_github_app.is_none() && self.user.as_ref().is_some_and(Actor::is_person)
     }
 }
 
@@ -80,17 +97,6 @@ pub struct Reaction {
     pub user: Option<Actor>,
 }
 
-/// What a look at a comment's reactions came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReactionsSeen {
-    Changed {
-        reactions: Vec<Reaction>,
-        etag: Option<String>,
-    },
-    /// The same as at the last look.
-    Unchanged,
-}
-
 impl RepositoryClient {
     pub async fn issue(&self, number: IssueNumber) -> Result<Issue, GitHubError> {
         self.get(&self.path(&format!("/issues/{number}"))).await
@@ -116,20 +122,31 @@ impl RepositoryClient {
         Ok(())
     }
 
+    /// The issue, unless it is still the one with this ETag.
+    pub async fn issue_if_changed(
+        &self,
+        number: IssueNumber,
+        etag: Option<&str>,
+    ) -> Result<Conditional<Issue>, GitHubError> {
+        self.get_if_changed(&self.path(&format!("/issues/{number}")), etag).await
+    }
+
+    /// All comments, oldest first, unless they still are those with this ETag.
+    pub async fn comments_if_changed(
+        &self,
+        number: IssueNumber,
+        etag: Option<&str>,
+    ) -> Result<Conditional<Vec<Comment>>, GitHubError> {
+        self.list_if_changed(&self.path(&format!("/issues/{number}/comments")), etag).await
+    }
+
     /// The reactions on a comment of ours; `etag` is that of the last look.
-    pub async fn reactions(&self, id: CommentId, etag: Option<&str>) -> Result<ReactionsSeen, GitHubError> {
-        let path = self.path(&format!("/issues/comments/{id}/reactions"));
-        let first = format!("{path}?per_page=100");
-        match self.get_if_changed::<Vec<Reaction>>(&first, etag).await? {
-            Conditional::Unchanged => Ok(ReactionsSeen::Unchanged),
-            Conditional::Changed { value, etag } if value.len() < 100 => {
-                Ok(ReactionsSeen::Changed { reactions: value, etag })
-            }
-            // Past one page an ETag says nothing about the pages behind it.
-            Conditional::Changed { .. } => {
-                Ok(ReactionsSeen::Changed { reactions: self.list(&path).await?, etag: None })
-            }
-        }
+    pub async fn reactions(
+        &self,
+        id: CommentId,
+        etag: Option<&str>,
+    ) -> Result<Conditional<Vec<Reaction>>, GitHubError> {
+        self.list_if_changed(&self.path(&format!("/issues/comments/{id}/reactions")), etag).await
     }
 
     /// Whether this App wrote the comment. Login and text can be imitated; the App's id cannot.

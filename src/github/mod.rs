@@ -13,16 +13,18 @@ mod pacing;
 pub mod payload;
 mod pulls;
 mod repositories;
+mod tokens;
 
 pub use app::{HookConfig, RegisteredApp};
 pub use checks::{
     ANNOTATIONS_A_REQUEST, CheckAnnotation, CheckConclusion, CheckProgress, CheckRun, NewCheckRun,
 };
-pub use client::{AppIdentity, GitHub, GitHubOptions, RepositoryClient};
+pub use client::{AppIdentity, Conditional, GitHub, GitHubOptions, RepositoryClient};
 pub use error::GitHubError;
-pub use issues::{Comment, Issue, Reaction, ReactionContent, ReactionsSeen};
-pub use pulls::{NewPullRequest, NewReview, PullRequest, Review, ReviewComment};
+pub use issues::{Comment, Issue, Reaction, ReactionContent};
+pub use pulls::{Fate, NewPullRequest, NewReview, PullRequest, Review, ReviewComment};
 pub use repositories::Repository;
+pub use tokens::Purpose;
 
 use serde::Deserialize;
 

@@ -54,15 +54,8 @@ pub struct IssueCommentPayload {
 pub struct PullRequestPayload {
     pub action: String,
     pub number: u64,
-    pub pull_request: PullRequestState,
     pub repository: RepositoryReference,
     pub installation: Option<InstallationReference>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct PullRequestState {
-    #[serde(default)]
-    pub merged: Option<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -105,5 +98,33 @@ impl Payload {
             "ping" => Self::Ping,
             _ => Self::Unknown,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is subscribed and ignored is only load; what is used and not subscribed never comes.
+    #[test]
+    fn the_app_subscribes_to_what_is_used_and_to_nothing_else() {
+        #[derive(Deserialize)]
+        struct Manifest {
+            default_events: Vec<String>,
+        }
+        let manifest = include_str!("../../app-manifest.yml");
+        let mut subscribed = serde_saphyr::from_str::<Manifest>(manifest).expect("a manifest").default_events;
+        // Of the events that an App may ask for (docs.github.com, "Webhook events and payloads").
+        let events = "branch_protection_rule check_run check_suite code_scanning_alert commit_comment create \
+            delete deploy_key deployment deployment_status discussion discussion_comment fork gollum \
+            issue_comment issues label member membership merge_group meta milestone org_block organization \
+            page_build project public pull_request pull_request_review pull_request_review_comment \
+            pull_request_review_thread push release repository repository_dispatch star status sub_issues \
+            team team_add watch workflow_dispatch workflow_job workflow_run";
+        let is_used = |event: &&str| !matches!(Payload::parse(event, &Value::Null), Ok(Payload::Unknown));
+        let mut used: Vec<&str> = events.split_whitespace().filter(is_used).collect();
+        subscribed.sort_unstable();
+        used.sort_unstable();
+        assert_eq!(subscribed, used);
     }
 }

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::domain::{BranchName, CommitSha, IssueNumber};
+use crate::domain::{BranchName, CommitSha, Event, IssueNumber};
 
+use super::client::Conditional;
 use super::{Actor, GitHubError, RepositoryClient};
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -22,8 +23,38 @@ pub struct PullRequest {
     pub html_url: String,
     pub head: PullSide,
     pub base: PullSide,
+    /// When it was merged. Unlike `merged`, lists of pull requests have it, too.
     #[serde(default)]
-    pub merged: bool,
+    pub merged_at: Option<String>,
+}
+
+/// What became of a pull request so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Open,
+    Merged,
+    /// Closed without being merged.
+    Closed,
+}
+
+impl Fate {
+    pub fn event(self) -> Event {
+        match self {
+            Self::Open => Event::PullRequestReopened,
+            Self::Merged => Event::PullRequestMerged,
+            Self::Closed => Event::PullRequestClosed,
+        }
+    }
+}
+
+impl PullRequest {
+    pub fn fate(&self) -> Fate {
+        match (&self.merged_at, self.state.as_str()) {
+            (Some(_), _) => Fate::Merged,
+            (None, "open") => Fate::Open,
+            (None, _) => Fate::Closed,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -68,6 +99,15 @@ pub struct NewReview<'a> {
 impl RepositoryClient {
     pub async fn pull_request(&self, number: IssueNumber) -> Result<PullRequest, GitHubError> {
         self.get(&self.path(&format!("/pulls/{number}"))).await
+    }
+
+    /// The pull request, unless it is still the one with this ETag.
+    pub async fn pull_request_if_changed(
+        &self,
+        number: IssueNumber,
+        etag: Option<&str>,
+    ) -> Result<Conditional<PullRequest>, GitHubError> {
+        self.get_if_changed(&self.path(&format!("/pulls/{number}")), etag).await
     }
 
     /// Pull requests from a branch of this repository, in any state.

@@ -29,7 +29,7 @@ impl Ingest {
         let login = payload.sender.login.clone();
         let needs = command.needs();
         if needs > crate::domain::Permission::None
-            && self.client(&place)?.permission(&payload.sender).await? < needs
+            && self.client(&place).permission(&payload.sender).await? < needs
         {
             return reply(Notice::NotAllowed { verb: command.verb().into(), login });
         }
@@ -39,7 +39,7 @@ impl Ingest {
                 _ => reply(Notice::NoTaskHere),
             };
         };
-        let mut addressed: Vec<_> = tasks.iter().filter(|task| takes(task, &command)).collect();
+        let mut addressed: Vec<_> = tasks.iter().filter(|task| takes(task, &command, reader)).collect();
         if addressed.is_empty() {
             addressed.push(reader);
         }
@@ -48,7 +48,7 @@ impl Ingest {
             // An approval is of the text as it is now, not of the text as we last saw it.
             if command == Command::Approve {
                 events.extend(
-                    observe(&self.client(&place)?, task)
+                    observe(&self.client(&place), task)
                         .await?
                         .map(|observed| (task.id, Event::TextObserved(observed))),
                 );
@@ -61,13 +61,14 @@ impl Ingest {
 }
 
 /// Which of an issue's tasks a command is meant for. What a task does with it, its life decides.
-fn takes(task: &Task, command: &Command) -> bool {
+fn takes(task: &Task, command: &Command, reader: &Task) -> bool {
+    let unread = |task: &Task| matches!(task.state, State::NeedsPerson { resume: Resume::Discuss, .. });
     match (command, &task.state) {
         (Command::Help | Command::Status, _) => task.ordinal == 1 || task.pull_request.is_some(),
         (Command::Approve, State::AwaitingApproval) => true,
         (Command::Reject, State::AwaitingApproval | State::WaitingForAnswer { .. }) => true,
-        (Command::Retry, State::NeedsPerson { resume: Resume::Discuss, .. }) => task.ordinal == 1,
-        (Command::Retry, State::NeedsPerson { .. }) => true,
+        // The reader's new reading makes the others anew.
+        (Command::Retry, State::NeedsPerson { .. }) => task.ordinal == 1 || !unread(reader),
         (Command::Fix(_), State::NeedsPerson { .. } | State::PullRequestOpen) => task.head.is_some(),
         (Command::Cancel, state) => !state.has_ended() && task.pull_request.is_none(),
         (Command::Approve | Command::Reject | Command::Retry | Command::Fix(_), _) => false,

@@ -1,25 +1,30 @@
-//! From a stored delivery to domain events; reaction polling.
+//! From a stored delivery to domain events; reaction polling; comparing what waits with GitHub.
+//!
+//! Deliveries come late, twice, in any order or not at all. So a delivery is an occasion to look: what counts
+//! is what is true on GitHub when it is handled, wherever that can change again.
 //!
 //! What is read from GitHub is read first; then the events, the end of the delivery and the end of the
 //! job are committed together. A delivery handled twice finds everything as it left it.
 
 mod commands;
 mod issues;
+mod memory;
 mod reactions;
-
-use std::collections::HashMap;
-use std::sync::Mutex;
+mod reconcile;
 
 use serde_json::Value;
 
 use crate::domain::{
     CommentId, Event, GitHubPlace, InstallationId, IssueNumber, Notice, RepositoryId, Task, TaskId,
 };
-use crate::github::payload::{InstallationReference, Payload, RepositoryReference};
-use crate::github::{GitHub, GitHubError, RepositoryClient};
+use crate::github::payload::{InstallationReference, Payload, PullRequestPayload, RepositoryReference};
+use crate::github::{GitHub, GitHubError, Purpose, RepositoryClient};
 use crate::queue::JobFailure;
 use crate::store::{Delivery, DeliveryEnd, Lease, Store, StoreError, Work};
 use crate::telemetry::clock;
+
+use memory::Memory;
+use reactions::SeenReactions;
 
 /// Turns deliveries into what they mean for tasks.
 pub struct Ingest {
@@ -27,8 +32,7 @@ pub struct Ingest {
     github: GitHub,
     /// The label that asks for us, where a repository names none of its own.
     label: String,
-    /// ETags of the reactions that we looked at, so that a look at unchanged ones costs nothing.
-    seen: Mutex<HashMap<CommentId, String>>,
+    memory: Memory,
 }
 
 /// Why a delivery could not be handled now.
@@ -69,6 +73,8 @@ pub(crate) struct Outcome {
     events: Vec<(TaskId, Event)>,
     /// Answers where no task is: the comment that is answered, and where.
     replies: Vec<(GitHubPlace, CommentId, Notice)>,
+    /// To be remembered once everything above is committed.
+    seen: Vec<SeenReactions>,
     ignored: Option<String>,
 }
 
@@ -88,7 +94,7 @@ impl Outcome {
 
 impl Ingest {
     pub fn new(store: Store, github: GitHub, label: String) -> Self {
-        Self { store, github, label, seen: Mutex::default() }
+        Self { store, github, label, memory: Memory::default() }
     }
 
     /// Handles one stored delivery and ends its job.
@@ -129,6 +135,9 @@ impl Ingest {
             transition.enqueue(&key, &Work::Reply { place, notice }).await?;
         }
         transition.commit().await?;
+        for seen in outcome.seen {
+            self.memory.remember_reactions(Some(seen));
+        }
         Ok(())
     }
 
@@ -141,20 +150,7 @@ impl Ingest {
         match payload {
             Payload::Issues(payload) => self.on_issue(payload).await,
             Payload::IssueComment(payload) => self.on_comment(payload).await,
-            Payload::PullRequest(payload) => {
-                let repository = RepositoryId(payload.repository.id);
-                let number = IssueNumber(payload.number);
-                let event = match (payload.action.as_str(), payload.pull_request.merged) {
-                    ("closed", Some(true)) => Event::PullRequestMerged,
-                    ("closed", _) => Event::PullRequestClosed,
-                    ("reopened", _) => Event::PullRequestReopened,
-                    (action, _) => return Ok(Outcome::ignored(format!("`{action}` starts nothing"))),
-                };
-                match self.store.task_of_pull_request(repository, number).await? {
-                    Some(task) => Ok(Outcome::events([(task.id, event)])),
-                    None => Ok(Outcome::ignored("not a pull request of ours")),
-                }
-            }
+            Payload::PullRequest(payload) => self.on_pull_request(payload).await,
             Payload::Installation(payload) => {
                 let installation = InstallationId(payload.installation.id);
                 match payload.action.as_str() {
@@ -172,7 +168,10 @@ impl Ingest {
             Payload::InstallationRepositories(payload) => {
                 let installation = InstallationId(payload.installation.id);
                 self.note_all(installation, &payload.repositories_added).await?;
-                let lost: Vec<_> = payload.repositories_removed.iter().map(|r| RepositoryId(r.id)).collect();
+                // A repository that was given away is removed from its old installation, and may be in a new
+                // one by then.
+                let mut lost = self.store.repositories_of(installation).await?;
+                lost.retain(|id| payload.repositories_removed.iter().any(|removed| removed.id == id.0));
                 self.lose(&lost).await
             }
             Payload::Repository(payload) => {
@@ -195,6 +194,22 @@ impl Ingest {
         }
     }
 
+    async fn on_pull_request(&self, payload: PullRequestPayload) -> Result<Outcome, IngestError> {
+        if !matches!(payload.action.as_str(), "closed" | "reopened") {
+            return Ok(Outcome::ignored(format!("`{}` starts nothing", payload.action)));
+        }
+        let (repository, number) = (RepositoryId(payload.repository.id), IssueNumber(payload.number));
+        let task = self.store.task_of_pull_request(repository, number).await?;
+        let Some((task, place)) = task.as_ref().and_then(|task| Some((task, task.origin.github()?))) else {
+            return Ok(Outcome::ignored("not a pull request of ours"));
+        };
+        match self.client(place).pull_request(number).await {
+            Ok(pull_request) => Ok(Outcome::events([(task.id, pull_request.fate().event())])),
+            Err(error) if error.is_not_found() => Ok(Outcome::ignored("the pull request is gone")),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn note_all(
         &self,
         installation: InstallationId,
@@ -214,8 +229,8 @@ impl Ingest {
         Ok(Outcome::to_all(&tasks, &Event::AccessRemoved))
     }
 
-    fn client(&self, place: &GitHubPlace) -> Result<RepositoryClient, IngestError> {
-        Ok(self.github.repository(place)?)
+    fn client(&self, place: &GitHubPlace) -> RepositoryClient {
+        self.github.repository(place, Purpose::Read)
     }
 }
 

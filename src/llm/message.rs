@@ -4,6 +4,7 @@ use genai::chat::MessageContent;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::boundary::PromptText;
 use super::model::{ModelName, TokenCount};
 use crate::domain::Usage;
 
@@ -33,6 +34,12 @@ pub struct ToolResult {
     pub content: String,
 }
 
+impl ToolResult {
+    pub fn of(call: &ToolCall, answer: PromptText) -> Self {
+        Self { id: call.id.clone(), name: call.name.clone(), content: answer.into_string() }
+    }
+}
+
 /// One turn of the conversation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
@@ -43,8 +50,9 @@ pub enum Message {
 }
 
 impl Message {
-    pub fn user(text: impl Into<String>) -> Self {
-        Self::User { text: text.into() }
+    /// What we say ourselves, with the outside text in it fenced.
+    pub fn user(text: PromptText) -> Self {
+        Self::User { text: text.into_string() }
     }
 
     /// Bytes of text, for limits and estimates.

@@ -20,7 +20,7 @@ pub enum Protocol {
     OpenAi,
 }
 
-/// A model of a provider, written `provider:model`, as in `anthropic:claude-sonnet-4-5`. The provider is
+/// A model of a provider, written `provider:model`, as in `anthropic:claude-sonnet-5-5`. The provider is
 /// a name of the configuration.
 ///
 /// An ending `-low`, `-medium` or `-high` of the model is sent as the reasoning effort and not as part of
@@ -33,7 +33,7 @@ pub struct ModelName {
 
 /// Why a string is not the name of a model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{value:?} is not a model: {reason}; write provider:model, as in anthropic:claude-sonnet-4-5")]
+#[error("{value:?} is not a model: {reason}; write provider:model, as in anthropic:claude-sonnet-5-5")]
 pub struct InvalidModelName {
     pub value: String,
     pub reason: &'static str,
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_name_reads_back_as_it_was_written() {
-        for name in ["anthropic:claude-sonnet-4-5", "openai:gpt-5", "openai-compatible:qwen2.5:7b"] {
+        for name in ["anthropic:claude-sonnet-5-5", "openai:gpt-5.2", "openai-compatible:qwen2.5:7b"] {
             assert_eq!(name.parse::<ModelName>().expect(name).to_string(), name);
         }
         let local: ModelName = "openai-compatible:qwen2.5:7b".parse().expect("local");
@@ -237,7 +237,7 @@ mod tests {
     fn what_is_no_model_is_refused_with_a_hint() {
         for name in ["claude", ":claude", "an thropic:claude", "openai:", "openai:a b", "openai:x::y"] {
             let error = name.parse::<ModelName>().expect_err(name).to_string();
-            assert!(error.contains("anthropic:claude-sonnet-4-5") && error.contains(name), "{error}");
+            assert!(error.contains("anthropic:claude-sonnet-5-5") && error.contains(name), "{error}");
         }
     }
 

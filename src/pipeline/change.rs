@@ -8,7 +8,7 @@ use crate::speech::{CommitView, Gateway, commit_message};
 use crate::store::{Artifact, ArtifactKind};
 use crate::telemetry::clock;
 use crate::workspace::{
-    CommitRequest, FileDiff, FileStatus, IgnoreRules, LineKind, Snapshot, SnapshotLimits, TreeDiff,
+    CommitRequest, FileDiff, FileStatus, IgnoreRules, LineKind, RepoPath, Snapshot, SnapshotLimits, TreeDiff,
 };
 
 use super::{Pipeline, StageError, json_artifact};
@@ -62,7 +62,9 @@ impl Pipeline {
         let kept =
             |kind, name: &str, body| Artifact { kind, version: task.version, name: name.to_owned(), body };
         let bundle = checkout.mirror.bundle(made.base, &head)?;
-        let patch = checkout.mirror.diff(&fork_point(checkout, made.base, &head)?, &head)?.unified;
+        let diff = checkout.mirror.diff(&fork_point(checkout, made.base, &head)?, &head)?;
+        self.no_secret_in(&diff, made.files)?;
+        let patch = diff.unified;
         let artifacts = vec![
             kept(ArtifactKind::Commits, "work.bundle", bundle),
             kept(ArtifactKind::Patch, "work.patch", patch.into_bytes()),
@@ -70,6 +72,28 @@ impl Pipeline {
             json_artifact(task, ArtifactKind::Transcript, "transcript.json", &made.transcript)?,
         ];
         Ok(Some((head, artifacts)))
+    }
+}
+
+impl Pipeline {
+    /// A sandbox holds no secret of the deployment, so none can be in a change. If one is all the same, the
+    /// change is not kept: it would be pushed.
+    fn no_secret_in(&self, diff: &TreeDiff, files: &Snapshot) -> Result<(), StageError> {
+        let gives_away = |path: &RepoPath| {
+            let bytes = files.files.get(path).map_or(&[][..], |entry| &entry.bytes);
+            let (name, text) = (path.as_str(), String::from_utf8_lossy(bytes));
+            self.redactor.gives_away(name) || self.redactor.gives_away(&text)
+        };
+        match diff.files.iter().find(|file| gives_away(&file.path)) {
+            Some(file) => Err(StageError::stop(Reason::ChangeRefused {
+                detail: format!(
+                    "{} would hold a secret of this deployment. Nothing was published; renew the secret, and \
+                     find out how the model came by it",
+                    self.redactor.clean(file.path.as_str())
+                ),
+            })),
+            None => Ok(()),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::agents::{DiscussionInput, DiscussionOutcome, discuss};
 use crate::context::overview;
-use crate::domain::{Event, Reading, Task, TaskId};
+use crate::domain::{Event, Reading, Task, TaskId, TaskSpecification};
 use crate::telemetry::clock;
 
 use super::change::{policy, snapshot};
@@ -13,6 +13,9 @@ impl Pipeline {
         let Some(source) = self.repositories.source(task).await? else {
             return Ok(StageEnd::event(Event::IssueDeleted));
         };
+        if task.plan.is_some() {
+            return Ok(StageEnd::event(Event::Discussed { source, reading: Reading::SamePlan }));
+        }
         let checkout = self.repositories.checkout(task).await?;
         let limits = self.settings.limits.lowered_by(&policy(&checkout, &checkout.tip)?.limits);
         let overview = overview(&snapshot(&checkout, &checkout.tip).await?, OVERVIEW_TOKENS);
@@ -25,6 +28,9 @@ impl Pipeline {
                 Reading::Questions { understood, questions }
             }
             DiscussionOutcome::Tasks { understood, tasks } => {
+                // The title becomes the name of a branch, where a secret would no longer be recognised.
+                let clean = |task: TaskSpecification| task.map_texts(|text| self.redactor.clean(text));
+                let tasks: Vec<_> = tasks.into_iter().map(clean).collect();
                 let new_ids = tasks.iter().skip(1).map(|_| TaskId(clock::new_id())).collect();
                 Reading::Tasks { understood, specifications: tasks, new_ids }
             }

@@ -2,7 +2,7 @@
 
 use crate::agents::{FixInput, Wrong, fix};
 use crate::domain::{
-    Changed, Event, FixCause, GateReport, Reason, ReviewRound, Severity, State, Task, Verdict,
+    Age, Baseline, Changed, Event, FixCause, GateReport, Reason, ReviewRound, Severity, State, Task, Verdict,
 };
 use crate::store::ArtifactKind;
 
@@ -81,7 +81,7 @@ impl Pipeline {
         task: &Task,
         kind: ArtifactKind,
     ) -> Result<T, StageError> {
-        match self.store.latest_artifact(task.id, kind).await? {
+        match self.store.latest_artifact(task, kind).await? {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
                 let detail = format!("the kept {} results cannot be read: {error}", kind.as_str());
                 StageError::stop(Reason::Internal { detail })
@@ -97,13 +97,36 @@ fn gate_in_words(report: &GateReport) -> Wrong {
         (_, Some(code)) => format!("exit code {code}"),
         (_, None) => "ended by a signal".to_owned(),
     };
-    Wrong::Gate { name: report.name.clone(), command: report.command.clone(), end, log: report.log.clone() }
+    let log = format!("{}{}", report.log, places(report));
+    Wrong::Gate { name: report.name.clone(), command: report.command.clone(), end, log }
+}
+
+/// Findings that a fixer is told of, the new ones first.
+const MOST_PLACES: usize = 50;
+
+/// Where a gate points to, and which of it is older than the change.
+fn places(report: &GateReport) -> String {
+    let mut text = String::new();
+    for finding in report.findings.iter().take(MOST_PLACES) {
+        let line = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
+        let rule = finding.rule.as_ref().map(|rule| format!(" [{rule}]")).unwrap_or_default();
+        let old = match finding.age {
+            Age::New => "",
+            Age::Old => " (the base has this too: not yours to mend)",
+        };
+        text.push_str(&format!("\n{}{line}: {}{rule}{old}", finding.path, finding.message));
+    }
+    if let Some(Baseline::Worse { new }) = &report.baseline {
+        text.push_str("\nThe base fails too. New with this change: ");
+        text.push_str(&new.join("; "));
+    }
+    if text.is_empty() { text } else { format!("\n[places that it names]{text}\n") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{GateKind, Requirement};
+    use crate::domain::{GateFinding, GateKind, GateSeverity, Requirement};
 
     #[test]
     fn a_fixer_is_told_how_the_gate_ended() {
@@ -117,6 +140,10 @@ mod tests {
             duration_ms: 1,
             log: "FAILED".into(),
             findings: vec![],
+            failed_tests: vec![],
+            baseline: None,
+            flaky: None,
+            coverage: None,
         };
         let end = |wrong| match wrong {
             Wrong::Gate { end, .. } => end,
@@ -124,5 +151,24 @@ mod tests {
         };
         assert_eq!(end(gate_in_words(&report(Verdict::Failed, Some(101)))), "exit code 101");
         assert_eq!(end(gate_in_words(&report(Verdict::TimedOut, None))), "ended by its time limit");
+
+        let finding = |path: &str, age| GateFinding {
+            path: path.into(),
+            line: Some(3),
+            message: "wrong".into(),
+            severity: GateSeverity::Error,
+            tool: None,
+            rule: Some("R1".into()),
+            age,
+        };
+        let findings = vec![finding("a.py", Age::New), finding("b.py", Age::Old)];
+        let log = match gate_in_words(&GateReport { findings, ..report(Verdict::Failed, Some(1)) }) {
+            Wrong::Gate { log, .. } => log,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            log,
+            "FAILED\n[places that it names]\na.py:3: wrong [R1]\nb.py:3: wrong [R1] (the base has this too: not yours to mend)\n"
+        );
     }
 }

@@ -1,10 +1,13 @@
-//! Running the gates on a fresh tree of the work, by the rules of the base.
+//! Running the gates on fresh trees of the work, by the rules of the base and compared with it.
 
 use std::num::NonZeroU32;
 
-use crate::config::{GateEntry, RepositoryPolicy};
+use crate::config::{GateCommand, GateEntry, RepositoryPolicy};
 use crate::domain::{Event, GateKind, GateReport, Origin, Requirement, Task, Verdict};
-use crate::gates::{self, CommandLine, Dependencies, GatePolicy, GateRule, Stores};
+use crate::gates::{
+    self, Base, BaseRun, CommandLine, Dependencies, GatePolicy, GateRule, Round, RoundEnd, SetupPolicy,
+    Stores,
+};
 use crate::store::ArtifactKind;
 use crate::workspace::Snapshot;
 
@@ -18,20 +21,26 @@ impl Pipeline {
         let base_files = snapshot(&checkout, base).await?;
         let rules = gate_policy(&policy(&checkout, base)?);
         let dependencies = self.dependencies(task, &rules, &base_files).await?;
-        let session = self.sandbox.open(&snapshot(&checkout, head).await?).await?;
-        let mut reports: Vec<GateReport> = Vec::new();
-        for gate in gates::discover(&base_files, Some(&rules)) {
-            let report = gates::run(session.as_ref(), &gate, &dependencies).await?;
-            tracing::info!(gate = report.name, verdict = ?report.verdict, exit = report.exit, "gate");
-            reports.push(report);
-        }
-        session.close().await?;
+        let known: Vec<BaseRun> = self.kept(task, ArtifactKind::BaseGates).await?;
+        let head_files = snapshot(&checkout, head).await?;
+        let round = Round {
+            sandbox: self.sandbox.as_ref(),
+            dependencies: &dependencies,
+            at_once: self.settings.gates_at_once,
+            coverage_floor: rules.coverage_floor,
+            tree: &head_files,
+            base: Some(Base { commit: base.as_str(), tree: &base_files, known: &known }),
+        };
+        let RoundEnd { reports, base_runs } = round.run(&gates::discover(&base_files, Some(&rules))).await?;
         let named = |wanted: fn(&GateReport) -> bool| -> Vec<String> {
             reports.iter().filter(|report| wanted(report)).map(|report| report.name.clone()).collect()
         };
         let failed = named(GateReport::blocks);
         let could_not_run = named(|report| matches!(report.verdict, Verdict::CouldNotRun { .. }));
-        let artifacts = vec![json_artifact(task, ArtifactKind::Gates, "gates.json", &reports)?];
+        let mut artifacts = vec![json_artifact(task, ArtifactKind::Gates, "gates.json", &reports)?];
+        if base_runs != known {
+            artifacts.push(json_artifact(task, ArtifactKind::BaseGates, "base-gates.json", &base_runs)?);
+        }
         Ok(StageEnd { events: vec![Event::Gated { failed, could_not_run }], artifacts })
     }
 
@@ -51,14 +60,28 @@ impl Pipeline {
             repository: &repository,
             egress: self.settings.egress.as_ref(),
         };
-        Ok(gates::prepare(self.sandbox.as_ref(), base_files, Some(rules), stores).await?)
+        let dependencies = gates::prepare(self.sandbox.as_ref(), base_files, Some(rules), stores).await?;
+        for record in dependencies.records.iter().filter(|record| !record.succeeded) {
+            tracing::warn!(commands = record.commands, "the set-up step failed");
+        }
+        if !dependencies.records.is_empty() {
+            // Whatever becomes of the stage, what was asked of the network stays known.
+            let kept = json_artifact(task, ArtifactKind::Setup, "setup.json", &dependencies.records)?;
+            self.store.keep(task.id, &kept).await?;
+        }
+        Ok(dependencies)
     }
 }
 
 /// A repository's own gates, as the gate room wants them.
-pub(super) fn gate_policy(policy: &RepositoryPolicy) -> GatePolicy {
+pub fn gate_policy(policy: &RepositoryPolicy) -> GatePolicy {
     let gates = policy.gates.as_ref().map(|gates| gates.iter().map(rule).collect());
-    GatePolicy { gates, ..GatePolicy::default() }
+    let commands = policy.setup.iter().flatten().map(|command| match command {
+        GateCommand::Shell(line) => CommandLine::Shell(line.clone()),
+        GateCommand::Argv(words) => CommandLine::Words(words.clone()),
+    });
+    let setup = SetupPolicy { commands: commands.collect(), python: None };
+    GatePolicy { gates, setup, coverage_floor: policy.coverage_floor }
 }
 
 fn rule(entry: &GateEntry) -> GateRule {
@@ -81,7 +104,10 @@ fn kind(name: &str) -> GateKind {
         "lint" => GateKind::Lint,
         "types" => GateKind::Types,
         "test" => GateKind::Test,
+        "coverage" => GateKind::Coverage,
         "security" => GateKind::Security,
+        "audit" => GateKind::Audit,
+        "secrets" => GateKind::Secrets,
         _ => GateKind::Custom,
     }
 }

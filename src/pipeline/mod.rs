@@ -32,6 +32,7 @@ use crate::store::{Applied, Artifact, ArtifactKind, Lease, Store, StoreError};
 use crate::telemetry::{Redactor, clock};
 use crate::workspace::{Author, WorkspaceError};
 
+pub use gate::gate_policy;
 pub use ledger::StoreLedger;
 use metered::Meter;
 pub use metered::MeteredSandbox;
@@ -64,7 +65,11 @@ pub struct Settings {
     pub reviewers: Vec<String>,
     /// Findings of these severities hold a change up.
     pub blocking: Vec<Severity>,
+    /// Days that a task waits for the ones that it builds on.
+    pub wait_days: u32,
     pub command_limits: crate::sandbox::Limits,
+    /// How many gates of a task run side by side.
+    pub gates_at_once: usize,
     /// Where the set-up step may fetch dependencies from; `None`: nowhere.
     pub egress: Option<EgressPolicy>,
     /// Where fetched dependencies are kept.
@@ -78,8 +83,8 @@ const DEPENDENCY_LOOK: Duration = Duration::from_secs(60);
 enum Waits {
     No,
     ForOthers,
-    /// For one that was cancelled.
-    InVain(String),
+    /// For what will not come.
+    InVain(Reason),
 }
 
 /// What a stage came to.
@@ -223,8 +228,7 @@ impl Pipeline {
             match self.waits_for(&task).await? {
                 Waits::No => {}
                 Waits::ForOthers => return Ok(self.store.reschedule(lease, DEPENDENCY_LOOK).await?),
-                Waits::InVain(title) => {
-                    let reason = Reason::DependencyEnded { title };
+                Waits::InVain(reason) => {
                     return self.end(lease, &task, stage, Some(failed(stage, reason))).await;
                 }
             }
@@ -280,15 +284,27 @@ impl Pipeline {
         }
         let all = self.store.tasks_of_issue(place.repository, place.issue).await?;
         let of_this_plan = all.iter().filter(|other| other.revision == task.revision);
-        let mut waits = Waits::No;
+        let mut merged = 0;
         for other in of_this_plan.filter(|other| before.contains(&(other.ordinal as usize - 1))) {
             match other.state {
-                State::Done => {}
-                State::Cancelled { .. } => return Ok(Waits::InVain(other.title().to_owned())),
-                _ => waits = Waits::ForOthers,
+                State::Done => merged += 1,
+                State::Cancelled { .. } | State::PullRequestClosed => {
+                    let title = other.title().to_owned();
+                    return Ok(Waits::InVain(Reason::DependencyEnded { title }));
+                }
+                _ => {}
             }
         }
-        Ok(waits)
+        if merged == before.len() {
+            return Ok(Waits::No);
+        }
+        let days = self.settings.wait_days;
+        let since = task.approval.as_ref().map_or(task.created_at, |approval| approval.at);
+        if clock::now() - since > chrono::Duration::days(i64::from(days)) {
+            let what = "the tasks that it builds on".to_owned();
+            return Ok(Waits::InVain(Reason::WaitExpired { what, days }));
+        }
+        Ok(Waits::ForOthers)
     }
 
     async fn stage(&self, task: &Task, stage: Stage, time: StageTime) -> Result<StageEnd, StageError> {

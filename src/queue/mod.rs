@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::store::{JobKind, LEASE, Lease, Store, StoreError};
+use crate::store::{JobKind, LEASE, Lease, ScheduleName, Store, StoreError};
 
 pub use owner::Owner;
 
@@ -51,8 +51,9 @@ impl From<StoreError> for JobFailure {
             StoreError::Database(_) | StoreError::Migration(_) => {
                 Self::Retry { error: error.to_string(), wait: None }
             }
+            // A newer version of the program wrote it, or a mend of the data has to come first.
+            StoreError::Unreadable(_) => Self::Retry { error: error.to_string(), wait: Some(LONGEST_PAUSE) },
             StoreError::Illegal(_)
-            | StoreError::Unreadable(_)
             | StoreError::Unstorable(_)
             | StoreError::NewerSchema { .. }
             | StoreError::Missing { .. } => Self::Refuse { error: error.to_string() },
@@ -94,11 +95,13 @@ impl Runner {
         runner.free_leases_of_the_dead().await;
         let mut running = JoinSet::new();
         running.spawn(Arc::clone(&runner).look_after_the_dead(stop.clone()));
-        let pools: [(&'static [JobKind], usize); 4] = [
+        let pools: [(&'static [JobKind], usize); 5] = [
             (&[JobKind::Ingest], runner.workers.ingest),
             (&[JobKind::Effect], runner.workers.effects),
             (&[JobKind::Stage], runner.workers.stages),
-            (&[JobKind::Wait, JobKind::Schedule], 1),
+            (&[JobKind::Wait], 1),
+            // One each: a long round of one keeps no other waiting.
+            (&[JobKind::Schedule], ScheduleName::ALL.len()),
         ];
         let mut wakes = Vec::new();
         for (kinds, count) in pools {

@@ -18,6 +18,8 @@ use super::model::{Access, Command, Mount, Network};
 pub(super) const WORK: &str = "/work";
 /// The user inside, whoever it is outside.
 const INNER_USER: &str = "1000";
+/// Where programs are looked for behind the toolchains' own folders.
+pub(super) const USUAL_PATH: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 /// Where our own program is inside.
 pub const PROGRAM_INSIDE: &str = "/run/orchestrator/bin/orchestrator";
 const SOCKET: &str = "/run/orchestrator/egress.sock";
@@ -131,7 +133,7 @@ impl Inside<'_> {
         let toolchains = &self.shared.options.toolchains;
         let mut path: Vec<String> =
             toolchains.iter().flat_map(|t| &t.path).map(|folder| folder.display().to_string()).collect();
-        path.extend(["/usr/local/bin", "/usr/bin", "/bin"].map(str::to_owned));
+        path.extend(USUAL_PATH.map(str::to_owned));
         let mut env = BTreeMap::new();
         let mut set = |name: &str, value: &str| env.insert(name.to_owned(), value.to_owned());
         set("PATH", &path.join(":"));

@@ -86,10 +86,13 @@ fn mend(error: &SandboxError) -> &'static str {
             "Unprivileged user namespaces are off. Turn them on: `sysctl kernel.unprivileged_userns_clone=1` \
              on older Debian, `sysctl kernel.apparmor_restrict_unprivileged_userns=0` or a profile for bwrap on \
              Ubuntu 24.04; in a container, allow `unshare` and `mount` and do not mask /proc; in a systemd \
-             unit, leave RestrictNamespaces out"
+             unit, let RestrictNamespaces name those of deploy/orchestrator.service or leave it out"
         }
         SandboxError::Unavailable { .. } => "Install bubblewrap 0.5 or newer",
-        _ => "See the documentation on sandboxes",
+        _ => {
+            "The words before are bubblewrap's own. What it needs of a container is in deploy/compose.yaml, what \
+             it needs of a systemd unit in deploy/orchestrator.service"
+        }
     }
 }
 

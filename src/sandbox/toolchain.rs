@@ -1,12 +1,14 @@
 //! Compilers and interpreters of the host that are made visible inside, on purpose.
 //!
-//! What lies below `/usr` is visible anyway. Version managers put a shim on the `PATH` and the real thing
-//! below a home folder: here the real thing is found and mounted at its own path, the shim is not.
+//! What lies below `/usr` is visible anyway; some of it, such as `/usr/local/go`, has only to be put on the
+//! `PATH`. Version managers put a shim on the `PATH` and the real thing below a home folder: here the real
+//! thing is found and mounted at its own path, the shim is not.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::arguments::USUAL_PATH;
 use super::model::{Access, Mount};
 
 /// One toolchain: what to mount, and where its programs then are.
@@ -46,9 +48,22 @@ pub fn detect(search: &str) -> Vec<Toolchain> {
     [rust, python, node, go]
         .into_iter()
         .flatten()
-        .filter(|(_, folder)| !folder.starts_with("/usr") && folder.components().count() > 1)
-        .map(|(name, folder)| Toolchain::at(name, &folder, &folder.join("bin")))
+        .filter_map(|(name, folder)| made_visible(name, &folder))
         .collect()
+}
+
+/// What has to be done for a toolchain in a folder, if anything.
+fn made_visible(name: &str, folder: &Path) -> Option<Toolchain> {
+    let programs = folder.join("bin");
+    // One that claims to lie in `/` would make the whole machine visible.
+    if folder.parent().is_none() || USUAL_PATH.iter().any(|usual| Path::new(usual) == programs) {
+        return None;
+    }
+    let mut toolchain = Toolchain::at(name, folder, &programs);
+    if folder.starts_with("/usr") {
+        toolchain.mounts.clear();
+    }
+    Some(toolchain)
 }
 
 /// The first executable file of a name in a search path.
@@ -97,5 +112,18 @@ mod tests {
     #[test]
     fn what_lies_below_usr_needs_no_mount() {
         assert_eq!(detect("/usr/bin:/bin"), []);
+        assert_eq!(made_visible("node", Path::new("/usr/local")), None);
+    }
+
+    #[test]
+    fn a_toolchain_in_a_folder_of_its_own_below_usr_is_put_on_the_path() {
+        let folder = Path::new("/usr/local/rustup/toolchains/stable");
+        let found = made_visible("rust", folder).expect("not on the usual path");
+        assert_eq!((found.mounts, found.path), (vec![], vec![folder.join("bin")]));
+    }
+
+    #[test]
+    fn a_toolchain_that_claims_the_whole_machine_is_none() {
+        assert_eq!(made_visible("python", Path::new("/")), None);
     }
 }

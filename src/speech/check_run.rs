@@ -1,13 +1,14 @@
 //! The check run on the pushed commit, with annotations.
 
 use super::evidence::{
-    Evidence, could_not_run, finding_counts, gate_counts, gate_logs, gate_table, is_blocking, reviewers,
+    Evidence, could_not_run, finding_counts, gate_counts, gate_logs, gate_past, gate_table, is_blocking,
+    reviewers,
 };
 use super::gateway::{Body, Gateway};
 use super::page::Page;
 use super::text::line_of;
 use super::{plain, words};
-use crate::domain::{GateReport, Requirement, Severity, Verdict};
+use crate::domain::{Age, GateFinding, GateReport, Requirement, Severity, Verdict};
 
 /// Most annotations in one request (GitHub's REST reference, "Update a check run").
 const ANNOTATIONS_PER_REQUEST: usize = 50;
@@ -26,7 +27,7 @@ pub struct CheckView<'a> {
 pub enum Conclusion {
     Success,
     Failure,
-    /// Something that was wanted could not be checked: neither green nor red.
+    /// Something that was wanted could not be checked, or was broken before: neither green nor red.
     Neutral,
 }
 
@@ -87,6 +88,7 @@ pub fn check_run(gateway: &Gateway, view: &CheckView) -> CheckText {
         summary: gateway.body(|room| {
             let mut page = could_not_run(&view.evidence, room);
             page.append(gate_table(&view.evidence));
+            page.append(gate_past(&view.evidence, room));
             page.append(reviewed(&view.evidence));
             page.append(gate_logs(&view.evidence, room));
             page
@@ -96,10 +98,10 @@ pub fn check_run(gateway: &Gateway, view: &CheckView) -> CheckText {
     }
 }
 
-/// A gate that could not run or was not there makes a change neither good nor bad.
+/// A gate that could not run, was not there or failed before makes a change neither good nor bad.
 fn conclusion(evidence: &Evidence) -> Conclusion {
     let required = || evidence.gates.iter().filter(|gate| gate.requirement == Requirement::Required);
-    let unknown = |gate: &GateReport| matches!(gate.verdict, Verdict::CouldNotRun { .. });
+    let unknown = |gate: &GateReport| matches!(gate.verdict, Verdict::CouldNotRun { .. }) || gate.is_old();
     if evidence.gates.iter().any(GateReport::blocks) || evidence.open().any(is_blocking) {
         Conclusion::Failure
     } else if required().next().is_none() || required().any(unknown) {
@@ -132,7 +134,7 @@ fn annotations(gateway: &Gateway, evidence: &Evidence) -> Vec<Annotation> {
     let text = |text: &str, max| plain::quoted(gateway, text, max);
     let lines = |text: &str| plain::quoted_lines(gateway, text, ANNOTATION_MESSAGE_MAX);
     let findings = evidence.open_by_severity().into_iter().map(|finding| Annotation {
-        path: finding.path.clone(),
+        path: gateway.redacted(&finding.path),
         start_line: finding.start_line,
         end_line: finding.end_line,
         level: match finding.severity {
@@ -146,12 +148,16 @@ fn annotations(gateway: &Gateway, evidence: &Evidence) -> Vec<Annotation> {
     let gates = evidence.gates.iter().filter(|gate| gate.verdict != Verdict::Passed).flat_map(|gate| {
         gate.findings.iter().filter_map(move |finding| {
             let line = finding.line.filter(|line| *line > 0)?;
-            let title = format!("{} {}", gate.name, words::verdict(&gate.verdict));
+            let title = annotation_title(gate, finding);
             Some(Annotation {
-                path: finding.path.clone(),
+                path: gateway.redacted(&finding.path),
                 start_line: line,
                 end_line: line,
-                level: if gate.blocks() { AnnotationLevel::Failure } else { AnnotationLevel::Warning },
+                level: match finding.age {
+                    Age::Old => AnnotationLevel::Notice,
+                    Age::New if gate.blocks() => AnnotationLevel::Failure,
+                    Age::New => AnnotationLevel::Warning,
+                },
                 title: text(&title, ANNOTATION_TITLE_MAX - 1),
                 message: lines(&finding.message),
             })
@@ -161,10 +167,19 @@ fn annotations(gateway: &Gateway, evidence: &Evidence) -> Vec<Annotation> {
     findings.chain(gates).filter(|one| !one.message.is_empty()).take(ANNOTATIONS_MAX).collect()
 }
 
+/// `lint failed`, and for what the base has as well `lint: found before this change as well`.
+fn annotation_title(gate: &GateReport, finding: &GateFinding) -> String {
+    let rule = finding.rule.as_ref().map(|rule| format!(" ({rule})")).unwrap_or_default();
+    match finding.age {
+        Age::New => format!("{} {}{rule}", gate.name, words::gate(gate)),
+        Age::Old => format!("{}: found before this change as well{rule}", gate.name),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{FindingStatus, GateFinding, GateSeverity};
+    use crate::domain::{Baseline, FindingStatus};
     use crate::speech::tests::rules;
     use crate::speech::tests::samples::{self, Proof, gateway};
 
@@ -200,6 +215,13 @@ mod tests {
     }
 
     #[test]
+    fn a_check_run_whose_gates_failed_before_or_are_flaky() {
+        let text = checked(&Proof::with_a_past());
+        assert_eq!(text.conclusion, Conclusion::Failure);
+        insta::assert_snapshot!(whole(&text));
+    }
+
+    #[test]
     fn a_hostile_check_run_acts_nowhere() {
         rules::assert_harmless(checked(&Proof::hostile()).summary.as_str());
     }
@@ -208,6 +230,10 @@ mod tests {
     fn only_what_was_seen_to_pass_is_a_success() {
         let gate =
             |verdict: Verdict, requirement| GateReport { verdict, requirement, ..samples::passed("test") };
+        let old = |requirement| GateReport {
+            baseline: Some(Baseline::SameFailure),
+            ..gate(Verdict::Failed, requirement)
+        };
         let missing = || Verdict::CouldNotRun { reason: "cargo is missing".into() };
         let (required, advisory) = (Requirement::Required, Requirement::Advisory);
         let critical = vec![(samples::finding(Severity::Critical), FindingStatus::Open)];
@@ -226,6 +252,9 @@ mod tests {
                 Conclusion::Success,
             ),
             (vec![gate(Verdict::Passed, advisory)], vec![], Conclusion::Neutral),
+            (vec![gate(Verdict::Passed, required), old(required)], vec![], Conclusion::Neutral),
+            (vec![gate(Verdict::Passed, required), old(advisory)], vec![], Conclusion::Success),
+            (vec![gate(Verdict::Failed, required), old(required)], vec![], Conclusion::Failure),
             (vec![], vec![], Conclusion::Neutral),
         ];
         for (gates, findings, expected) in cases {
@@ -237,17 +266,11 @@ mod tests {
     #[test]
     fn annotations_come_in_requests_that_github_takes() {
         let message = "m".repeat(100_000);
-        let finding =
-            GateFinding { path: "a.rs".into(), line: Some(3), message, severity: GateSeverity::Error };
+        let finding = GateFinding { line: Some(3), message, ..samples::gate_finding() };
         let mut gate = samples::passed("lint");
         gate.verdict = Verdict::Failed;
         gate.findings = vec![finding; 120];
-        gate.findings.push(GateFinding {
-            path: "a.rs".into(),
-            line: None,
-            message: "no line".into(),
-            severity: GateSeverity::Error,
-        });
+        gate.findings.push(GateFinding { line: None, message: "no line".into(), ..samples::gate_finding() });
         let gates = vec![gate];
         let text =
             check_run(&gateway(), &CheckView { evidence: Evidence { gates: &gates, ..Evidence::default() } });

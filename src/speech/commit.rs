@@ -113,7 +113,8 @@ fn shortened(subject: &str) -> String {
 }
 
 fn body(gateway: &Gateway, done: &str) -> String {
-    let text = harmless(gateway, &cut(done.trim(), BODY_MAX_CHARS));
+    // Cut last: half of a secret would not be recognised.
+    let text = cut(&harmless(gateway, done.trim()), BODY_MAX_CHARS);
     let lines: Vec<String> = text.lines().flat_map(wrapped).collect();
     let mut out = String::new();
     for line in lines {

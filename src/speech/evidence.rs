@@ -3,7 +3,7 @@
 use super::page::{Block, Page, Room, Summary};
 use super::text::{Line, Piece, code, figure, line_of, quote, quote_up_to, strong};
 use super::words;
-use crate::domain::{Finding, FindingStatus, GateReport, Requirement, Severity, Usage, Verdict};
+use crate::domain::{Baseline, Finding, FindingStatus, GateReport, Requirement, Severity, Usage, Verdict};
 
 /// What was spent on a task, and how much it may spend.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,10 +49,6 @@ impl<'a> Evidence<'a> {
             _ => None,
         })
     }
-
-    pub(super) fn with_verdict(&self, wanted: fn(&Verdict) -> bool) -> usize {
-        self.gates.iter().filter(|gate| wanted(&gate.verdict)).count()
-    }
 }
 
 /// `3 passed, 1 failed, 1 could not run`
@@ -60,13 +56,17 @@ pub(super) fn gate_counts(evidence: &Evidence) -> Line {
     if evidence.gates.is_empty() {
         return "no gate has run".into();
     }
-    let counts = [
-        (evidence.with_verdict(|verdict| *verdict == Verdict::Passed), "passed"),
-        (evidence.with_verdict(|verdict| *verdict == Verdict::Failed), "failed"),
-        (evidence.with_verdict(|verdict| *verdict == Verdict::TimedOut), "timed out"),
-        (evidence.with_verdict(|verdict| matches!(verdict, Verdict::CouldNotRun { .. })), "could not run"),
+    let words = [
+        "passed",
+        "passed when run again (flaky)",
+        "failed",
+        "timed out",
+        "failed before this change as well",
+        "timed out before this change as well",
+        "could not run",
     ];
-    let named = counts.into_iter().filter(|(count, _)| *count > 0);
+    let count = |word| evidence.gates.iter().filter(|gate| words::gate(gate) == word).count();
+    let named = words.into_iter().map(|word| (count(word), word)).filter(|(count, _)| *count > 0);
     Line::listed(named.map(|(count, word)| figure(format!("{count} {word}"))))
 }
 
@@ -123,8 +123,8 @@ pub(super) fn gate_table(evidence: &Evidence) -> Page {
     }
     let rows = evidence.gates.iter().map(|gate| {
         let mut verdict: Line = match gate.verdict {
-            Verdict::Passed => words::verdict(&gate.verdict).into(),
-            _ => strong(words::verdict(&gate.verdict)).into(),
+            Verdict::Passed => words::gate(gate).into(),
+            _ => strong(words::gate(gate)).into(),
         };
         if gate.requirement == Requirement::Advisory {
             verdict.push(" (advisory)");
@@ -149,10 +149,59 @@ pub(super) fn gate_table(evidence: &Evidence) -> Page {
     page
 }
 
-/// The output of the gates that a person may want to read: all but those that passed.
+/// What is known about failures beyond that they are there: what the base does, and what did not last.
+pub(super) fn gate_past(evidence: &Evidence, room: Room) -> Page {
+    let mut page = Page::default();
+    let lines: Vec<Line> = evidence.gates.iter().flat_map(|gate| past_of(gate, room)).collect();
+    page.bullets(lines);
+    page
+}
+
+fn past_of(gate: &GateReport, room: Room) -> Vec<Line> {
+    let name = || code(&gate.name);
+    let mut lines = Vec::new();
+    match &gate.baseline {
+        Some(Baseline::SameFailure) => lines.push(line_of![
+            name(),
+            " fails on the base in the same way. The failure is older than this change and does not block it."
+        ]),
+        Some(Baseline::Worse { new }) => {
+            let mut line = line_of![name(), " fails on the base too, and with this change more is wrong: "];
+            line.extend(Line::listed(new.iter().take(5).map(|new| quote_up_to(room.text.min(200), new))));
+            if new.len() > 5 {
+                line.extend(line_of![" and ", new.len() - 5, " more"]);
+            }
+            lines.push(line);
+        }
+        Some(Baseline::Unknown { reason }) => lines.push(line_of![
+            name(),
+            " could not be compared with the base: ",
+            quote_up_to(room.text, reason)
+        ]),
+        Some(Baseline::Passed) | None => {}
+    }
+    if let Some(flaky) = &gate.flaky {
+        let mut line = line_of![name(), " is flaky: run again on the same files it came to something else."];
+        if !flaky.tests.is_empty() {
+            line.push(" Failed in the first run alone: ");
+            line.extend(Line::listed(flaky.tests.iter().take(10).map(code)));
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+/// The output of the gates that a person may want to read: all but those that passed, and the first run of
+/// the flaky ones.
 pub(super) fn gate_logs(evidence: &Evidence, room: Room) -> Page {
     let mut page = Page::default();
     for gate in evidence.gates {
+        if let Some(flaky) = gate.flaky.as_ref().filter(|_| room.log > 0 && gate.verdict == Verdict::Passed) {
+            let summary = Summary::from("Output of the first, failed run of ").name(&gate.name);
+            let mut log = Page::default();
+            log.push(Block::Log(flaky.first_log.clone(), room.log));
+            page.details(summary, log);
+        }
         if gate.verdict == Verdict::Passed || gate.log.trim().is_empty() || room.log == 0 {
             continue;
         }

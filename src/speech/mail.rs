@@ -15,7 +15,7 @@ use super::reason::advice;
 use super::status;
 use super::text::{Line, Piece, code, commit, figure, line_of, quote, quote_up_to};
 use super::words::{self, plural};
-use crate::domain::{IssueNumber, MailKind, State, Task, Usage, Verdict};
+use crate::domain::{IssueNumber, MailKind, State, Task, Usage};
 
 /// Longest subject, in characters.
 const SUBJECT_MAX_CHARS: usize = 150;
@@ -256,11 +256,10 @@ fn proof(evidence: &Evidence) -> [(&'static str, Line); 3] {
 }
 
 fn failed_gates(evidence: &Evidence) -> Option<Section> {
-    let failed =
-        evidence.gates.iter().filter(|gate| matches!(gate.verdict, Verdict::Failed | Verdict::TimedOut));
+    let failed = evidence.gates.iter().filter(|gate| gate.is_failure());
     let lines: Vec<Line> = failed
         .map(|gate| {
-            let mut line = line_of![code(&gate.name), ": ", words::verdict(&gate.verdict)];
+            let mut line = line_of![code(&gate.name), ": ", words::gate(gate)];
             if let Some(exit) = gate.exit {
                 line.extend(line_of![", exit code ", exit]);
             }

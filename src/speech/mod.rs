@@ -37,7 +37,7 @@ pub use gateway::{BODY_MAX_CHARS, Body, Gateway, has_marker, marker};
 pub use mail::{DigestEntry, DigestView, MailText, MailView, digest, mail};
 pub use notice::{NoticeView, notice};
 pub use plan::{Estimate, PlanView, plan_comment};
-pub use progress::{gate_progress, progress};
+pub use progress::{FoundGate, found_gate, gate_progress, gate_result, progress};
 pub use pull_request::{ChangeSize, PullRequestText, PullRequestView, pull_request};
 pub use report::{LocalReportView, local_outcome, local_report};
 pub use review::{DiffLines, InlineComment, ReviewText, ReviewView, review};

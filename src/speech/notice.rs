@@ -1,11 +1,12 @@
 //! Comments that answer a command or tell of a turn in a task's life.
 
 use super::evidence::{
-    Evidence, could_not_run, finding_counts, gate_counts, gate_logs, gate_table, open_findings, spend,
+    Evidence, could_not_run, finding_counts, gate_counts, gate_logs, gate_past, gate_table, open_findings,
+    spend,
 };
 use super::gateway::{Body, Gateway};
 use super::page::{Block, Page, Room};
-use super::reason::advice;
+use super::reason::{self, advice};
 use super::text::{Line, code, commit, line_of, quote_up_to, strong};
 use super::words::{self, Mode};
 use super::{help, status};
@@ -70,6 +71,7 @@ fn notice_page(notice: &Notice, view: &NoticeView, room: Room) -> Page {
         (Notice::FixChangedNothing { said }, Some(_)) => fix_changed_nothing(said, room),
         (Notice::SameTextAgain, Some(task)) => same_text(task, view.label),
         (Notice::Pushed, Some(task)) => pushed(task, view, room),
+        (Notice::NotDone { what, detail }, Some(_)) => not_done(what, detail, room),
     }
 }
 
@@ -263,6 +265,7 @@ fn needs_person(task: &Task, view: &NoticeView, room: Room) -> Page {
     }
     if reason_is_about_the_change(reason) {
         page.append(gate_table(&view.evidence));
+        page.append(gate_past(&view.evidence, room));
         page.append(could_not_run(&view.evidence, room));
         page.append(open_findings(&view.evidence, room));
     }
@@ -322,6 +325,14 @@ fn fix_changed_nothing(said: &str, room: Room) -> Page {
     page.paragraph("The round ended without a change, so nothing was pushed. The model said:");
     page.push(Block::Log(said.to_owned(), room.text));
     page.paragraph(line_of![code("/orchestrate fix <text>"), " in other words may get further."]);
+    page
+}
+
+fn not_done(what: &str, detail: &str, room: Room) -> Page {
+    let mut page = Page::default();
+    page.paragraph(line_of!["GitHub refused to ", reason::act(what), ", so it is missing here. It said:"]);
+    page.push(Block::Log(detail.to_owned(), room.text));
+    page.paragraph("The work itself is not affected. Most often the App lacks a permission.");
     page
 }
 
@@ -496,6 +507,13 @@ mod tests {
             ),
             (Notice::SameTextAgain, with(State::Done)),
             (Notice::Pushed, Task { round: 1, ..with(State::PullRequestOpen) }),
+            (
+                Notice::NotDone {
+                    what: "report_check".into(),
+                    detail: "GitHub forbids it: Resource not accessible by integration".into(),
+                },
+                with(State::PullRequestOpen),
+            ),
             (Notice::Cancelled, with(State::PullRequestOpen)),
         ];
         turns.extend(cancel);
@@ -582,6 +600,7 @@ mod tests {
                 (Notice::FixStarted, Task { instruction: Some(text()), ..samples::published() }),
                 (Notice::FixChangedNothing { said: text() }, samples::published()),
                 (Notice::Status, samples::hostile_task()),
+                (Notice::NotDone { what: text(), detail: text() }, samples::published()),
             ]);
             for (notice, task) in said_of {
                 let body = said(&notice, Some(&task), &proof);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::gateway::Gateway;
 use super::text::{Line, code, commit, figure, line_of, quote, quote_up_to};
 use super::words::{self, plural};
-use crate::domain::{FixCause, GateReport, Reason, State, Task, Verdict};
+use crate::domain::{FixCause, GateKind, GateReport, Reason, Requirement, State, Task, Verdict};
 
 /// `    12.3 s  running the gates: after fix round 1`, without a line's end. `elapsed`: since the task began.
 pub fn progress(gateway: &Gateway, task: &Task, elapsed: Duration) -> String {
@@ -26,9 +26,46 @@ pub fn gate_progress(gateway: &Gateway, gate: &GateReport) -> String {
     gateway.plain(&line)
 }
 
+/// A gate that was found in a repository.
+#[derive(Debug, Clone)]
+pub struct FoundGate<'a> {
+    pub name: &'a str,
+    pub kind: GateKind,
+    pub requirement: Requirement,
+    /// As a person would type it.
+    pub command: String,
+    /// The folder that it runs in; `None`: the tree's root.
+    pub folder: Option<&'a str>,
+    /// The file that told of it.
+    pub source: &'a str,
+}
+
+/// A gate that would run and why, in one line.
+pub fn found_gate(gateway: &Gateway, gate: &FoundGate) -> String {
+    let mut line = line_of![code(gate.name), " (", words::gate_kind(gate.kind)];
+    line.push(match gate.requirement {
+        Requirement::Required => ", required): ",
+        Requirement::Advisory => ", advisory): ",
+    });
+    line.push(code(&gate.command));
+    if let Some(folder) = gate.folder {
+        line.extend(line_of![" in ", code(folder)]);
+    }
+    line.extend(line_of![", because of ", code(gate.source)]);
+    gateway.plain(&line)
+}
+
+/// How a gate of a repository ended, in one line.
+pub fn gate_result(gateway: &Gateway, gate: &GateReport) -> String {
+    let mut line = line_of![code(&gate.name), ": "];
+    line.extend(gate_end(gate));
+    line.extend(line_of![" (", figure(words::duration(gate.duration_ms)), ")"]);
+    gateway.plain(&line)
+}
+
 /// `failed, exit code 101`
 pub(super) fn gate_end(gate: &GateReport) -> Line {
-    let mut line = line_of![words::verdict(&gate.verdict)];
+    let mut line = line_of![words::gate(gate)];
     match (&gate.verdict, gate.exit) {
         (Verdict::CouldNotRun { reason }, _) => line.extend(line_of![": ", quote(reason)]),
         (_, Some(exit)) => line.extend(line_of![", exit code ", exit]),
@@ -103,6 +140,22 @@ mod tests {
             lines.push(progress(&gateway(), task, Duration::from_millis(index as u64 * 2_345)));
         }
         insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn a_found_gate_says_why_it_runs_and_sends_no_codes_to_the_terminal() {
+        let gate = FoundGate {
+            name: "cargo test",
+            kind: GateKind::Test,
+            requirement: Requirement::Required,
+            command: "cargo test\u{1b}[2J".into(),
+            folder: Some("rust"),
+            source: ".github/workflows/ci.yml",
+        };
+        assert_eq!(
+            found_gate(&gateway(), &gate),
+            "cargo test (tests, required): cargo test in rust, because of .github/workflows/ci.yml"
+        );
     }
 
     #[test]

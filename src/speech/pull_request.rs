@@ -1,7 +1,8 @@
 //! The pull request's title and text.
 
 use super::evidence::{
-    Evidence, could_not_run, finding_counts, gate_logs, gate_table, open_findings, reviewers, spend,
+    Evidence, could_not_run, finding_counts, gate_logs, gate_past, gate_table, open_findings, reviewers,
+    spend,
 };
 use super::gateway::{Body, Gateway};
 use super::notice::dry_run;
@@ -103,6 +104,7 @@ pub(super) fn checks(evidence: &Evidence, room: Room) -> Page {
         page.paragraph("None has run.");
     } else {
         page.append(gate_table(evidence));
+        page.append(gate_past(evidence, room));
         page.paragraph("Each verdict comes from the exit code of the command, run in a sandbox.");
     }
     page.heading("Reviews");

@@ -535,6 +535,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn text_that_is_only_escaped_as_html_acts() {
+        // The weak variant escapes HTML, as templates do, and leaves Markdown as it is.
+        let weak = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let marker = "\n\n<!-- orchestrator:k -->";
+        for attack in [
+            "@ada",
+            "o/r#99",
+            "![x](https://evil.example/p.png)",
+            "[x](https://evil.example)",
+            "https://evil.example/x",
+            "/lgtm",
+            "www.evil.example",
+        ] {
+            let acts = std::panic::catch_unwind(|| assert_harmless(&format!("{}{marker}", weak(attack))));
+            assert!(acts.is_err(), "{attack} is harmless as it is");
+            assert_harmless(&format!("{}{marker}", prose(attack, &[])));
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]

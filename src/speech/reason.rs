@@ -153,7 +153,7 @@ fn branch_moved(task: &Task, actual: &str) -> Line {
 }
 
 /// What the effect was to do, by [`crate::domain::Effect::kind`].
-fn act(effect: &str) -> Piece {
+pub(super) fn act(effect: &str) -> Piece {
     match effect {
         "post_plan" => "post the plan".into(),
         "comment" => "post a comment".into(),

@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::text::{Piece, figure};
-use crate::domain::{FixCause, Priority, Risk, Severity, Size, State, Usage, Verdict, Workflow};
+use crate::domain::{
+    FixCause, GateKind, GateReport, Priority, Risk, Severity, Size, State, Usage, Verdict, Workflow,
+};
 
 /// Whether the work is real or played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,12 +96,31 @@ pub(super) fn state(state: &State) -> &'static str {
     }
 }
 
-pub(super) fn verdict(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Passed => "passed",
-        Verdict::Failed => "failed",
-        Verdict::TimedOut => "timed out",
-        Verdict::CouldNotRun { .. } => "could not run",
+/// What a gate is for.
+pub(super) fn gate_kind(kind: GateKind) -> &'static str {
+    match kind {
+        GateKind::Format => "format",
+        GateKind::Lint => "lint",
+        GateKind::Types => "types",
+        GateKind::Test => "tests",
+        GateKind::Coverage => "coverage",
+        GateKind::Security => "security",
+        GateKind::Audit => "dependency audit",
+        GateKind::Secrets => "secret scan",
+        GateKind::Custom => "custom",
+    }
+}
+
+/// How a gate ended, with what is known about the base and about its tests.
+pub(super) fn gate(gate: &GateReport) -> &'static str {
+    match (&gate.verdict, gate.is_old(), &gate.flaky) {
+        (Verdict::Passed, _, None) => "passed",
+        (Verdict::Passed, _, Some(_)) => "passed when run again (flaky)",
+        (Verdict::Failed, false, _) => "failed",
+        (Verdict::Failed, true, _) => "failed before this change as well",
+        (Verdict::TimedOut, false, _) => "timed out",
+        (Verdict::TimedOut, true, _) => "timed out before this change as well",
+        (Verdict::CouldNotRun { .. }, _, _) => "could not run",
     }
 }
 

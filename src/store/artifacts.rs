@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use crate::domain::TaskId;
+use crate::domain::{Task, TaskId};
 
 use super::{Store, StoreError, signed, unsigned};
 
@@ -16,6 +16,10 @@ pub enum ArtifactKind {
     Patch,
     /// Gate reports (`Vec<GateReport>` as JSON).
     Gates,
+    /// How gates do on the base, for the rounds to come (JSON).
+    BaseGates,
+    /// What set-up steps ran, what they printed and every request that they made (JSON).
+    Setup,
     /// The review round (JSON).
     Review,
     /// What the implementer and the fixers say that they did.
@@ -34,6 +38,8 @@ impl ArtifactKind {
             Self::Commits => "commits",
             Self::Patch => "patch",
             Self::Gates => "gates",
+            Self::BaseGates => "base_gates",
+            Self::Setup => "setup",
             Self::Review => "review",
             Self::Summary => "summary",
             Self::Transcript => "transcript",
@@ -82,31 +88,38 @@ pub(super) async fn insert(
 }
 
 impl Store {
-    /// The newest artifact of a kind.
+    /// The newest artifact of a kind that belongs to the work of a task as it stands, or stood.
     pub async fn latest_artifact(
         &self,
-        task: TaskId,
+        task: &Task,
         kind: ArtifactKind,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(sqlx::query_scalar!(
-            "SELECT body FROM artifacts WHERE task_id = $1 AND kind = $2 ORDER BY version DESC, id DESC LIMIT 1",
-            task.0,
+            "SELECT body FROM artifacts
+             WHERE task_id = $1 AND kind = $2 AND version BETWEEN $3 AND $4
+             ORDER BY version DESC, id DESC LIMIT 1",
+            task.id.0,
             kind.as_str(),
+            signed(task.work_since),
+            signed(task.version),
         )
         .fetch_optional(&self.pool)
         .await?)
     }
 
-    /// All artifacts of a kind, oldest first.
+    /// All artifacts of a kind that belong to that work, oldest first.
     pub async fn artifacts_of_kind(
         &self,
-        task: TaskId,
+        task: &Task,
         kind: ArtifactKind,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
         Ok(sqlx::query_scalar!(
-            "SELECT body FROM artifacts WHERE task_id = $1 AND kind = $2 ORDER BY version, id",
-            task.0,
+            "SELECT body FROM artifacts
+             WHERE task_id = $1 AND kind = $2 AND version BETWEEN $3 AND $4 ORDER BY version, id",
+            task.id.0,
             kind.as_str(),
+            signed(task.work_since),
+            signed(task.version),
         )
         .fetch_all(&self.pool)
         .await?)

@@ -23,6 +23,9 @@ const LAST_REQUEST: Duration = Duration::from_secs(12);
 
 /// Held while a stage is taken. Any number serves that no other advisory lock of this database has.
 const STAGES_LOCK: i64 = 0x7374_6167_6573;
+/// How long a job that this version of the program cannot read is left to others, before it is looked at
+/// again.
+const PUT_OFF: Duration = Duration::from_secs(180);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum JobKind {
@@ -59,15 +62,18 @@ pub enum ScheduleName {
     Reactions,
     /// The daily digest.
     Digest,
+    /// Compares open tasks with what is true on GitHub.
+    Reconcile,
 }
 
 impl ScheduleName {
-    pub const ALL: [Self; 2] = [Self::Reactions, Self::Digest];
+    pub const ALL: [Self; 3] = [Self::Reactions, Self::Digest, Self::Reconcile];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Reactions => "reactions",
             Self::Digest => "digest",
+            Self::Reconcile => "reconcile",
         }
     }
 }
@@ -217,9 +223,11 @@ impl Store {
         match serde_json::from_value::<Work>(row.payload) {
             Ok(work) => Ok(Some(lease(work))),
             Err(error) => {
-                // A job of a newer version of the program: it is kept for a person to look at.
-                let unreadable = lease(Work::Ingest { delivery: 0 });
-                self.refuse(&unreadable, &format!("this version cannot read the job: {error}")).await?;
+                // A job of a newer version of the program, which may be taking over just now: it is
+                // left to it.
+                let error = format!("this version cannot read the job: {error}");
+                tracing::warn!(key = row.key, error, "a job is put off");
+                self.put_off(&lease(Work::Ingest { delivery: 0 }), &error).await?;
                 Ok(None)
             }
         }
@@ -261,6 +269,23 @@ impl Store {
         )
         .fetch_optional(connection)
         .await?)
+    }
+
+    /// Leaves a job to others for a while, as if it had not been taken.
+    async fn put_off(&self, lease: &Lease, error: &str) -> Result<(), StoreError> {
+        let done = sqlx::query!(
+            r#"UPDATE jobs SET run_at = now() + make_interval(secs => $4), last_error = $5,
+                               attempts = attempts - 1, lease_owner = NULL, lease_until = NULL
+               WHERE id = $1 AND fence = $2 AND lease_owner = $3 AND state = 'ready'"#,
+            lease.job,
+            lease.fence,
+            lease.owner,
+            PUT_OFF.as_secs_f64(),
+            error,
+        )
+        .execute(&self.pool)
+        .await?;
+        held(lease, done.rows_affected())
     }
 
     /// Renews a lease. An error of kind [`StoreError::LeaseLost`] tells the worker to stop.
@@ -336,14 +361,15 @@ impl Store {
         held(lease, done.rows_affected())
     }
 
-    /// Makes sure that each schedule has its job; a schedule's job lives for ever.
+    /// Makes sure that each schedule has its job, which lives for ever; one that was ended is revived.
     pub async fn ensure_schedules(&self) -> Result<(), StoreError> {
         for name in ScheduleName::ALL {
             let key = format!("schedule/{}", name.as_str());
             let payload = serde_json::json!({ "work": "schedule", "name": name });
             sqlx::query!(
                 "INSERT INTO jobs (key, kind, lane, payload) VALUES ($1, 'schedule', $1, $2)
-                 ON CONFLICT (key) DO NOTHING",
+                 ON CONFLICT (key) DO UPDATE SET state = 'ready', payload = excluded.payload, run_at = now(),
+                     finished_at = NULL WHERE jobs.state <> 'ready'",
                 key,
                 payload,
             )

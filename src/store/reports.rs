@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::{Task, Usage};
 
-use super::tasks::read;
+use super::tasks::readable;
 use super::{Store, StoreError};
 
 /// A span of time in the life of all tasks.
@@ -45,7 +45,7 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        let moved = moved.into_iter().map(|row| read(row.id, row.data)).collect::<Result<Vec<_>, _>>()?;
+        let moved = moved.into_iter().filter_map(|row| readable(row.id, row.data)).collect::<Vec<_>>();
         let waiting = ["waiting_for_answer", "awaiting_approval", "needs_person", "pull_request_open"];
         let waiting = self.tasks_in(&waiting).await?;
         let at_work = ["discussing", "queued", "implementing", "gating", "reviewing", "fixing", "publishing"];

@@ -28,6 +28,11 @@ pub(super) fn read(id: uuid::Uuid, data: serde_json::Value) -> Result<Task, Unre
     serde_json::from_value(data).map_err(|error| UnreadableTask { id, fault: error.to_string() })
 }
 
+/// For lists of many tasks: one that cannot be read is told in the log and costs the others nothing.
+pub(super) fn readable(id: uuid::Uuid, data: serde_json::Value) -> Option<Task> {
+    read(id, data).inspect_err(|error| tracing::error!(%error, "a task is left out")).ok()
+}
+
 impl Store {
     pub async fn task(&self, id: TaskId) -> Result<Task, StoreError> {
         let row = sqlx::query!("SELECT id, data FROM tasks WHERE id = $1", id.0)
@@ -70,14 +75,28 @@ impl Store {
         row.map(|row| Ok(read(row.id, row.data)?)).transpose()
     }
 
-    /// All tasks in the named states, oldest first.
+    /// All tasks in the named states, oldest first. One that this version cannot read is left out.
     pub async fn tasks_in(&self, states: &[&str]) -> Result<Vec<Task>, StoreError> {
         let states: Vec<String> = states.iter().map(|&state| state.to_owned()).collect();
         let rows =
             sqlx::query!("SELECT id, data FROM tasks WHERE state = ANY($1) ORDER BY created_at", &states)
                 .fetch_all(&self.pool)
                 .await?;
-        rows.into_iter().map(|row| Ok(read(row.id, row.data)?)).collect()
+        Ok(rows.into_iter().filter_map(|row| readable(row.id, row.data)).collect())
+    }
+
+    /// The deployment's open tasks that may have something to hear from GitHub, oldest first. A pull request
+    /// that was closed is not expected to be opened again after some weeks.
+    pub async fn tasks_on_github(&self) -> Result<Vec<Task>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT id, data FROM tasks
+             WHERE repository_id IS NOT NULL AND run_id IS NULL AND state NOT IN ('done', 'cancelled')
+               AND (state <> 'pull_request_closed' OR updated_at > now() - interval '30 days')
+             ORDER BY created_at",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().filter_map(|row| readable(row.id, row.data)).collect())
     }
 
     /// Tasks of a repository, or of an installation, that have not ended.
@@ -131,26 +150,32 @@ impl Store {
     /// whatever happened since.
     pub async fn task_as_of(&self, id: TaskId, version: u64) -> Result<Task, StoreError> {
         let now = self.task(id).await?;
-        let detail = sqlx::query_scalar!(
-            "SELECT state_detail FROM transitions WHERE task_id = $1 AND version = $2",
+        let snapshot = sqlx::query_scalar!(
+            "SELECT task FROM transitions WHERE task_id = $1 AND version = $2",
             id.0,
             signed(version),
         )
         .fetch_optional(&self.pool)
         .await?
         .ok_or_else(|| StoreError::Missing { what: "version of task", id: format!("{id} {version}") })?;
-        let state = serde_json::from_value(detail)
+        let then: Task = serde_json::from_value(snapshot)
             .map_err(|error| UnreadableTask { id: id.0, fault: error.to_string() })?;
-        Ok(Task { state, ..now })
+        let source = now.source.filter(|_| now.revision == then.revision);
+        // A repository may have been renamed since.
+        Ok(Task { source, origin: now.origin, ..then })
     }
 
-    /// A person may rename a repository at any time; what tasks show and where they push follows.
+    /// A person may rename a repository or give it to somebody else at any time; what tasks show, where they
+    /// push and by whose leave follows.
     pub async fn rename_repository(&self, place: &GitHubPlace) -> Result<(), StoreError> {
         sqlx::query!(
-            r#"UPDATE tasks SET data = jsonb_set(data, '{origin,full_name}', to_jsonb($2::text))
-               WHERE repository_id = $1 AND data #>> '{origin,full_name}' <> $2"#,
+            r#"UPDATE tasks SET data = jsonb_set(
+                   jsonb_set(data, '{origin,full_name}', to_jsonb($2::text)),
+                   '{origin,installation}', to_jsonb($3::bigint))
+               WHERE repository_id = $1"#,
             signed(place.repository.0),
             place.full_name,
+            signed(place.installation.0),
         )
         .execute(&self.pool)
         .await?;

@@ -262,16 +262,16 @@ async fn record(
     detail: &serde_json::Value,
     at: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let state_detail = writable::json(&task.state)?;
+    let snapshot = writable::json(&Task { source: None, ..task.clone() })?;
     sqlx::query!(
-        "INSERT INTO transitions (task_id, version, event, detail, state, state_detail, at)
+        "INSERT INTO transitions (task_id, version, event, detail, state, task, at)
          VALUES ($1, $2, $3, $4, $5, $6, $7)",
         task.id.0,
         signed(task.version),
         event,
         detail,
         task.state.name(),
-        state_detail,
+        snapshot,
         at,
     )
     .execute(tx)

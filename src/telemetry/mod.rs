@@ -12,11 +12,13 @@
 //!
 //! What leaves the program (comments, commit messages, mail) is cleaned by a [`Redactor`] besides.
 //!
-//! Some libraries log what is on the list above when they are asked to (lettre writes passwords and
-//! mails at `debug`), so they are held at `info` whatever the filter says.
+//! Libraries log what is on the list above when they are asked to (lettre writes passwords and mails,
+//! genai whole answers, hyper headers), so only those that we know for discreet are heard below `info`,
+//! whatever the filter says.
 
 mod causes;
 pub mod clock;
+mod disguise;
 mod redact;
 
 pub use causes::with_causes;
@@ -56,8 +58,9 @@ pub enum InitError {
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
-/// Libraries that log bodies, headers or credentials below `info`.
-const TALKATIVE: [&str; 4] = ["lettre", "h2", "hyper", "octocrab"];
+/// What may be heard below `info`: ourselves, statements without their values, and requests without their
+/// headers.
+const DISCREET: [&str; 3] = ["orchestrator", "sqlx", "tower_http"];
 
 /// Sends the program's logs to standard error from now on. Standard output belongs to results.
 ///
@@ -84,7 +87,7 @@ where
     // A filter of its own: in an `EnvFilter` a directive for a module would win over one for its crate.
     let discreet = filter_fn(|metadata| {
         let library = metadata.target().split("::").next().unwrap_or_default();
-        *metadata.level() <= Level::INFO || !TALKATIVE.contains(&library)
+        *metadata.level() <= Level::INFO || DISCREET.contains(&library)
     });
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let registry = tracing_subscriber::registry().with(filter).with(discreet);

@@ -2,21 +2,29 @@
 //! are usually written, and whatever has the shape of a well-known token.
 //!
 //! A last line of defence, not the first: secrets must not get near such text at all. It does not
-//! find a secret that somebody took the trouble to disguise.
+//! find a secret that somebody took more trouble to disguise than base64, hex, percent escapes, line
+//! breaks and reversal are.
 
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use aho_corasick::AhoCorasick;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use regex::Regex;
 use secrecy::{ExposeSecret, SecretString};
+
+use super::disguise::{backwards, disguised};
 
 /// What stands where a secret stood.
 pub const REDACTED: &str = "[redacted]";
 
 /// Shorter values are not looked for: they would be found in innocent words.
 const SHORTEST_SECRET: usize = 8;
+/// Shorter spellings are not looked for across blanks and line ends, for the same reason.
+const SHORTEST_ACROSS: usize = 16;
+/// Taking a secret away can lay the edge of another bare; more rounds than this are never needed.
+const MOST_ROUNDS: usize = 4;
 
 /// Well-known tokens. Each pattern is linear-time and bounded by what cannot be part of a token.
 static TOKENS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
@@ -37,6 +45,11 @@ static TOKENS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         r"\bpypi-AgE[A-Za-z0-9_\-]{30,}",
         r"\bglpat-[A-Za-z0-9_\-]{20,}",
         r"\bxox[abeprs]-[A-Za-z0-9\-]{10,}",
+        r"\bxapp-\d-[A-Za-z0-9\-]{20,}",
+        r"https://hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9_/\-]{20,}",
+        r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}",
+        r"\bSG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}",
+        r"\bya29\.[A-Za-z0-9_\-]{20,}",
         // JSON Web Tokens: two JSON objects and a signature.
         r"\beyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}",
         // Private keys, also cut off, and with `\n` for their lines' ends.
@@ -50,7 +63,9 @@ static TOKENS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
 /// Knows the deployment's secrets; made once.
 pub struct Redactor {
     /// Every way of writing every secret.
-    needles: Vec<String>,
+    spellings: Option<AhoCorasick>,
+    /// The same without blanks, for text without blanks.
+    across: Option<AhoCorasick>,
 }
 
 impl Redactor {
@@ -67,21 +82,30 @@ impl Redactor {
         }
         needles.sort();
         needles.dedup();
-        Self { needles }
+        let squeezed = needles.iter().map(|needle| without_blanks(needle).0);
+        let across: Vec<String> = squeezed.filter(|needle| needle.len() >= SHORTEST_ACROSS).collect();
+        Self { spellings: finder(&needles), across: finder(&across) }
     }
 
     /// The text with every secret replaced by [`REDACTED`]. Cleaning twice changes nothing more.
     pub fn clean(&self, text: &str) -> String {
-        let spots = self.spots(text);
-        let mut cleaned = String::with_capacity(text.len());
-        let mut end = 0;
-        for spot in spots {
-            cleaned.push_str(&text[end..spot.start]);
-            cleaned.push_str(REDACTED);
-            end = spot.end;
+        let mut text = text.to_owned();
+        for _ in 0..MOST_ROUNDS {
+            let spots = self.spots(&text);
+            if spots.is_empty() {
+                break;
+            }
+            let mut cleaned = String::with_capacity(text.len());
+            let mut end = 0;
+            for spot in spots {
+                cleaned.push_str(&text[end..spot.start]);
+                cleaned.push_str(REDACTED);
+                end = spot.end;
+            }
+            cleaned.push_str(&text[end..]);
+            text = cleaned;
         }
-        cleaned.push_str(&text[end..]);
-        cleaned
+        text
     }
 
     /// Whether there is nothing to replace.
@@ -89,15 +113,29 @@ impl Redactor {
         self.spots(text).is_empty()
     }
 
+    /// Whether the text holds one of the secrets that we were given. What only looks like a token does not
+    /// count: tests are full of those.
+    pub fn gives_away(&self, text: &str) -> bool {
+        !self.known(text).is_empty()
+    }
+
+    fn known(&self, text: &str) -> Vec<Range<usize>> {
+        let mut found = matches(self.spellings.as_ref(), text);
+        if let (Some(across), true) = (&self.across, text.contains(char::is_whitespace)) {
+            let (squeezed, places) = without_blanks(text);
+            let place = |at: usize| places.get(at).copied().unwrap_or(text.len());
+            let whole = |spot: Range<usize>| place(spot.start)..place(spot.end - 1) + 1;
+            found.extend(matches(Some(across), &squeezed).into_iter().map(whole));
+        }
+        found
+    }
+
     /// Where secrets stand, in order, none touching the next: of two that overlap no end is left over.
     fn spots(&self, text: &str) -> Vec<Range<usize>> {
-        let mut found: Vec<Range<usize>> = Vec::new();
-        for needle in &self.needles {
-            found.extend(text.match_indices(needle.as_str()).map(|(at, part)| at..at + part.len()));
-        }
-        for token in TOKENS.iter() {
-            found.extend(token.find_iter(text).map(|part| part.range()));
-        }
+        let mut found = self.known(text);
+        found.extend(tokens(text));
+        found.extend(backwards(text, tokens));
+        found.extend(disguised(text, &|reading| TOKENS.iter().any(|token| token.is_match(reading))));
         found.sort_by_key(|spot| (spot.start, spot.end));
         let mut merged: Vec<Range<usize>> = Vec::new();
         for spot in found {
@@ -108,6 +146,30 @@ impl Redactor {
         }
         merged
     }
+}
+
+/// `None`: there is nothing to look for.
+fn finder(needles: &[String]) -> Option<AhoCorasick> {
+    if needles.is_empty() { None } else { AhoCorasick::new(needles).ok() }
+}
+
+fn matches(finder: Option<&AhoCorasick>, text: &str) -> Vec<Range<usize>> {
+    finder.map_or_else(Vec::new, |finder| finder.find_overlapping_iter(text).map(|one| one.range()).collect())
+}
+
+fn tokens(text: &str) -> Vec<Range<usize>> {
+    TOKENS.iter().flat_map(|token| token.find_iter(text).map(|part| part.range())).collect()
+}
+
+/// The text without blanks and line ends, and where each of its bytes was.
+fn without_blanks(text: &str) -> (String, Vec<usize>) {
+    let mut squeezed = String::with_capacity(text.len());
+    let mut places = Vec::with_capacity(text.len());
+    for (at, c) in text.char_indices().filter(|(_, c)| !c.is_whitespace()) {
+        squeezed.push(c);
+        places.extend(at..at + c.len_utf8());
+    }
+    (squeezed, places)
 }
 
 impl std::fmt::Debug for Redactor {
@@ -129,6 +191,8 @@ fn add_spellings(secret: &str, needles: &mut Vec<String>) {
         lower,
         escaped.trim_matches('"').to_owned(),
         secret.replace('\n', "\\n"),
+        secret.bytes().map(|byte| format!("%{byte:02X}")).collect(),
+        secret.bytes().map(|byte| format!("%{byte:02x}")).collect(),
     ]);
     add_url_spellings(secret, needles);
     for shift in 0..3 {
@@ -271,7 +335,65 @@ mod tests {
         assert_eq!(format!("{:?}", redactor(&["canary-canary"])), "Redactor { .. }");
     }
 
+    #[test]
+    fn tokens_are_found_in_disguise_too() {
+        let redactor = redactor(&[]);
+        let token = "ghs_aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hI6";
+        for around in ["", "a", "ab"] {
+            let inside = format!("{around} {token}");
+            for spelling in [
+                STANDARD.encode(&inside),
+                URL_SAFE.encode(&inside),
+                hex::encode(&inside),
+                hex::encode_upper(&inside),
+                inside.bytes().map(|byte| format!("%{byte:02X}")).collect(),
+                token.chars().rev().collect(),
+            ] {
+                let cleaned = redactor.clean(&format!("x {spelling} y"));
+                assert_eq!(cleaned.replace('=', ""), "x [redacted] y", "{spelling}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_known_secret_is_found_across_line_ends_and_blanks() {
+        let redactor = redactor(&["correct-horse-battery"]);
+        for text in [
+            "correct-\nhorse-\n  battery",
+            "c o r r e c t - h o r s e - b a t t e r y",
+            &hex::encode("correct-horse-battery").chars().map(|c| format!("{c} ")).collect::<String>(),
+        ] {
+            assert_eq!(redactor.clean(&format!("<{text}>")).replace(' ', ""), "<[redacted]>", "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_secret_in_any_spelling_inside_any_text_is_gone(
+            secret in "[a-zA-Z0-9_=+/-]{16,40}",
+            before in "\\PC{0,12}",
+            after in "\\PC{0,12}",
+            spelling in 0_usize..7,
+        ) {
+            let whole = format!("{before}{secret}{after}");
+            let text = match spelling {
+                0 => whole,
+                1 => STANDARD.encode(&whole),
+                2 => URL_SAFE.encode(&whole),
+                3 => hex::encode(&whole),
+                4 => whole.chars().rev().collect(),
+                5 => whole.bytes().map(|byte| format!("%{byte:02x}")).collect(),
+                _ => whole.chars().flat_map(|c| [c, '\n']).collect(),
+            };
+            let cleaned = redactor(&[&secret]).clean(&text);
+            prop_assert!(cleaned.contains(REDACTED), "{}", cleaned);
+            let plain = |text: &str| text.contains(&secret);
+            let squeezed: String = cleaned.chars().filter(|c| *c != '\n').collect();
+            prop_assert!(!plain(&cleaned) && !plain(&squeezed));
+            prop_assert!(!plain(&cleaned.chars().rev().collect::<String>()));
+            prop_assert!(!cleaned.contains(&hex::encode(&secret)));
+        }
+
         #[test]
         fn no_secret_is_left_and_cleaning_twice_changes_nothing(
             secret in "[a-zA-Z0-9/+ é]{8,40}",

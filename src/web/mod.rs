@@ -25,6 +25,8 @@ use webhook::Receiver;
 
 pub use signature::{Signature, SignatureFault};
 
+/// Where GitHub's deliveries go.
+pub const WEBHOOK_PATH: &str = "/webhooks/github";
 /// GitHub's own cap for a payload (docs.github.com, "Webhook events and payloads": 25 MB).
 pub const BODY_CAP: usize = 25 * 1024 * 1024;
 /// A sender that is silent for this long in the middle of a body is cut off.
@@ -42,7 +44,7 @@ pub fn router(state: WebState) -> Router {
     let intake = Intake::start(state.store.clone());
     Router::new()
         .route(
-            "/webhooks/github",
+            WEBHOOK_PATH,
             post(webhook::receive).with_state(Receiver { intake, webhook_secret: state.webhook_secret }),
         )
         .route("/healthz", get(health::alive))
@@ -51,4 +53,16 @@ pub fn router(state: WebState) -> Router {
         .layer(RequestBodyLimitLayer::new(BODY_CAP))
         .layer(RequestBodyTimeoutLayer::new(BODY_IDLE))
         .layer(CatchPanicLayer::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WEBHOOK_PATH;
+
+    #[test]
+    fn the_manifest_names_the_path_that_is_served() {
+        let manifest = include_str!("../../app-manifest.yml");
+        let url = manifest.lines().find_map(|line| line.strip_prefix("  url: ")).expect("a webhook address");
+        assert_eq!(url, format!("https://orchestrator.example.com{WEBHOOK_PATH}"));
+    }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{FromRequest, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::store::Arrival;
@@ -23,20 +24,15 @@ pub(super) struct Receiver {
 const HEADER_CAP: usize = 100;
 
 /// Answers 202 only after the delivery is committed, and 5xx whenever it is not, so that GitHub shows
-/// it as failed and it can be delivered again.
-pub(super) async fn receive(
-    State(receiver): State<Receiver>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> (StatusCode, String) {
+/// it as failed and it can be delivered again. The body, which may be large, is taken in only from a sender
+/// whose headers are those of a delivery.
+pub(super) async fn receive(State(receiver): State<Receiver>, request: Request) -> Response {
+    let headers = request.headers().clone();
     let header = |name: &str| headers.get(name).map(|value| value.as_bytes());
-    let verified = Signature::from_header(header("x-hub-signature-256"))
-        .map(|signature| signature.verifies(receiver.webhook_secret.expose_secret().as_bytes(), &body));
-    match verified {
-        Ok(true) => {}
-        Ok(false) => return refuse(StatusCode::UNAUTHORIZED, "the signature does not match the body"),
+    let signature = match Signature::from_header(header("x-hub-signature-256")) {
+        Ok(signature) => signature,
         Err(fault) => return refuse(StatusCode::UNAUTHORIZED, &fault.to_string()),
-    }
+    };
     let (Some(guid), Some(event)) = (plain(header("x-github-delivery")), plain(header("x-github-event")))
     else {
         return refuse(
@@ -44,6 +40,13 @@ pub(super) async fn receive(
             "X-GitHub-Delivery or X-GitHub-Event is missing or malformed",
         );
     };
+    let body = match Bytes::from_request(request, &()).await {
+        Ok(body) => body,
+        Err(rejection) => return refuse(rejection.status(), &rejection.body_text()),
+    };
+    if !signature.verifies(receiver.webhook_secret.expose_secret().as_bytes(), &body) {
+        return refuse(StatusCode::UNAUTHORIZED, "the signature does not match the body");
+    }
     let malformed = fault_of(&body);
     let is_malformed = malformed.is_some();
     let delivery =
@@ -52,21 +55,19 @@ pub(super) async fn receive(
         Ok(arrival) => {
             let known = arrival == Arrival::Known;
             tracing::info!(guid, event, known, malformed = is_malformed, "delivery");
-            (StatusCode::ACCEPTED, "accepted\n".to_owned())
+            (StatusCode::ACCEPTED, "accepted\n").into_response()
         }
         Err(error) => {
             tracing::error!(guid, event, %error, "the delivery could not be stored");
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the delivery could not be stored; deliver it again\n".to_owned(),
-            )
+            (StatusCode::SERVICE_UNAVAILABLE, "the delivery could not be stored; deliver it again\n")
+                .into_response()
         }
     }
 }
 
-fn refuse(status: StatusCode, why: &str) -> (StatusCode, String) {
+fn refuse(status: StatusCode, why: &str) -> Response {
     tracing::warn!(status = status.as_u16(), why, "a webhook request was refused");
-    (status, format!("{why}\n"))
+    (status, format!("{why}\n")).into_response()
 }
 
 fn plain(header: Option<&[u8]>) -> Option<&str> {

@@ -67,8 +67,8 @@ async fn a_complete_deployment_is_found_to_be_one() {
     let good = marked(&answer, "ok");
     for (area, part) in [
         ("database", "(DATABASE_URL)"),
-        ("models", "anthropic:claude-sonnet-4-5 answers"),
-        ("models", "openai:gpt-5 answers"),
+        ("models", "anthropic:claude-sonnet-5-5 answers"),
+        ("models", "openai:gpt-5.2 answers"),
         ("GitHub App", "knows the App Orchestrator"),
         ("GitHub App", "webhooks go to http://127.0.0.1:8080/webhooks/github"),
         ("GitHub App", "clock agrees"),
@@ -90,7 +90,7 @@ async fn models_are_asked_only_where_they_may_be() {
     let said = doctor(&machine, &["--no-model-calls"], &environment(&surroundings)).await;
     assert_eq!(said.code, Some(0), "{said:#?}");
     assert!(surroundings.model.journal().is_empty());
-    let line = "not checked     models         openai:gpt-5 was not asked (--no-model-calls)";
+    let line = "not checked     models         openai:gpt-5.2 was not asked (--no-model-calls)";
     assert!(said.stdout.lines().any(|one| one == line), "{}", said.stdout);
     assert!(said.stdout.ends_with("\nNothing is broken.\n"), "{}", said.stdout);
 }
@@ -151,10 +151,9 @@ async fn what_the_app_was_not_granted_is_broken() {
     let machine = Machine::new().await;
     let manifest = include_str!("../../app-manifest.yml")
         .replace("  checks: write", "  administration: read")
-        .replace("  - check_run\n", "")
         .replace("  contents: write", "  contents: read")
         .replace("  - issue_comment\n", "")
-        .replace("  - push\n", "");
+        .replace("  - repository\n", "");
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).expect("a key");
     let manifest = AppManifest::from_yaml(&manifest).expect("a manifest");
     let options = SimulatorOptions::new(machine.path("github"), manifest, APP_ID, key.public_key_pem());
@@ -180,7 +179,7 @@ async fn what_the_app_was_not_granted_is_broken() {
     }
     let weak = marked(&answer, "weak");
     for part in
-        ["gets no `push` events", "`administration: read`, which it does not need", "installed nowhere"]
+        ["gets no `repository` events", "`administration: read`, which it does not need", "installed nowhere"]
     {
         assert!(has(&weak, "GitHub App", part), "no {part:?} in {weak:#?}");
     }

@@ -6,7 +6,7 @@ use orchestrator::domain::{Command, CommentId, Event, IssueNumber};
 use orchestrator::store::{Artifact, ArtifactKind, DeliveryEnd, JobKind, Lease, Store};
 use orchestrator::telemetry::clock;
 
-use crate::scene::{Scene, ada, ingest, labelled, lost};
+use crate::scene::{PLAN, Scene, ada, ingest, labelled, lost};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -69,7 +69,7 @@ async fn nothing_of_a_stale_workers_transaction_stays() {
     transition.keep(task.id, &artifact).await.expect("kept");
     transition.end_delivery(1, &DeliveryEnd::Handled).await.expect("ended");
     transition.enqueue("next", &ingest(1)).await.expect("enqueued");
-    let event = Event::Reacted { thumb: orchestrator::domain::Thumb::Up, by: ada() };
+    let event = Event::Reacted { thumb: orchestrator::domain::Thumb::Up, by: ada(), on: PLAN };
     transition.apply(task.id, &event, clock::now()).await.expect("applied");
     lost(transition.finish(&stale).await, &stale);
     drop(transition);
@@ -87,7 +87,7 @@ async fn nothing_of_a_stale_workers_transaction_stays() {
 async fn a_worker_whose_task_left_the_stage_loses_the_job_at_once() {
     let scene = Scene::new().await;
     let task = scene.planned_task().await;
-    let up = Event::Reacted { thumb: orchestrator::domain::Thumb::Up, by: ada() };
+    let up = Event::Reacted { thumb: orchestrator::domain::Thumb::Up, by: ada(), on: PLAN };
     scene.store.apply(task.id, &up, clock::now()).await.expect("approved");
     let stage = scene.store.claim(&[JobKind::Stage], "worker", 9).await.expect("a look").expect("its stage");
     let (by, comment, on) = (ada(), CommentId(5), IssueNumber(3));
@@ -142,4 +142,39 @@ async fn stages_that_are_claimed_at_once_stay_within_what_a_repository_may_have(
     let claims = ["a", "b", "c", "d"].map(|owner| store.claim(&[JobKind::Stage], owner, 2));
     let claimed = futures::future::try_join_all(claims).await.expect("looks");
     assert_eq!(claimed.into_iter().flatten().count(), 2);
+}
+
+#[tokio::test]
+async fn a_job_of_a_newer_version_is_left_to_it_and_holds_up_nobody() {
+    let scene = Scene::new().await;
+    scene
+        .sql(
+            r#"INSERT INTO jobs (key, kind, lane, payload, run_at) VALUES
+               ('newer', 'ingest', 'newer', '{"work": "something_new", "size": 3}', now() - interval '1 hour')"#,
+        )
+        .await;
+    scene.store.enqueue("known", &ingest(1)).await.expect("enqueued");
+    assert!(scene.store.claim(&JobKind::ALL, "older", 9).await.expect("a look").is_none(), "not for us");
+    assert_eq!(claim(&scene.store, "older").await.key, "known");
+    let kept = "SELECT count(*) FROM jobs WHERE key = 'newer' AND state = 'ready' AND attempts = 0
+                AND lease_owner IS NULL AND run_at > now() + interval '1 minute'";
+    assert_eq!(scene.count(kept).await, 1, "the newer version finds it as it was");
+}
+
+#[tokio::test]
+async fn a_schedule_that_was_ended_is_revived_by_a_start() {
+    let scene = Scene::new().await;
+    scene.store.ensure_schedules().await.expect("made");
+    scene
+        .sql(
+            "UPDATE jobs SET state = 'refused', finished_at = now() WHERE key = 'schedule/reactions';
+              UPDATE jobs SET run_at = now() + interval '1 hour' WHERE key = 'schedule/digest'",
+        )
+        .await;
+    scene.store.ensure_schedules().await.expect("made");
+    let due = "SELECT count(*) FROM jobs WHERE key = 'schedule/reactions' AND state = 'ready'
+               AND run_at <= now() AND finished_at IS NULL";
+    assert_eq!(scene.count(due).await, 1);
+    let untouched = "SELECT count(*) FROM jobs WHERE key = 'schedule/digest' AND run_at > now()";
+    assert_eq!(scene.count(untouched).await, 1, "what lives keeps its time");
 }

@@ -148,9 +148,9 @@ async fn a_lane_is_done_in_order_by_two_runners_also_when_a_job_has_to_wait() {
     let lanes = Lanes::default();
     let handler = |store| Notes { store, lanes: Arc::clone(&lanes) };
     two_run(&scene, handler, "SELECT count(*) FROM jobs WHERE state = 'ready'").await;
-    let lanes = lanes.lock().expect("no panic");
+    let lanes = lanes.lock().expect("no panic").clone();
     assert_eq!(lanes.len(), 8);
-    for (lane, (done, _)) in lanes.iter() {
+    for (lane, (done, _)) in &lanes {
         assert_eq!(*done, (1..=12).collect::<Vec<_>>(), "lane {lane}");
     }
     assert_eq!(scene.count("SELECT count(*) FROM jobs WHERE state = 'done' AND set_down = 1").await, 24);

@@ -1,8 +1,9 @@
 //! A database, and what tests ask of it.
 
 use orchestrator::domain::{
-    Account, Approvals, Event, GitHubPlace, InstallationId, IssueNumber, Origin, Priority, Reading,
-    RepositoryId, Risk, Rules, Size, SourceText, Task, TaskId, TaskSpecification, UserId, Workflow,
+    Account, Approvals, CommentId, Event, GitHubPlace, InstallationId, IssueNumber, Origin, PostedComment,
+    Priority, Reading, RepositoryId, Risk, Rules, Size, SourceText, Task, TaskId, TaskSpecification, UserId,
+    Workflow, body_digest,
 };
 use orchestrator::store::{Lease, Store, StoreError, Work};
 use orchestrator::telemetry::clock;
@@ -54,6 +55,12 @@ impl Scene {
         transition.create(&task).await.expect("made").expect("the issue's first");
         transition.apply(task.id, &discussed(), clock::now()).await.expect("planned");
         transition.commit().await.expect("committed");
+        let of = self.store.task(task.id).await.expect("the task").proposal().expect("a plan");
+        let comment = PostedComment { id: PLAN, body: body_digest("plan") };
+        let posted = Event::PlanPosted { of, comment };
+        let mut transition = self.store.begin().await.expect("begun");
+        transition.apply(task.id, &posted, clock::now()).await.expect("posted");
+        transition.commit().await.expect("committed");
         self.store.task(task.id).await.expect("the task")
     }
 }
@@ -61,6 +68,9 @@ impl Scene {
 pub async fn connect(database: &Database) -> Result<Store, StoreError> {
     Store::connect(&database.url, 4, Rules::new(2, 2, Approvals::Wait, 14)).await
 }
+
+/// The comment that holds the plan of [`Scene::planned_task`].
+pub const PLAN: CommentId = CommentId(4);
 
 pub fn ada() -> Account {
     Account { id: UserId(7), login: "ada".into() }

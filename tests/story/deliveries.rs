@@ -10,7 +10,7 @@ use sha2::Sha256;
 use crate::scene::{Play, Scene};
 
 /// Sends a body as GitHub would and answers the status.
-async fn deliver(url: &str, guid: &str, event: &str, body: &str) -> u16 {
+pub async fn deliver(url: &str, guid: &str, event: &str, body: &str) -> u16 {
     let mut mac = Hmac::<Sha256>::new_from_slice(WEBHOOK_SECRET.as_bytes()).expect("any length");
     mac.update(body.as_bytes());
     let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));

@@ -181,6 +181,28 @@ async fn a_comment_that_was_read_is_part_of_what_is_approved_and_a_later_one_is_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_that_was_replaced_before_it_could_be_posted_is_never_posted() {
+    let scene = Scene::play(Play::greeting()).await;
+    let away = Effect::Refuse { status: 502, retry_after_seconds: None };
+    let fault = scene.fault(Fault::on_request("POST", r"/issues/\d+/comments$", away).times(3));
+    let issue = scene.labelled_issue().await;
+    scene.until(issue, "awaiting_approval").await;
+    scene.edit_issue(issue, json!({ "body": "`greeting.txt` says hello. Whom does it mean?" })).await;
+    scene.until(issue, "needs_person").await;
+    scene.unlabel(issue).await;
+    scene.ingested().await;
+    scene.label(issue).await;
+    let plan = scene.plan_comment(issue, 2).await;
+    scene.idle(issue).await;
+    assert_eq!(scene.around.github.faults().struck(fault), 3);
+    let said = scene.said(issue, "This waits for you").await;
+    assert_eq!(said.len(), 1, "one plan, and it is the new one: {said:#?}");
+    assert_eq!(said[0]["id"], plan);
+    assert_eq!(scene.mails().iter().filter(|subject| subject.contains("plan")).count(), 1);
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changed_text_that_is_labelled_again_makes_a_new_revision_with_a_plan_of_its_own() {
     let scene = Scene::play(Play::greeting()).await;
     let (issue, old_plan) = scene.planned_issue().await;

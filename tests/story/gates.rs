@@ -1,6 +1,6 @@
 //! Gates and reviewers that will not be satisfied, and gates that never end.
 
-use orchestrator::domain::{GateReport, Reason, State, Task, Verdict};
+use orchestrator::domain::{Baseline, GateReport, Reason, State, Task, Verdict};
 use orchestrator::simulator::surroundings::MAINTAINER;
 use orchestrator::store::ArtifactKind;
 
@@ -47,7 +47,7 @@ async fn body(scene: &Scene, on: u64, text: &str) -> String {
 }
 
 async fn reports(scene: &Scene, task: &Task) -> Vec<GateReport> {
-    let kept = scene.store.latest_artifact(task.id, ArtifactKind::Gates).await.expect("an answer");
+    let kept = scene.store.latest_artifact(task, ArtifactKind::Gates).await.expect("an answer");
     serde_json::from_slice(&kept.expect("gates")).expect("reports")
 }
 
@@ -65,7 +65,7 @@ async fn work_whose_last_round_fails_is_kept_and_told_and_retry_goes_on_from_it(
     for part in ["check", "lacks", "+hello, wrold", "/orchestrate retry", "/orchestrate fix"] {
         assert!(said.contains(part), "the issue lacks {part:?}: {said}");
     }
-    let patch = scene.store.latest_artifact(task.id, ArtifactKind::Patch).await.expect("an answer");
+    let patch = scene.store.latest_artifact(&task, ArtifactKind::Patch).await.expect("an answer");
     assert!(String::from_utf8_lossy(&patch.expect("a patch")).contains("+hello, wrold"));
     scene.idle(issue).await;
     let mails = scene.around.inbox.messages();
@@ -131,9 +131,37 @@ async fn findings_that_block_to_the_last_round_publish_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_failed_before_holds_nothing_up_and_is_shown_as_old() {
+    // The licence is missing on the base, and nobody asked for it.
+    let policy = "gates:\n  - name: check\n    run: sh check.sh\n  - name: licence\n    run: test -e LICENCE || { echo LICENCE is missing; exit 1; }\n";
+    let play = Play::greeting().with_file(".orchestrator/config.yaml", policy).with_settings(ONE_ROUND);
+    let scene = Scene::play(play).await;
+    let issue = scene.approved_issue().await;
+    let task = scene.until(issue, "pull_request_open").await;
+    scene.idle(issue).await;
+    let last = reports(&scene, &task).await;
+    assert_eq!(
+        (last[1].verdict.clone(), last[1].baseline.clone()),
+        (Verdict::Failed, Some(Baseline::SameFailure))
+    );
+    // The base was asked once for all rounds, and of the gate that passed not at all.
+    let kept = scene.store.artifacts_of_kind(&task, ArtifactKind::BaseGates).await.expect("an answer");
+    let runs: Vec<serde_json::Value> = serde_json::from_slice(&kept[0]).expect("runs");
+    assert!(runs.len() <= 2 && !runs.is_empty(), "{runs:?}");
+    let check = scene.check_runs().await.remove(0);
+    assert_eq!(check["conclusion"], "neutral");
+    let summary = check["output"]["summary"].as_str().unwrap_or_default().to_owned();
+    let pull = scene.list("/pulls?state=all").await.remove(0);
+    for text in [summary.as_str(), pull["body"].as_str().unwrap_or_default()] {
+        assert!(text.contains("failed before this change as well"), "{text}");
+    }
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gate_that_hangs_is_killed_and_counts_as_failed() {
     // A number that no other process of this machine sleeps for; the second one left its process group.
-    let hang = "if grep -q 'hello, world' greeting.txt; then exit 0; fi\nsetsid sleep 86413 &\nsleep 86413\n";
+    let hang = "if grep -qxE 'hello|hello, world' greeting.txt; then exit 0; fi\nsetsid sleep 86413 &\nsleep 86413\n";
     let scene = Scene::play(hurried(hang)).await;
     let issue = scene.approved_issue().await;
     let task = scene.until(issue, "fixing").await;
@@ -149,7 +177,7 @@ async fn a_gate_that_hangs_is_killed_and_counts_as_failed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gate_that_hangs_to_the_last_round_publishes_nothing() {
-    let scene = Scene::play(hurried("sleep 600\n")).await;
+    let scene = Scene::play(hurried("grep -qx hello greeting.txt || sleep 600\n")).await;
     let issue = scene.approved_issue().await;
     let task = scene.until(issue, "needs_person").await;
     assert!(matches!(&task.state, State::NeedsPerson { reason: Reason::GatesFail { .. }, .. }));

@@ -205,6 +205,7 @@ async fn survives_locally(scene: &Scene) {
         sqlx::query_scalar("SELECT state FROM tasks").fetch_one(&mut connection).await.expect("one task");
     assert_eq!(state, "done");
     assert_eq!(git(&repository, &["status", "--porcelain"]), "", "the checkout is not touched");
+    assert_eq!(scene.mails(), Vec::<String>::new(), "a person's own run sends no mail");
 }
 
 fn auto_branches(repository: &Path) -> Vec<String> {

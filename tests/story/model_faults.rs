@@ -135,7 +135,7 @@ async fn a_budget_that_ends_keeps_the_work_and_needs_a_person() {
     assert!(matches!(reason(&task.state), Reason::LimitReached { .. }), "{:?}", task.state);
     let spent = scene.store.usage_of(task.id).await.expect("usage");
     assert!(task.head.is_some(), "the first attempt is kept: {spent:?}");
-    let patch = scene.store.latest_artifact(task.id, ArtifactKind::Patch).await.expect("an answer");
+    let patch = scene.store.latest_artifact(&task, ArtifactKind::Patch).await.expect("an answer");
     let patch = String::from_utf8(patch.expect("a patch")).expect("text");
     assert!(patch.contains("+hello world"), "{patch}");
     let said = scene.answer(issue, "This needs a person").await;
@@ -170,7 +170,7 @@ async fn an_agent_that_runs_out_of_time_has_its_work_kept() {
     let task = scene.task(issue).await;
     assert!(matches!(reason(&task.state), Reason::LimitReached { .. }), "{:?}", task.state);
     let kept = async |kind| {
-        let kept = scene.store.latest_artifact(task.id, kind).await.expect("an answer");
+        let kept = scene.store.latest_artifact(&task, kind).await.expect("an answer");
         String::from_utf8_lossy(&kept.unwrap_or_default()).into_owned()
     };
     assert!(kept(ArtifactKind::Patch).await.contains("+hello world"), "what it wrote");

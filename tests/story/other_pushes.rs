@@ -129,8 +129,8 @@ async fn what_was_merged_from_the_base_is_neither_reviewed_nor_mended() {
         assert!(request.contains("hello, world"), "the work is shown: {request}");
         assert!(!request.contains("not the work's"), "and nothing else: {request}");
     }
-    let task = scene.task(issue).await.id;
-    let patch = scene.store.latest_artifact(task, ArtifactKind::Patch).await.expect("an answer");
+    let task = scene.task(issue).await;
+    let patch = scene.store.latest_artifact(&task, ArtifactKind::Patch).await.expect("an answer");
     let patch = String::from_utf8(patch.expect("a patch")).expect("text");
     assert!(patch.contains("+hello, world!") && !patch.contains("upstream"), "{patch}");
     scene.finish().await;

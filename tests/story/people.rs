@@ -1,11 +1,12 @@
 //! Whose word counts: approvals by reaction, and the commands of `/orchestrate`.
 
 use orchestrator::domain::State;
-use orchestrator::simulator::github::{AccountKind, Effect, Fault, Role};
+use orchestrator::simulator::github::{AccountKind, Effect, Fault, RequestRecord, Role};
+use orchestrator::simulator::model::Answer;
 use orchestrator::simulator::surroundings::{MAINTAINER, READER, REPOSITORY, STRANGER, token};
 use serde_json::{Value, json};
 
-use crate::scene::{Play, Scene};
+use crate::scene::{Play, Scene, wait};
 
 /// The plan waits as before, and nothing was said about it.
 async fn nothing_started(scene: &Scene, issue: u64) {
@@ -301,4 +302,127 @@ async fn commands_where_no_task_is_are_answered() {
 
 async fn pull_head(scene: &Scene, pull: u64) -> Value {
     scene.get(&format!("/pulls/{pull}")).await["head"]["sha"].clone()
+}
+
+/// A 👍 whose look came to nothing once is not hidden by GitHub's "not modified" afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_approval_that_could_not_be_written_down_is_found_again() {
+    let scene = Scene::play(Play::greeting()).await;
+    let (issue, plan) = scene.planned_issue().await;
+    // The database takes no approval for a while: the look is taken, and what it means is lost.
+    scene
+        .sql(
+            "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE EXCEPTION 'not now'; END $$;
+             CREATE TRIGGER no BEFORE INSERT ON transitions FOR EACH ROW WHEN (NEW.event = 'reacted')
+                 EXECUTE FUNCTION no()",
+        )
+        .await;
+    scene.react(MAINTAINER, plan, "+1").await;
+    scene.polled().await;
+    // The same through an event of the issue.
+    scene.comment(READER, issue, "Is it coming?").await;
+    scene.polled_only().await;
+    assert_eq!(scene.task(issue).await.state, State::AwaitingApproval);
+    scene.sql("DROP TRIGGER no ON transitions").await;
+    scene.until(issue, "pull_request_open").await;
+    scene.idle(issue).await;
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_one_of_two_takes_the_approval_back_the_other_one_counts() {
+    let play = Play::greeting().with_settings("limits: { concurrent_tasks: 1 }");
+    let scene = Scene::play(play).await;
+    let admin = scene.around.github.admin();
+    scene.add_person("linus", 1_011);
+    admin.set_permission("linus", REPOSITORY, Role::Write).expect("a seat");
+    let (first, first_plan) = scene.planned_issue().await;
+    let (second, second_plan) = scene.planned_issue().await;
+    scene.around.model.inject([Answer::Hang { seconds: 8.0 }]);
+    scene.react(MAINTAINER, first_plan, "+1").await;
+    scene.until(first, "implementing").await;
+    let reaction = scene.around.react(MAINTAINER, second_plan, "+1").await.expect("a reaction");
+    scene.until(second, "queued").await;
+    scene.react("linus", second_plan, "+1").await;
+    scene.polled().await;
+    let path = format!("/issues/comments/{second_plan}/reactions/{reaction}");
+    scene.person(MAINTAINER, "DELETE", &path, Value::Null).await;
+    scene.answer(second, "Approved by `linus`").await;
+    scene.until(second, "pull_request_open").await;
+    scene.idle(first).await;
+    scene.idle(second).await;
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thumb_counts_from_when_its_owner_may_write() {
+    let scene = Scene::play(Play::greeting()).await;
+    let (issue, plan) = scene.planned_issue().await;
+    scene.react(READER, plan, "+1").await;
+    nothing_started(&scene, issue).await;
+    scene.around.github.admin().set_permission(READER, REPOSITORY, Role::Write).expect("a seat");
+    scene.until(issue, "pull_request_open").await;
+    scene.idle(issue).await;
+    scene.answer(issue, "Approved by `robin`").await;
+    scene.finish().await;
+}
+
+/// Reactions that did not change cost nothing of the rate limit, and those that were refused for the rate
+/// limit's sake are not asked for until the time is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plans_that_wait_are_polled_sparingly_and_not_at_all_while_github_limits_us() {
+    let scene = Scene::play(Play::greeting()).await;
+    let (issue, plan) = scene.planned_issue().await;
+    scene.planned_issue().await;
+    scene.polled().await;
+    let journal = scene.around.github.journal();
+    let looks = || {
+        let mut requests = journal.requests();
+        requests.retain(|one| one.method == "GET" && one.path.contains("/reactions"));
+        requests
+    };
+    let before = looks().len();
+    scene.polled().await;
+    let unchanged = looks().split_off(before);
+    assert!(!unchanged.is_empty());
+    assert!(unchanged.iter().all(|look| look.status == 304), "{:?}", unchanged.last());
+
+    let limit = Effect::Refuse { status: 403, retry_after_seconds: Some(6) };
+    scene.fault(Fault::on_request("GET", "/reactions", limit));
+    let limited = || looks().iter().position(|look| look.status == 403);
+    let at = wait("the limit", || async { limited() }).await;
+    scene.react(MAINTAINER, plan, "+1").await;
+    scene.until(issue, "pull_request_open").await;
+    let looks = looks();
+    let after_the_limit = |look: &RequestRecord| (look.at - looks[at].at).num_milliseconds();
+    // What was on its way together with the refused one may still come.
+    let next = looks[at + 1..].iter().map(after_the_limit).find(|waited| *waited > 500);
+    let next = next.expect("another look");
+    assert!(next >= 6_000, "the next look came after {next} ms");
+    scene.idle(issue).await;
+    scene.finish().await;
+}
+
+/// A task that this version cannot read, as after a step back to an older one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_unreadable_task_does_not_stop_the_polling_of_the_others() {
+    let scene = Scene::play(Play::greeting()).await;
+    let (_, _) = scene.planned_issue().await;
+    let (issue, plan) = scene.planned_issue().await;
+    scene
+        .sql(
+            r#"UPDATE tasks SET data = jsonb_set(data, '{state}', '{"state": "hovering"}')
+               WHERE issue_number = (SELECT min(issue_number) FROM tasks)"#,
+        )
+        .await;
+    scene.polled_only().await;
+    scene.react(MAINTAINER, plan, "+1").await;
+    scene.until(issue, "pull_request_open").await;
+    scene.idle(issue).await;
+    assert_eq!(
+        scene.count("SELECT count(*) FROM jobs WHERE kind = 'schedule' AND state <> 'ready'").await,
+        0
+    );
+    scene.finish().await;
 }

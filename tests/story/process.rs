@@ -1,5 +1,7 @@
 //! The program as a process of its own, to be killed.
 
+#![allow(dead_code, reason = "two test programs share it, and each uses a part")]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -14,6 +16,14 @@ pub struct Process {
     log: PathBuf,
 }
 
+/// How it is started, beside what its scene says.
+#[derive(Default)]
+pub struct Start {
+    pub environment: Vec<(String, String)>,
+    /// A program that becomes ours, with its arguments.
+    pub wrapper: Vec<String>,
+}
+
 /// Starts `orchestrator run`.
 pub fn run(scene: &Scene, arguments: &[&str]) -> Process {
     Process::start(scene, "run", arguments)
@@ -22,19 +32,35 @@ pub fn run(scene: &Scene, arguments: &[&str]) -> Process {
 impl Process {
     /// Starts `orchestrator serve` and tells GitHub where it is.
     pub async fn serve(scene: &Scene) -> Self {
-        let process = Self::start(scene, "serve", &[]);
+        Self::serve_with(scene, &Start::default()).await
+    }
+
+    pub async fn serve_with(scene: &Scene, start: &Start) -> Self {
+        let process = Self::start_with(scene, "serve", &[], start);
         let address = wait("`serve` to listen", || async { process.address() }).await;
         scene.around.deliver_to(address);
         process
     }
 
+    /// What it has logged so far.
+    pub fn logged(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("the log")
+    }
+
     fn start(scene: &Scene, command: &str, arguments: &[&str]) -> Self {
+        Self::start_with(scene, command, arguments, &Start::default())
+    }
+
+    fn start_with(scene: &Scene, command: &str, arguments: &[&str], start: &Start) -> Self {
         let (config, variables) = scene.for_a_process();
         let log = tempfile::Builder::new().prefix(command).suffix(".log").tempfile_in(scene.folder());
         let (file, log) = log.expect("a log").keep().expect("kept");
-        let mut process = Command::new(PROGRAM);
+        let mut words = start.wrapper.iter().map(String::as_str).chain([PROGRAM]);
+        let mut process = Command::new(words.next().unwrap_or(PROGRAM));
+        process.args(words);
         process.arg("--config").arg(config).arg(command).args(arguments);
         process.env_clear().envs(variables).env("ORCHESTRATOR_LOG_FORMAT", "json");
+        process.envs(start.environment.iter().cloned());
         process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         Self { child: process.spawn().expect("the program starts"), log }
     }

@@ -83,8 +83,9 @@ impl Play {
     }
 }
 
-/// The repository's one gate.
+/// The repository's one gate. The file as it was before passes too: what fails is the change's.
 pub const CHECK: &str = "grep -q 'hello, world' greeting.txt && exit 0\n\
+                     grep -qx hello greeting.txt && exit 0\n\
                      echo 'greeting.txt lacks \"hello, world\"'\nexit 1\n";
 
 fn greeting_project() -> DemoProject {
@@ -436,13 +437,18 @@ impl Scene {
         .await;
     }
 
-    /// Waits until the deployment has looked at all reactions once more.
+    /// Waits until the deployment has looked at all reactions once more, and has taken in every delivery.
     pub async fn polled(&self) {
+        self.polled_only().await;
+        self.ingested().await;
+    }
+
+    /// Waits until the deployment has looked at all reactions once more.
+    pub async fn polled_only(&self) {
         let looks = async || self.count("SELECT fence FROM jobs WHERE key = 'schedule/reactions'").await;
         let before = looks().await;
         // The one that is going on may have looked already.
         wait("a look at the reactions", || async { (looks().await >= before + 2).then_some(()) }).await;
-        self.ingested().await;
     }
 
     /// A number that the database knows.
@@ -452,6 +458,13 @@ impl Scene {
         // At once: a server has only so many, and questions are asked again and again.
         connection.close().await.expect("closed");
         count
+    }
+
+    /// Does something to the deployment's database.
+    pub async fn sql(&self, statements: &'static str) {
+        let mut connection = self.database.connect().await;
+        sqlx::raw_sql(statements).execute(&mut connection).await.expect("done");
+        connection.close().await.expect("closed");
     }
 
     pub fn webhook_url(&self) -> String {

@@ -90,7 +90,7 @@ async fn kept<T: serde::de::DeserializeOwned>(
     task: &orchestrator::domain::Task,
     kind: ArtifactKind,
 ) -> Vec<T> {
-    let bodies = scene.store.artifacts_of_kind(task.id, kind).await.expect("artifacts");
+    let bodies = scene.store.artifacts_of_kind(task, kind).await.expect("artifacts");
     bodies.iter().map(|body| serde_json::from_slice(body).expect("as it was kept")).collect()
 }
 

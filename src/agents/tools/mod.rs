@@ -120,17 +120,7 @@ pub fn command_answer(end: &CommandEnd<'_>) -> ToolAnswer {
 /// Longest tool answer that a model is shown, in characters.
 pub const ANSWER_MAX_CHARS: usize = 10_000;
 
-/// `text` with its middle left out where it is longer than `max_chars`.
-pub fn cut_in_the_middle(text: &str, max_chars: usize) -> String {
-    let count = text.chars().count();
-    if count <= max_chars {
-        return text.to_owned();
-    }
-    let half = max_chars / 2;
-    let offset = |chars: usize| text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at);
-    let (head, tail) = (&text[..offset(half)], &text[offset(count - half)..]);
-    format!("{head}\n[… {} characters left out …]\n{tail}", count - 2 * half)
-}
+pub use crate::llm::boundary::cut_in_the_middle;
 
 #[cfg(test)]
 mod tests {

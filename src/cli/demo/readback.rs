@@ -212,7 +212,7 @@ async fn kept<T: serde::de::DeserializeOwned + Default>(
     played: &Played,
     kind: ArtifactKind,
 ) -> anyhow::Result<T> {
-    match store.latest_artifact(played.task.id, kind).await? {
+    match store.latest_artifact(&played.task, kind).await? {
         Some(bytes) => Ok(serde_json::from_slice(&bytes)?),
         None => Ok(T::default()),
     }

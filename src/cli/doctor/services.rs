@@ -12,6 +12,7 @@ use crate::application::{github, model_settings};
 use crate::cli::run::lacks_key;
 use crate::config::{Config, ModelChoice};
 use crate::github::{GitHubError, RegisteredApp};
+use crate::llm::boundary::PromptText;
 use crate::llm::{
     CallContext, CallLabel, CallRecord, Client, Ledger, LedgerError, LlmError, Message, ModelName, Request,
     Role,
@@ -305,7 +306,7 @@ async fn ask(config: &Config, choice: &ModelChoice, store: Option<&Store>) -> Re
         Client::new(settings, ledger).map_err(|error| (error.to_string(), "mend `models`".to_owned()))?;
     let request = Request {
         system: "This is a check of the connection. Answer with one word.".to_owned(),
-        messages: vec![Message::User { text: "Say ok.".to_owned() }],
+        messages: vec![Message::user(PromptText::own("Say ok."))],
         tools: Vec::new(),
         max_output_tokens: Some(ANSWER_TOKENS),
         temperature: None,

@@ -94,7 +94,7 @@ impl<'a> Follower<'a> {
         let mark = if of > 1 { format!("[{}/{of}] ", task.ordinal) } else { String::new() };
         for record in history.iter().filter(|record| known.is_none_or(|known| record.version > known)) {
             if record.event == "gated" {
-                let gates = self.store.latest_artifact(task.id, ArtifactKind::Gates).await?;
+                let gates = self.store.latest_artifact(task, ArtifactKind::Gates).await?;
                 let gates: Vec<GateReport> =
                     gates.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
                 gates.iter().for_each(|gate| self.say(&gate_progress(&gateway, gate)));

@@ -62,9 +62,14 @@ pub(super) struct Place {
     pub base: BranchName,
 }
 
-pub(super) fn place(path: &Path, branch: Option<&str>) -> Result<Place, InputError> {
+/// The repository that a path lies in.
+pub(in crate::cli) fn surveyed(path: &Path) -> Result<Survey, InputError> {
     let path = path.canonicalize().map_err(|_| InputError::NoFolder(path.to_owned()))?;
-    let Some(found) = Survey::of(&path)? else { return Err(InputError::NoRepository(path)) };
+    Survey::of(&path)?.ok_or(InputError::NoRepository(path))
+}
+
+pub(super) fn place(path: &Path, branch: Option<&str>) -> Result<Place, InputError> {
+    let found = surveyed(path)?;
     let known = known(&found.branches);
     if found.branches.iter().any(|branch| branch.as_str() == "auto") {
         return Err(InputError::AutoTaken(found.path));

@@ -95,7 +95,7 @@ pub fn step(task: &Task, event: &Event, at: DateTime<Utc>, rules: &Rules) -> Res
         | Event::Commented { .. }
         | Event::WaitExpired { .. } => Ok(turn.on_issue(event)),
         Event::Commanded { command, by, comment, on } => Ok(turn.on_command(command, by, *comment, *on)),
-        Event::Reacted { thumb, by } => Ok(turn.on_reaction(*thumb, by)),
+        Event::Reacted { thumb, by, on } => Ok(turn.on_reaction(*thumb, by, *on)),
         Event::ReactionWithdrawn { by } => Ok(turn.on_withdrawal(by)),
         Event::StageStarted { stage } => turn.on_started(*stage),
         Event::Discussed { source, reading } => turn.on_discussed(source, reading),

@@ -15,6 +15,9 @@ impl Turn<'_> {
             self.then.push(Consequence::Run(stage));
         }
         let waits = state == State::AwaitingApproval;
+        if state == State::Queued {
+            self.next.work_since = self.next.version;
+        }
         self.next.state = state;
         if waits {
             self.wait();
@@ -139,6 +142,19 @@ impl Turn<'_> {
         self.next.review_rounds = 0;
         self.next.instruction = Some(text.to_owned());
         self.enter(State::Fixing { cause: FixCause::Instruction })
+    }
+
+    /// A task that was born with its plan reads the issue's text anew and keeps the plan, which the other
+    /// tasks of the reading share.
+    pub(super) fn reconsider(&mut self) -> Decision {
+        self.next.attempt += 1;
+        self.next.approval = None;
+        self.next.base = None;
+        self.next.head = None;
+        if let Some(plan) = &mut self.next.plan {
+            plan.comment = None;
+        }
+        self.enter(State::Discussing)
     }
 
     /// Starts over with the issue as it stands: a new revision of the plan. The text of a local run is

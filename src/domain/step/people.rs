@@ -22,6 +22,10 @@ impl Turn<'_> {
             Event::Commented { .. } if matches!(self.next.state, State::WaitingForAnswer { .. }) => {
                 self.enter(State::Discussing)
             }
+            Event::Commented { comment } if self.next.state == State::Discussing => {
+                self.next.unread = Some(*comment);
+                Decision::Move
+            }
             Event::WaitExpired { version } if self.next.waits_since == Some(*version) => self.on_expired(),
             _ => Decision::Stay,
         }
@@ -98,7 +102,7 @@ impl Turn<'_> {
         match (command, &self.next.state) {
             (Command::Help, _) => self.answer(on, Notice::Help),
             (Command::Status, _) => self.answer(on, Notice::Status),
-            (Command::Approve, State::AwaitingApproval) => {
+            (Command::Approve, State::AwaitingApproval) if self.was_read_before(comment) => {
                 self.approve(Some(by.clone()), ApprovalMeans::Command(comment));
                 self.answer(on, Notice::Approved { login })
             }
@@ -106,10 +110,18 @@ impl Turn<'_> {
                 self.cancel(CancelReason::Rejected { by: login })
             }
             // The first task reads the issue, for all of them.
-            (
-                Command::Retry,
-                State::NeedsPerson { resume: Resume::Discuss, .. } | State::Cancelled { .. },
-            ) if self.next.ordinal > 1 => self.answer(on, Notice::NotNow { verb: "retry".into() }),
+            (Command::Retry, State::Cancelled { .. }) if self.next.ordinal > 1 => {
+                self.answer(on, Notice::NotNow { verb: "retry".into() })
+            }
+            // The stop came when its pull request was on the way.
+            (Command::Retry, State::Cancelled { .. }) if self.next.pull_request.is_some() => {
+                self.answer(on, Notice::Retrying);
+                self.enter(State::PullRequestOpen)
+            }
+            (Command::Retry, State::NeedsPerson { resume: Resume::Discuss, .. }) if self.next.ordinal > 1 => {
+                self.answer(on, Notice::Retrying);
+                self.reconsider()
+            }
             (Command::Retry, State::NeedsPerson { resume, .. }) => {
                 let resume = *resume;
                 self.answer(on, Notice::Retrying);
@@ -151,7 +163,18 @@ impl Turn<'_> {
         }
     }
 
-    pub(super) fn on_reaction(&mut self, thumb: Thumb, by: &Account) -> Decision {
+    /// Whether the plan that waits was there to be read when a comment was written: GitHub counts the ids
+    /// of comments up.
+    fn was_read_before(&self, comment: CommentId) -> bool {
+        let posted = self.next.plan.as_ref().and_then(|plan| plan.comment.as_ref());
+        posted.is_some_and(|posted| posted.id < comment)
+    }
+
+    pub(super) fn on_reaction(&mut self, thumb: Thumb, by: &Account, on: CommentId) -> Decision {
+        let posted = self.next.plan.as_ref().and_then(|plan| plan.comment.as_ref());
+        if posted.is_none_or(|posted| posted.id != on) {
+            return Decision::Stay;
+        }
         match (thumb, &self.next.state) {
             (Thumb::Up, State::AwaitingApproval) => {
                 self.approve(Some(by.clone()), ApprovalMeans::Reaction);

@@ -4,9 +4,11 @@ use super::super::command::Command;
 use super::super::event::{Changed, ObservedText, Reading, Thumb};
 use super::super::ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId, UserId};
 use super::super::refs::CommitSha;
-use super::super::source_text::{SourceText, body_digest};
+use super::super::source_text::{SourceText, body_digest, plan_digest};
 use super::super::specification::{Priority, Risk, Size, TaskSpecification, Workflow};
-use super::super::task::{CancelReason, FixCause, GitHubPlace, Origin, PostedComment, Reason, Resume, State};
+use super::super::task::{
+    CancelReason, FixCause, GitHubPlace, Origin, PostedComment, Proposal, Reason, Resume, State,
+};
 use super::*;
 
 fn ada() -> Account {
@@ -71,6 +73,16 @@ fn posted() -> PostedComment {
     PostedComment { id: CommentId(9), body: body_digest("plan") }
 }
 
+/// The plan of a reading of `text("b")` was posted.
+fn plan_posted(revision: u32) -> Event {
+    let digest = plan_digest(text("b").digest(), &specification("One"));
+    Event::PlanPosted { of: Proposal { revision, digest }, comment: posted() }
+}
+
+fn reacted(thumb: Thumb) -> Event {
+    Event::Reacted { thumb, by: ada(), on: posted().id }
+}
+
 fn observed(body: &str, plan: &str) -> Event {
     let (source, plan_comment) = (text(body).digest(), Some(body_digest(plan)));
     Event::TextObserved(ObservedText { source, plan_comment })
@@ -110,8 +122,8 @@ fn after_with(task: Task, events: &[Event], rules: &Rules) -> (Task, Vec<Consequ
 }
 
 fn approved() -> Task {
-    let up = Event::Reacted { thumb: Thumb::Up, by: ada() };
-    after(task(), &[reading(&["One"]), Event::PlanPosted { comment: posted() }, up])
+    let up = reacted(Thumb::Up);
+    after(task(), &[reading(&["One"]), plan_posted(1), up])
 }
 
 fn implemented() -> Task {
@@ -185,7 +197,7 @@ fn a_retry_goes_on_from_the_work_so_far_with_its_rounds_before_it() {
 fn an_edit_voids_the_approval_at_every_stage_before_the_pull_request() {
     let start = Event::StageStarted { stage: Stage::Implement };
     let stages = [
-        after(task(), &[reading(&["One"]), Event::PlanPosted { comment: posted() }]),
+        after(task(), &[reading(&["One"]), plan_posted(1)]),
         approved(),
         after(approved(), &[start]),
         implemented(),
@@ -208,7 +220,7 @@ fn an_edit_voids_the_approval_at_every_stage_before_the_pull_request() {
 
 #[test]
 fn the_same_text_labelled_again_starts_nothing_and_changed_text_makes_a_new_revision() {
-    let waiting = after(task(), &[reading(&["One"]), Event::PlanPosted { comment: posted() }]);
+    let waiting = after(task(), &[reading(&["One"]), plan_posted(1)]);
     let again = |body: &str| Event::Relabelled { source: text(body).digest() };
     assert_eq!(step(&waiting, &again("b"), at(), &rules()), Ok(None));
     let (anew, then) = after_with(waiting.clone(), &[again("changed")], &rules());
@@ -218,6 +230,90 @@ fn the_same_text_labelled_again_starts_nothing_and_changed_text_makes_a_new_revi
     let (ended, then) = after_with(waiting, &[Event::Unlabelled, again("b")], &rules());
     assert_eq!(ended.state, State::Cancelled { reason: CancelReason::LabelRemoved });
     assert_eq!(effects(&then), ["comment"], "it says why nothing starts");
+}
+
+#[test]
+fn only_the_plan_that_was_there_to_be_read_is_approved() {
+    let unseen = after(task(), &[reading(&["One"])]);
+    assert_eq!(after(unseen, &[command(Command::Approve)]).state, State::AwaitingApproval, "not posted yet");
+    let waiting = after(task(), &[reading(&["One"]), plan_posted(1)]);
+    let earlier = Event::Commanded {
+        command: Command::Approve,
+        by: ada(),
+        comment: CommentId(posted().id.0 - 1),
+        on: IssueNumber(3),
+    };
+    assert_eq!(after(waiting.clone(), &[earlier]).state, State::AwaitingApproval, "written before the plan");
+    let elsewhere = Event::Reacted { thumb: Thumb::Up, by: ada(), on: CommentId(8) };
+    assert_eq!(after(waiting.clone(), &[elsewhere]).state, State::AwaitingApproval, "on another comment");
+    assert_eq!(after(waiting.clone(), &[command(Command::Approve)]).state, State::Queued);
+    assert_eq!(after(waiting, &[reacted(Thumb::Up)]).state, State::Queued);
+}
+
+#[test]
+fn what_became_of_a_plan_that_was_replaced_says_nothing_about_the_new_one() {
+    let changed = Event::Relabelled { source: text("changed").digest() };
+    let anew = after(task(), &[reading(&["One"]), changed, reading(&["One"])]);
+    assert_eq!((anew.revision, anew.state.clone()), (2, State::AwaitingApproval));
+    assert_eq!(after(anew.clone(), &[plan_posted(1)]).plan, anew.plan, "the old comment is not its comment");
+    let refused = |of| Event::EffectRefused { what: "post_plan".into(), detail: "no".into(), of };
+    let old = anew.proposal().map(|now| Proposal { revision: 1, ..now });
+    assert_eq!(after(anew.clone(), &[refused(old)]).state, State::AwaitingApproval);
+    assert_eq!(after(anew.clone(), &[refused(anew.proposal())]).state.name(), "needs_person");
+}
+
+#[test]
+fn a_task_that_was_born_with_its_plan_proposes_it_again_for_an_edited_text() {
+    let (_, then) = after_with(task(), &[reading(&["One", "Two"])], &rules());
+    let Some(Consequence::Spawn(second)) = then.iter().find(|c| matches!(c, Consequence::Spawn(_))) else {
+        panic!("{then:?}")
+    };
+    let second = propose_spawned((**second).clone(), at(), &rules()).task;
+    let retried = after(second.clone(), &[observed("edited", "plan"), command(Command::Retry)]);
+    assert_eq!(retried.state, State::Discussing);
+    let same = Event::Discussed { source: text("edited"), reading: Reading::SamePlan };
+    let (again, then) = after_with(retried, &[same], &rules());
+    assert_eq!((again.state.clone(), effects(&then)), (State::AwaitingApproval, vec!["post_plan"]));
+    assert_eq!(again.title(), "Two");
+    assert_ne!(again.proposal(), second.proposal(), "what is approved covers the new text");
+}
+
+#[test]
+fn a_pull_request_that_opens_after_a_stop_belongs_to_its_task() {
+    let publishing = after(implemented(), &[gated(&[]), reviewed(0), Event::PublishChecked]);
+    let opened = Event::PullRequestOpened { number: IssueNumber(12) };
+    let (open, then) =
+        after_with(publishing.clone(), &[observed("edited", "plan"), opened.clone()], &rules());
+    assert_eq!((open.state.clone(), open.pull_request), (State::PullRequestOpen, Some(IssueNumber(12))));
+    assert_eq!(effects(&then), ["label_pull_request", "post_review", "report_check", "mail"]);
+    let (cancelled, then) = after_with(publishing, &[Event::Unlabelled, opened], &rules());
+    assert_eq!(cancelled.state, State::Cancelled { reason: CancelReason::LabelRemoved });
+    assert_eq!(effects(&then), ["comment"], "the pull request says that it is nobody's work any more");
+    let again = after(cancelled, &[command(Command::Retry)]);
+    assert_eq!((again.state, again.pull_request), (State::PullRequestOpen, Some(IssueNumber(12))));
+}
+
+#[test]
+fn a_branch_that_moved_before_there_is_a_pull_request_is_left_for_a_new_one() {
+    let publishing = after(implemented(), &[gated(&[]), reviewed(0), Event::PublishChecked]);
+    let refused = Event::EffectRefused { what: "open_pull_request".into(), detail: "no".into(), of: None };
+    let gone = Event::PushRefused { actual: "nothing".into() };
+    let stopped = after(
+        publishing,
+        &[Event::Pushed { head: sha('b') }, refused, command(Command::Retry), Event::PublishChecked, gone],
+    );
+    assert_eq!((stopped.branch, stopped.remote_head), (None, None), "nothing is expected of the new one");
+}
+
+#[test]
+fn what_was_made_for_an_earlier_plan_is_told_from_the_work_of_this_one() {
+    let changed = Event::Relabelled { source: text("changed").digest() };
+    let first = implemented();
+    let stopped = after(first.clone(), &[observed("changed", "plan")]);
+    let anew = after(stopped, &[changed, reading(&["One"]), plan_posted(2), reacted(Thumb::Up)]);
+    assert!(anew.work_since > first.version, "{} and {}", anew.work_since, first.version);
+    let fixing = after(anew.clone(), &[Event::StageStarted { stage: Stage::Implement }]);
+    assert_eq!(fixing.work_since, anew.work_since);
 }
 
 #[test]
@@ -339,8 +435,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::Unlabelled),
         Just(Event::IssueClosed),
         Just(Event::Commented { comment: CommentId(1) }),
-        Just(Event::Reacted { thumb: Thumb::Up, by: ada() }),
-        Just(Event::Reacted { thumb: Thumb::Down, by: ada() }),
+        Just(reacted(Thumb::Up)),
+        Just(reacted(Thumb::Down)),
         Just(Event::ReactionWithdrawn { by: ada() }),
         stage.clone().prop_map(|stage| Event::StageStarted { stage }),
         Just(reading(&["One", "Two"])),
@@ -354,7 +450,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         (0..2_u32).prop_map(reviewed),
         Just(Event::PublishChecked),
         stage.prop_map(|stage| Event::StageFailed { stage, reason: Reason::TextChanged }),
-        Just(Event::PlanPosted { comment: posted() }),
+        (1..3_u32).prop_map(plan_posted),
         digit.prop_map(|digit| Event::Pushed { head: sha(digit) }),
         Just(Event::PushRefused { actual: "x".into() }),
         Just(Event::PullRequestOpened { number: IssueNumber(12) }),

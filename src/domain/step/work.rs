@@ -29,11 +29,20 @@ impl Turn<'_> {
             return Err(NoPlace);
         }
         self.next.source = Some(source.clone());
+        let unread = self.next.unread.take().filter(|comment| !source.comment_ids().contains(comment));
         match reading {
+            // Somebody said something meanwhile: it may answer what would be asked.
+            Reading::Questions { .. } if unread.is_some() => Ok(self.enter(State::Discussing)),
             Reading::Questions { questions, .. } => {
                 self.enter(State::WaitingForAnswer { questions: questions.clone() });
                 self.wait();
                 Ok(self.say(Notice::Questions))
+            }
+            Reading::SamePlan => {
+                let plan = self.next.plan.clone().ok_or(NoPlace)?;
+                let digest = plan_digest(source.digest(), &plan.specification);
+                self.propose(Plan { digest, comment: None, ..plan });
+                Ok(Decision::Move)
             }
             Reading::Tasks { understood, specifications, new_ids } => {
                 self.then.push(Consequence::SupersedeOlder);
@@ -158,7 +167,9 @@ impl Turn<'_> {
 
     pub(super) fn on_effect(&mut self, event: &Event) -> Result<Decision, NoPlace> {
         match (event, &self.next.state) {
-            (Event::PlanPosted { comment }, state) => {
+            // The comment of a plan that was replaced meanwhile.
+            (Event::PlanPosted { of, .. }, _) if self.next.proposal() != Some(*of) => Ok(Decision::Stay),
+            (Event::PlanPosted { comment, .. }, state) => {
                 let awaiting = *state == State::AwaitingApproval;
                 self.next.plan.as_mut().ok_or(NoPlace)?.comment = Some(comment.clone());
                 if awaiting {
@@ -181,7 +192,8 @@ impl Turn<'_> {
                 }
                 Ok(Decision::Move)
             }
-            (Event::PullRequestOpened { number }, State::Publishing) => {
+            // A stop that came when the request was on its way came too late: people judge what is there.
+            (Event::PullRequestOpened { number }, State::Publishing | State::NeedsPerson { .. }) => {
                 self.next.pull_request = Some(*number);
                 self.enter(State::PullRequestOpen);
                 self.perform(Effect::LabelPullRequest);
@@ -200,16 +212,20 @@ impl Turn<'_> {
                     Some(_) => Resume::Fix(FixCause::Instruction),
                     None => {
                         self.next.branch = None;
+                        self.next.remote_head = None;
                         Resume::Publish
                     }
                 };
                 Ok(self.needs_person(Reason::BranchMoved { actual: actual.clone() }, resume))
             }
-            (Event::EffectRefused { what, detail }, state) => {
+            (Event::EffectRefused { what, detail, of }, state) => {
                 let resume = match (what.as_str(), state) {
-                    ("post_plan", State::AwaitingApproval) => Resume::Discuss,
+                    ("post_plan", State::AwaitingApproval) if *of == self.next.proposal() => Resume::Discuss,
                     ("push_branch" | "open_pull_request" | "write_local_branch", State::Publishing) => {
                         Resume::Publish
+                    }
+                    ("label_pull_request" | "post_review" | "report_check", _) => {
+                        return Ok(self.say(Notice::NotDone { what: what.clone(), detail: detail.clone() }));
                     }
                     _ => return Ok(Decision::Stay),
                 };
@@ -224,6 +240,9 @@ impl Turn<'_> {
             }
             (Event::PullRequestOpened { number }, _) => {
                 self.next.pull_request = Some(*number);
+                if matches!(self.next.state, State::Cancelled { .. }) {
+                    self.say(Notice::Cancelled);
+                }
                 Ok(Decision::Move)
             }
             (Event::PushRefused { .. }, _) => Ok(Decision::Stay),

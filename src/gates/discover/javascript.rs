@@ -62,7 +62,10 @@ pub(super) fn gates(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
     let mut gates = vec![];
     for (kind, names) in SCRIPTS {
         let usable = |name: &&&str| script(name).is_some_and(checks);
-        let Some(name) = names.iter().find(usable) else { continue };
+        let Some(name) = names.iter().find(usable) else {
+            gates.extend(called_directly(project, ci, *kind));
+            continue;
+        };
         let mentioned =
             ["run ", ""].iter().any(|run| ci.mentions(&format!("{manager} {run}{name}")).is_some());
         let strict = mentioned || matches!(kind, GateKind::Test | GateKind::Types);
@@ -79,6 +82,28 @@ pub(super) fn gates(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
         );
     }
     gates
+}
+
+/// A tool that CI calls without a script, with the flags that it gives.
+fn called_directly(project: &Project<'_>, ci: &Ci, kind: GateKind) -> Option<Gate> {
+    let (tool, words) = match kind {
+        GateKind::Lint => ("eslint", ["npx eslint", "yarn eslint", "pnpm eslint", "pnpm exec eslint"]),
+        GateKind::Types => ("tsc", ["npx tsc", "yarn tsc", "pnpm tsc", "pnpm exec tsc"]),
+        GateKind::Format => {
+            ("prettier", ["npx prettier", "yarn prettier", "pnpm prettier", "pnpm exec prettier"])
+        }
+        _ => return None,
+    };
+    let called = words.into_iter().find(|words| ci.mentions(words).is_some())?;
+    let flags = ci.flags_after(called).filter(|flags| !flags.is_empty() || tool == "tsc")?;
+    if flags.iter().any(|flag| matches!(flag.as_str(), "--fix" | "--write" | "--watch")) {
+        return None;
+    }
+    let mut command = ["npx", "--no-install", tool].map(str::to_owned).to_vec();
+    command.extend(flags);
+    let source = ci.mentions(called)?.to_owned();
+    let (requirement, needs_dependencies) = (Requirement::Required, true);
+    Some(Draft { kind, tool, command, requirement, needs_dependencies, source }.gate(project))
 }
 
 /// Whether a script looks at the code: not npm's placeholder, which only fails, and nothing that rewrites

@@ -68,6 +68,11 @@ fn manifests(ecosystem: Ecosystem) -> &'static [&'static str] {
             &["pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "pytest.ini", "requirements.txt"]
         }
         Ecosystem::JavaScript => &["package.json"],
+        Ecosystem::Go => &["go.mod"],
+        Ecosystem::Java => {
+            &["pom.xml", "build.gradle", "build.gradle.kts", "settings.gradle", "settings.gradle.kts"]
+        }
+        Ecosystem::Ruby => &["Gemfile", "Rakefile"],
     }
 }
 

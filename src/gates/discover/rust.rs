@@ -4,7 +4,7 @@ use toml::{Table, Value};
 
 use super::ci::Ci;
 use super::project::{Project, at};
-use super::{Draft, words};
+use super::{Draft, required_if, words};
 use crate::domain::{GateKind, Requirement};
 use crate::gates::model::Gate;
 
@@ -18,12 +18,13 @@ pub(super) fn gates(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
 
 fn test(project: &Project<'_>, ci: &Ci, needs_dependencies: bool) -> Gate {
     let flags = ci.flags_after("cargo test").unwrap_or_default();
-    let mut command = words("cargo test");
+    let source = ci.mentions("cargo test").map_or_else(|| project.path("Cargo.toml"), str::to_owned);
+    // A failure that is old must not hide what comes after it.
+    let mut command = words("cargo test --no-fail-fast");
     command.extend(known(
         &flags,
         &["--workspace", "--all", "--all-features", "--no-default-features", "--all-targets"],
     ));
-    let source = project.path("Cargo.toml");
     let (kind, requirement) = (GateKind::Test, Requirement::Required);
     Draft { kind, tool: "cargo test", command, requirement, needs_dependencies, source }.gate(project)
 }
@@ -35,7 +36,7 @@ fn format(project: &Project<'_>, ci: &Ci) -> Option<Gate> {
     let flags = ci.flags_after("cargo fmt").unwrap_or_default();
     let mut command = words("cargo fmt --check");
     command.extend(known(&flags, &["--all"]));
-    let (kind, requirement) = (GateKind::Format, requirement(mentioned));
+    let (kind, requirement) = (GateKind::Format, required_if(mentioned.is_some()));
     Some(
         Draft { kind, tool: "cargo fmt", command, requirement, needs_dependencies: false, source }
             .gate(project),
@@ -57,13 +58,8 @@ fn clippy(project: &Project<'_>, ci: &Ci, needs_dependencies: bool) -> Option<Ga
         command.push("--".into());
         command.extend(denied);
     }
-    let (kind, requirement) = (GateKind::Lint, requirement(mentioned));
+    let (kind, requirement) = (GateKind::Lint, required_if(mentioned.is_some()));
     Some(Draft { kind, tool: "cargo clippy", command, requirement, needs_dependencies, source }.gate(project))
-}
-
-/// What CI runs holds a change up; what is only configured is shown.
-fn requirement(mentioned: Option<&str>) -> Requirement {
-    if mentioned.is_some() { Requirement::Required } else { Requirement::Advisory }
 }
 
 /// The flags that we take over from CI, before a `--`.

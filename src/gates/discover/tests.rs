@@ -27,7 +27,7 @@ fn found(files: &[(&str, &str)]) -> Vec<String> {
 fn a_plain_crate_is_tested_and_nothing_else() {
     assert_eq!(
         found(&[("Cargo.toml", "[package]\nname = \"x\"\n"), ("src/lib.rs", "")]),
-        ["Required Test: cargo test, needs nothing, from Cargo.toml"]
+        ["Required Test: cargo test --no-fail-fast, needs nothing, from Cargo.toml"]
     );
 }
 
@@ -40,7 +40,7 @@ fn a_crate_is_formatted_and_linted_as_its_ci_does_it() {
             (".github/workflows/ci.yml", ci),
         ]),
         [
-            "Required Test: cargo test --workspace, needs rust, from Cargo.toml",
+            "Required Test: cargo test --no-fail-fast --workspace, needs rust, from .github/workflows/ci.yml",
             "Required Format: cargo fmt --check --all, needs nothing, from .github/workflows/ci.yml",
             "Required Lint: cargo clippy --all-targets -- -D warnings, needs rust, from .github/workflows/ci.yml",
         ]
@@ -55,7 +55,7 @@ fn what_is_only_configured_is_advisory() {
             ("rustfmt.toml", "")
         ]),
         [
-            "Required Test: cargo test, needs nothing, from Cargo.toml",
+            "Required Test: cargo test --no-fail-fast, needs nothing, from Cargo.toml",
             "Advisory Format: cargo fmt --check, needs nothing, from rustfmt.toml",
             "Advisory Lint: cargo clippy, needs nothing, from Cargo.toml",
         ]
@@ -165,7 +165,7 @@ fn a_project_in_a_folder_is_found_and_examples_are_not_projects() {
             ("rust/x/Cargo.toml", ""),
             ("web/node_modules/y/package.json", "{}")
         ]),
-        ["Required Test: cargo test in rust, needs nothing, from rust/Cargo.toml"]
+        ["Required Test: cargo test --no-fail-fast in rust, needs nothing, from rust/Cargo.toml"]
     );
 }
 
@@ -184,5 +184,128 @@ fn a_policy_that_names_gates_replaces_what_would_be_found() {
 fn broken_manifests_do_not_break_the_search() {
     let broken =
         [("Cargo.toml", "[[["), ("package.json", "{"), ("pyproject.toml", "= ="), ("Cargo.lock", "x")];
-    assert_eq!(found(&broken), ["Required Test: cargo test, needs nothing, from Cargo.toml"]);
+    assert_eq!(found(&broken), ["Required Test: cargo test --no-fail-fast, needs nothing, from Cargo.toml"]);
+}
+
+#[test]
+fn go_modules_are_checked_as_their_ci_does_it() {
+    let ci = "jobs:\n  a:\n    steps:\n      - uses: golangci/golangci-lint-action@v6\n      - run: |\n          go vet ./...\n          go test -race -v ./... -coverprofile=c.out\n          test -z \"$(gofmt -l .)\"\n";
+    let lines =
+        found(&[("go.mod", "module x\n\nrequire github.com/a/b v1.0.0\n"), (".github/workflows/ci.yml", ci)]);
+    let starts: Vec<&str> = lines.iter().map(|line| line.split(" $(find").next().unwrap_or(line)).collect();
+    assert_eq!(starts[0], "Required Test: go test -race ./..., needs go, from .github/workflows/ci.yml");
+    assert!(starts[1].starts_with("Required Format: sh -c found="), "{starts:?}");
+    assert_eq!(starts[2], "Required Lint: golangci-lint run, needs go, from .github/workflows/ci.yml");
+    assert_eq!(starts[3], "Required Lint: go vet ./..., needs go, from .github/workflows/ci.yml");
+    assert_eq!(
+        found(&[("go.mod", "module x\n")]),
+        ["Required Test: go test ./..., needs nothing, from go.mod"]
+    );
+    let vendored = [("go.mod", "module x\nrequire a v1\n"), ("vendor/modules.txt", "")];
+    assert_eq!(found(&vendored), ["Required Test: go test ./..., needs nothing, from go.mod"]);
+}
+
+#[test]
+fn java_projects_are_built_by_what_they_carry() {
+    let pom =
+        "<project><build><plugins><artifactId>spotless-maven-plugin</artifactId></plugins></build></project>";
+    assert_eq!(
+        found(&[
+            ("pom.xml", pom),
+            (".github/workflows/ci.yml", "- run: mvn -B test\n- run: mvn spotless:check\n")
+        ]),
+        [
+            "Required Test: mvn -B -o test, needs java, from .github/workflows/ci.yml",
+            "Required Format: mvn -B -o spotless:check, needs java, from .github/workflows/ci.yml",
+        ]
+    );
+    assert_eq!(
+        found(&[
+            ("build.gradle.kts", "plugins { checkstyle }\n"),
+            ("gradlew", ""),
+            (".github/workflows/ci.yml", "- run: ./gradlew --info build\n")
+        ]),
+        ["Required Test: ./gradlew --offline --no-daemon check, needs java, from .github/workflows/ci.yml"]
+    );
+    assert_eq!(
+        found(&[("build.gradle", "apply plugin: 'checkstyle'\n")]),
+        [
+            "Required Test: gradle --offline --no-daemon test, needs java, from build.gradle",
+            "Advisory Lint: gradle --offline --no-daemon checkstyleMain, needs java, from build.gradle",
+        ]
+    );
+}
+
+#[test]
+fn ruby_projects_are_checked_through_their_bundle() {
+    assert_eq!(
+        found(&[
+            ("Gemfile", "source \"x\"\ngem \"rspec\"\ngem \"brakeman\"\n"),
+            ("spec/a_spec.rb", ""),
+            (".rubocop.yml", ""),
+            (".github/workflows/ci.yml", "- run: bundle exec rubocop --parallel\n")
+        ]),
+        [
+            "Required Test: bundle exec rspec, needs ruby, from spec/a_spec.rb",
+            "Required Lint: bundle exec rubocop, needs ruby, from .github/workflows/ci.yml",
+            "Advisory Security: bundle exec brakeman -q --no-pager, needs ruby, from Gemfile",
+        ]
+    );
+    assert_eq!(
+        found(&[("Rakefile", ""), ("test/test_a.rb", "")]),
+        ["Required Test: rake test, needs nothing, from test/test_a.rb"]
+    );
+    // A Gemfile for the web site of another project.
+    assert_eq!(found(&[("Gemfile", "gem \"jekyll\"\n")]), [""; 0]);
+}
+
+#[test]
+fn task_files_are_asked_where_nothing_else_is_found_or_ci_runs_them() {
+    let makefile =
+        "CC := cc\n.PHONY: test\nall: x\ntest: all\n\t./run-tests\nlint:\n\t./lint\nclean:\n\trm x\n";
+    assert_eq!(
+        found(&[("Makefile", makefile), ("a.c", "")]),
+        [
+            "Required Test: make test, needs nothing, from Makefile",
+            "Advisory Lint: make lint, needs nothing, from Makefile",
+        ]
+    );
+    // cargo's own tests are found already; the linter is the one that CI runs.
+    assert_eq!(
+        found(&[
+            ("Cargo.toml", ""),
+            ("justfile", "test:\n  cargo test\nlint target='all':\n  ./lint\nfmt-check:\n  ./fmt\n"),
+            (".github/workflows/ci.yml", "- run: just lint\n")
+        ]),
+        [
+            "Required Test: cargo test --no-fail-fast, needs nothing, from justfile",
+            "Required Lint: just lint, needs nothing, from justfile",
+        ]
+    );
+}
+
+#[test]
+fn audits_and_searches_for_secrets_are_those_that_ci_runs() {
+    let ci = "- run: cargo audit\n- uses: gitleaks/gitleaks-action@v2\n- run: bandit -r src\n";
+    assert_eq!(
+        found(&[("Cargo.toml", ""), ("setup.py", ""), (".github/workflows/ci.yml", ci)])[1..],
+        [
+            "Advisory Audit: cargo audit --no-fetch, needs nothing, from .github/workflows/ci.yml",
+            "Required Security: python3 -m bandit -q -r ., needs nothing, from .github/workflows/ci.yml",
+            "Required Secrets: gitleaks detect --no-git --redact --verbose, needs nothing, from .github/workflows/ci.yml",
+        ]
+    );
+}
+
+#[test]
+fn tools_that_ci_calls_without_a_script_are_called_so_here() {
+    let ci =
+        "- run: npx eslint src --max-warnings 0\n- run: npx tsc --noEmit\n- run: npx prettier --write .\n";
+    assert_eq!(
+        found(&[("package.json", "{}"), (".github/workflows/ci.yml", ci)]),
+        [
+            "Required Lint: npx --no-install eslint src --max-warnings 0, needs javascript, from .github/workflows/ci.yml",
+            "Required Types: npx --no-install tsc --noEmit, needs javascript, from .github/workflows/ci.yml",
+        ]
+    );
 }

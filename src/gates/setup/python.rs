@@ -10,6 +10,10 @@ use crate::gates::run::quoted;
 /// Tools that come as packages, by the words that run them.
 const TOOLS: &[&str] = &["pytest", "ruff", "mypy", "black", "flake8"];
 
+/// Makes the virtual environment and goes into it.
+pub(super) const ENVIRONMENT: &str =
+    "python3 -m venv /deps/python/venv\nPATH=/deps/python/venv/bin:$PATH; export PATH";
+
 /// The tools among a repository's gates.
 pub(in crate::gates) fn tools(gates: &[Gate]) -> Vec<&'static str> {
     let runs = |gate: &Gate, tool: &str| {
@@ -30,8 +34,7 @@ pub(super) fn script(project: &Project<'_>, gates: &[Gate], policy: Option<&Pyth
     let declared = python_declares(project);
     let missing = tools(gates).into_iter().filter(|tool| !declared.iter().any(|name| name == tool));
     wanted.extend(missing.map(str::to_owned));
-    let mut script =
-        "python3 -m venv /deps/python/venv\nPATH=/deps/python/venv/bin:$PATH; export PATH".to_owned();
+    let mut script = ENVIRONMENT.to_owned();
     if !wanted.is_empty() {
         let words: Vec<String> = wanted.iter().map(|word| quoted(word)).collect();
         script.push_str(&format!("\npython3 -m pip install {}", words.join(" ")));

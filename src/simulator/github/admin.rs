@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use chrono::Duration;
+use serde_json::{Map, json};
 
 use super::account::{AccountKind, Role};
 use super::answer::Refusal;
@@ -96,12 +97,15 @@ impl Admin {
         self.hub.change(|world| create_repository(world, new))
     }
 
-    /// Renames a repository; the old name redirects.
+    /// Renames a repository; the old name redirects. Sends `repository` `renamed`.
     pub fn rename_repository(&self, full_name: &str, new_name: &str) -> anyhow::Result<()> {
         self.hub.change(|world| {
             let id = repository(world, full_name)?;
             world.moved.insert(full_name.to_lowercase(), id);
-            new_name.clone_into(&mut world.repo_mut(id).name);
+            let old_name = std::mem::replace(&mut world.repo_mut(id).name, new_name.to_owned());
+            let changes = json!({ "repository": { "name": { "from": old_name } } });
+            let extra = Map::from_iter([("changes".to_owned(), changes)]);
+            world.emit("repository", Some("renamed"), Some(id), world.app_owner, extra);
             Ok(())
         })
     }

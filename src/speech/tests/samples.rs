@@ -228,6 +228,22 @@ pub(in crate::speech) fn passed(name: &str) -> GateReport {
         duration_ms: 1_250,
         log: "ok\n".into(),
         findings: vec![],
+        failed_tests: vec![],
+        baseline: None,
+        flaky: None,
+        coverage: None,
+    }
+}
+
+pub(in crate::speech) fn gate_finding() -> GateFinding {
+    GateFinding {
+        path: "a.rs".into(),
+        line: None,
+        message: "wrong".into(),
+        severity: GateSeverity::Error,
+        tool: None,
+        rule: None,
+        age: Age::New,
     }
 }
 
@@ -287,7 +303,7 @@ impl Proof {
                 path: "tests/round.rs".into(),
                 line: Some(9),
                 message: "assertion failed: 3 == 2".into(),
-                severity: GateSeverity::Error,
+                ..gate_finding()
             }],
             ..passed("test")
         };
@@ -313,6 +329,25 @@ impl Proof {
         ];
         let failed_reviewers = vec!["safety".to_owned()];
         Self { gates: vec![passed("fmt"), failed, audit, slow], findings, failed_reviewers, ..Self::good() }
+    }
+
+    /// One gate fails as it did before, one fails worse than before, one was flaky.
+    pub(in crate::speech) fn with_a_past() -> Self {
+        let failed = |name: &str, baseline| GateReport {
+            verdict: Verdict::Failed,
+            exit: Some(1),
+            log: "src/round.rs:3: error: ambiguous\n".into(),
+            findings: vec![GateFinding { path: "src/round.rs".into(), line: Some(3), ..gate_finding() }],
+            baseline: Some(baseline),
+            ..passed(name)
+        };
+        let mut old = failed("lint", Baseline::SameFailure);
+        old.findings[0].age = Age::Old;
+        let mut worse = failed("types", Baseline::Worse { new: vec!["src/round.rs wrong".into()] });
+        worse.findings.push(GateFinding { line: Some(7), age: Age::Old, ..worse.findings[0].clone() });
+        let tests = vec!["rounds::to_even".into()];
+        let flaky = Some(Flaky { tests, first_log: "test rounds::to_even ... FAILED\n".into() });
+        Self { gates: vec![old, worse, GateReport { flaky, ..passed("test") }], ..Self::good() }
     }
 
     pub(in crate::speech) fn hostile() -> Self {

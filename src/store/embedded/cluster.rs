@@ -211,14 +211,18 @@ impl Cluster {
 
     /// Writes the server's whole configuration, so that an old cluster gets what this version wants.
     fn configure(&self, socket: &Path) -> Result<(), EmbeddedError> {
-        let durable = if self.durability == Durability::Durable { "on" } else { "off" };
+        // The throw-away server is that of many deployments at once.
+        let (durable, connections) = match self.durability {
+            Durability::Durable => ("on", 50),
+            Durability::Throwaway => ("off", 200),
+        };
         let text = format!(
             "# Written at every start; changes here are lost.\n\
              listen_addresses = ''\n\
              port = 5432\n\
              unix_socket_directories = '{}'\n\
              unix_socket_permissions = 0700\n\
-             max_connections = 50\n\
+             max_connections = {connections}\n\
              shared_buffers = '32MB'\n\
              max_wal_size = '256MB'\n\
              wal_level = minimal\n\

@@ -1,0 +1,119 @@
+//! What each ecosystem runs to fetch its packages, and which files decide about them.
+
+use super::NODE_SCRATCH;
+use crate::gates::discover::{JavaTool, PackageManager, Project};
+use crate::gates::log;
+use crate::gates::model::Ecosystem;
+use crate::gates::run::quoted;
+use crate::sandbox::{Command, Exit, Sandbox, SandboxError};
+use crate::workspace::Snapshot;
+
+/// Fetches sources only: no code of any package runs. A lock file that the tree lacks is kept.
+pub(super) fn rust(project: &Project<'_>) -> String {
+    if project.has("Cargo.lock") {
+        return "cargo fetch --locked".into();
+    }
+    let folder = project.folder.as_ref().map_or(String::new(), |folder| format!("/{folder}"));
+    let target = quoted(&format!("/deps/rust/generated{folder}"));
+    format!("cargo fetch\nmkdir -p {target}\ncp Cargo.lock {target}")
+}
+
+/// Installs what the lock file says. The packages' own install scripts run after that, in the same sandbox;
+/// one that fails, for want of a compiler or of a host that is not listed, is left to the tests to miss.
+pub(super) fn javascript(project: &Project<'_>) -> String {
+    let locked = ["package-lock.json", "npm-shrinkwrap.json"].iter().any(|lock| project.has(lock));
+    let install = match PackageManager::of(project) {
+        PackageManager::Npm if locked => "npm ci --no-audit --no-fund --ignore-scripts",
+        PackageManager::Npm => "npm install --no-audit --no-fund --ignore-scripts --no-package-lock",
+        PackageManager::Pnpm => {
+            "pnpm install --frozen-lockfile --ignore-scripts --store-dir /deps/javascript/scratch/store \
+             --package-import-method copy"
+        }
+        PackageManager::Yarn => {
+            "yarn install --frozen-lockfile --ignore-scripts --non-interactive --cache-folder \
+             /deps/javascript/scratch/yarn"
+        }
+    };
+    let scratch = NODE_SCRATCH.join(" node_modules/");
+    format!(
+        "{install}\nnpm rebuild --ignore-scripts=false || echo 'some install scripts failed'\nmkdir -p node_modules/{scratch}"
+    )
+}
+
+/// What Gradle's and Maven's own resolvers ask for when they build and test: neither has a command that
+/// fetches all of it. Whether the tests pass is no matter here.
+pub(super) fn java(project: &Project<'_>) -> String {
+    match JavaTool::of(project) {
+        JavaTool::Gradle(program) => format!("{program} --no-daemon --continue testClasses test || true"),
+        JavaTool::Maven(program) => {
+            format!("{program} -B -Dmaven.test.failure.ignore=true dependency:go-offline test")
+        }
+    }
+}
+
+/// Whether a file of the project decides which packages are fetched.
+pub(super) fn is_input(ecosystem: Ecosystem, path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    match ecosystem {
+        Ecosystem::Rust => {
+            matches!(name, "Cargo.toml" | "Cargo.lock")
+                || path == ".cargo/config.toml"
+                || path == ".cargo/config"
+        }
+        Ecosystem::Python => {
+            matches!(path, "pyproject.toml" | "setup.py" | "setup.cfg" | "tox.ini")
+                || name.ends_with(".txt") && path.contains("requirement")
+        }
+        Ecosystem::JavaScript => {
+            matches!(
+                name,
+                "package.json"
+                    | "package-lock.json"
+                    | "npm-shrinkwrap.json"
+                    | "pnpm-lock.yaml"
+                    | "yarn.lock"
+                    | ".npmrc"
+                    | ".yarnrc"
+                    | ".yarnrc.yml"
+                    | "pnpm-workspace.yaml"
+            ) && !path.contains("node_modules/")
+        }
+        Ecosystem::Go => matches!(name, "go.mod" | "go.sum" | "go.work"),
+        Ecosystem::Java => {
+            matches!(name, "pom.xml" | "gradle.properties" | "libs.versions.toml" | "gradle.lockfile")
+                || name.ends_with(".gradle")
+                || name.ends_with(".gradle.kts")
+                || path.contains("wrapper/")
+        }
+        Ecosystem::Ruby => {
+            matches!(name, "Gemfile" | "Gemfile.lock" | ".ruby-version") || name.ends_with(".gemspec")
+        }
+    }
+}
+
+/// The versions of the tools in the sandbox, or why they cannot be used.
+pub(in crate::gates) async fn versions(
+    sandbox: &dyn Sandbox,
+    ecosystem: Ecosystem,
+) -> Result<Result<String, String>, SandboxError> {
+    let argv: &[&str] = match ecosystem {
+        Ecosystem::Rust => &["cargo", "--version"],
+        Ecosystem::Python => &["python3", "-c", "import sys; print(sys.version, sys.base_prefix)"],
+        Ecosystem::JavaScript => &["node", "--version"],
+        Ecosystem::Go => &["go", "version"],
+        Ecosystem::Java => &["java", "-version"],
+        Ecosystem::Ruby => &["ruby", "--version"],
+    };
+    let session = sandbox.open(&Snapshot::default()).await?;
+    let outcome = session.run(&Command::new(argv.iter().copied())).await;
+    session.close().await?;
+    let outcome = outcome?;
+    if outcome.succeeded() {
+        return Ok(Ok(format!("{}{}", outcome.stdout.text(), outcome.stderr.text())));
+    }
+    if outcome.exit == Exit::Code(127) {
+        return Ok(Err(format!("`{}` is missing in the sandbox", argv[0])));
+    }
+    let said = log::last_lines(&log::plain(&outcome.stderr.text()), 1);
+    Ok(Err(format!("`{}` does not work in the sandbox: {said}", argv[0])))
+}
