@@ -51,7 +51,6 @@ pub enum Thumb {
 pub enum Event {
     /// The label was set again; `source` is the digest of the whole issue as it stands.
     Relabelled {
-        by: Account,
         source: TextDigest,
     },
     Unlabelled,

@@ -77,7 +77,6 @@ impl Ingest {
         }
         let place = place_of(&payload.repository, installation, IssueNumber(payload.issue.number));
         self.store.note_repository(place.repository, place.installation, &place.full_name).await?;
-        let by = payload.sender.account();
         match tasks.first() {
             Some(reader) => {
                 let source = match read_source(&self.client(&place), &place).await {
@@ -85,9 +84,10 @@ impl Ingest {
                     Err(error) if error.is_not_found() => return Ok(Outcome::ignored("the issue is gone")),
                     Err(error) => return Err(error.into()),
                 };
-                Ok(Outcome::events([(reader.id, Event::Relabelled { by, source })]))
+                Ok(Outcome::events([(reader.id, Event::Relabelled { source })]))
             }
             None => {
+                let by = payload.sender.account();
                 let task = Task::new(TaskId(clock::new_id()), Origin::GitHub(place), by, clock::now());
                 Ok(Outcome { create: Some(Box::new(task)), ..Outcome::default() })
             }

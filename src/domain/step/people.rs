@@ -11,7 +11,7 @@ use super::{Decision, Turn};
 impl Turn<'_> {
     pub(super) fn on_issue(&mut self, event: &Event) -> Decision {
         match event {
-            Event::Relabelled { source, .. } => self.on_relabelled(*source),
+            Event::Relabelled { source } => self.on_relabelled(*source),
             Event::Unlabelled => self.cancel_unpublished(CancelReason::LabelRemoved),
             Event::IssueClosed => self.cancel_unpublished(CancelReason::IssueClosed),
             Event::IssueDeleted => self.cancel_unpublished(CancelReason::IssueDeleted),

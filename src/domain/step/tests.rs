@@ -221,7 +221,7 @@ fn an_edit_voids_the_approval_at_every_stage_before_the_pull_request() {
 #[test]
 fn the_same_text_labelled_again_starts_nothing_and_changed_text_makes_a_new_revision() {
     let waiting = after(task(), &[reading(&["One"]), plan_posted(1)]);
-    let again = |body: &str| Event::Relabelled { by: ada(), source: text(body).digest() };
+    let again = |body: &str| Event::Relabelled { source: text(body).digest() };
     assert_eq!(step(&waiting, &again("b"), at(), &rules()), Ok(None));
     let (anew, then) = after_with(waiting.clone(), &[again("changed")], &rules());
     assert_eq!((anew.state.clone(), anew.revision), (State::Discussing, 2));
@@ -252,7 +252,7 @@ fn only_the_plan_that_was_there_to_be_read_is_approved() {
 
 #[test]
 fn what_became_of_a_plan_that_was_replaced_says_nothing_about_the_new_one() {
-    let changed = Event::Relabelled { by: ada(), source: text("changed").digest() };
+    let changed = Event::Relabelled { source: text("changed").digest() };
     let anew = after(task(), &[reading(&["One"]), changed, reading(&["One"])]);
     assert_eq!((anew.revision, anew.state.clone()), (2, State::AwaitingApproval));
     assert_eq!(after(anew.clone(), &[plan_posted(1)]).plan, anew.plan, "the old comment is not its comment");
@@ -307,7 +307,7 @@ fn a_branch_that_moved_before_there_is_a_pull_request_is_left_for_a_new_one() {
 
 #[test]
 fn what_was_made_for_an_earlier_plan_is_told_from_the_work_of_this_one() {
-    let changed = Event::Relabelled { by: ada(), source: text("changed").digest() };
+    let changed = Event::Relabelled { source: text("changed").digest() };
     let first = implemented();
     let stopped = after(first.clone(), &[observed("changed", "plan")]);
     let anew = after(stopped, &[changed, reading(&["One"]), plan_posted(2), reacted(Thumb::Up)]);
@@ -430,7 +430,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     let stage = proptest::sample::select(Stage::ALL.to_vec());
     prop_oneof![
         commands.prop_map(command),
-        body.clone().prop_map(|body| Event::Relabelled { by: ada(), source: text(body).digest() }),
+        body.clone().prop_map(|body| Event::Relabelled { source: text(body).digest() }),
         body.prop_map(|body| observed(body, "plan")),
         Just(Event::Unlabelled),
         Just(Event::IssueClosed),
