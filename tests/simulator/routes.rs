@@ -228,7 +228,13 @@ async fn every_route_answers_as_github_describes_it() {
     review_routes(&stage, &token, &pull).await;
     check_routes(&stage, &token, &pull).await;
     content_routes(&stage, &token, &pull).await;
-    let merge = format!("{REPO}/pulls/{}/merge", pull["number"]);
+    let one = format!("{REPO}/pulls/{}", pull["number"]);
+    let update = format!("{one}/update-branch");
+    stage.want(403, LINUS, "PUT", &update, json!({})).await;
+    stage.want(202, GRACE, "PUT", &update, json!({"expected_head_sha": pull["head"]["sha"]})).await;
+    stage.want(422, GRACE, "PUT", &update, json!({})).await;
+    let pull = stage.get(&token, &one).await;
+    let merge = format!("{one}/merge");
     stage.want(404, &token, "GET", &merge, Value::Null).await;
     let merged = stage.want(200, GRACE, "PUT", &merge, json!({"sha": pull["head"]["sha"]})).await;
     assert_eq!(merged["merged"], true);

@@ -36,7 +36,8 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(
         Verb::Put,
         "/repos/{owner}/{repo}/pulls/{pull_number}/update-branch",
-        Access::Repository { any_of: &[Need("pull_requests", Level::Write)], role: Role::Write },
+        // By GitHub's description, installation tokens may not.
+        Access::Person,
         "pulls/pulls#update-a-pull-request-branch",
         update_branch,
     ),
@@ -91,7 +92,11 @@ fn merge(call: &mut Call<'_>) -> Outcome {
 
 /// "Update branch": the base is merged into the head.
 fn update_branch(call: &mut Call<'_>) -> Outcome {
+    let actor = call.account()?;
     let (repo, issue, pull) = pull_of(call)?;
+    if call.world.role(actor, repo) < Role::Write {
+        return Err(Refusal::forbidden("You do not have permission to push to the head branch."));
+    }
     if call.text("expected_head_sha")?.is_some_and(|sha| sha != pull.head_sha) {
         return Err(Refusal::unprocessable("expected head sha didn’t match current head ref."));
     }
@@ -102,7 +107,6 @@ fn update_branch(call: &mut Call<'_>) -> Outcome {
     let MergeTree::Clean(tree) = repo.bare.merge(&pull.head_sha, base)? else {
         return Err(Refusal::unprocessable("merge conflict between base and head"));
     };
-    let actor = call.account()?;
     let message = format!("Merge branch '{}' into {}", pull.base_ref, pull.head_ref);
     let author = call.world.person(actor);
     let merged = repo.bare.commit_tree(tree, &[&pull.head_sha, base], &author, &message)?;
