@@ -237,7 +237,7 @@ impl std::io::Write for Log {
 async fn log_of_a_mail(subscriber: impl tracing::Subscriber + Send + Sync, log: &Log) -> String {
     let _logging = tracing::subscriber::set_default(subscriber);
     let (_folder, inbox) = inbox().await;
-    tracing::trace!("everything is logged");
+    tracing::trace!(target: "orchestrator", "everything is logged");
     let url = inbox.smtp_url().replace("orchestrator:inbox", "canary-user:canary-password");
     let mut message = message("hello");
     message.text = "canary-body".to_owned();
