@@ -6,8 +6,6 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-/// Where a task's tree is inside.
-const TREE: &str = "/work";
 /// The status of a helper that could not do its part, as timeout(1) and chroot(1) use it.
 const HELPER_FAILED: u8 = 125;
 
@@ -32,10 +30,12 @@ enum Inside {
 
 pub(super) fn main(arguments: &InSandboxArguments) -> ExitCode {
     let done = match &arguments.what {
-        Inside::Tool => {
-            crate::agents::tools::serve(std::io::stdin().lock(), std::io::stdout().lock(), Path::new(TREE))
-                .map(|()| 0)
-        }
+        Inside::Tool => crate::agents::tools::serve(
+            std::io::stdin().lock(),
+            std::io::stdout().lock(),
+            Path::new(crate::sandbox::WORK),
+        )
+        .map(|()| 0),
         Inside::Forward { socket, command } => crate::sandbox::inside::forward(socket, command),
     };
     match done {

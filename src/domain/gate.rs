@@ -146,6 +146,29 @@ pub struct GateReport {
 }
 
 impl GateReport {
+    /// A report with nothing in it yet but what was run and what came of it.
+    pub fn of(
+        (name, kind, requirement): (&str, GateKind, Requirement),
+        command: impl Into<String>,
+        verdict: Verdict,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            requirement,
+            command: command.into(),
+            verdict,
+            exit: None,
+            duration_ms: 0,
+            log: String::new(),
+            findings: vec![],
+            failed_tests: vec![],
+            baseline: None,
+            flaky: None,
+            coverage: None,
+        }
+    }
+
     /// Whether it was run to its end and did not pass.
     pub fn is_failure(&self) -> bool {
         matches!(self.verdict, Verdict::Failed | Verdict::TimedOut)

@@ -78,20 +78,10 @@ impl Round<'_> {
         let floor = self.coverage_floor?;
         let measured = reports.iter().any(|report| report.coverage.is_some());
         let reason = "no gate wrote a coverage report that can be read (LCOV or Cobertura)".to_owned();
-        (!measured && !reports.is_empty()).then(|| GateReport {
-            name: "coverage".into(),
-            kind: GateKind::Coverage,
-            requirement: Requirement::Required,
-            command: format!("at least {floor} % of the lines"),
-            verdict: Verdict::CouldNotRun { reason },
-            exit: None,
-            duration_ms: 0,
-            log: String::new(),
-            findings: vec![],
-            failed_tests: vec![],
-            baseline: None,
-            flaky: None,
-            coverage: None,
+        (!measured && !reports.is_empty()).then(|| {
+            let gate = ("coverage", GateKind::Coverage, Requirement::Required);
+            let wanted = format!("at least {floor} % of the lines");
+            GateReport::of(gate, wanted, Verdict::CouldNotRun { reason })
         })
     }
 

@@ -109,21 +109,7 @@ pub(super) async fn observe(
 }
 
 fn report(gate: &Gate, verdict: Verdict) -> GateReport {
-    GateReport {
-        name: gate.name.clone(),
-        kind: gate.kind,
-        requirement: gate.requirement,
-        command: gate.as_typed(),
-        verdict,
-        exit: None,
-        duration_ms: 0,
-        log: String::new(),
-        findings: vec![],
-        failed_tests: vec![],
-        baseline: None,
-        flaky: None,
-        coverage: None,
-    }
+    GateReport::of((&gate.name, gate.kind, gate.requirement), gate.as_typed(), verdict)
 }
 
 /// A code of 0 is a pass only when no limit was hit and, of tests, when something was tested.

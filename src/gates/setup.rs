@@ -16,6 +16,7 @@ use super::policy::{CommandLine, SetupPolicy};
 use super::run::quoted;
 use crate::sandbox::{
     Access, Command, EgressVerdict, Exit, HostName, Limits, Mount, Network, Outcome, Sandbox, SandboxError,
+    WORK,
 };
 use crate::workspace::Snapshot;
 
@@ -59,7 +60,7 @@ const LAYOUT: &str = "2";
 
 impl Part {
     fn of(project: &Project<'_>) -> Self {
-        let folder = project.folder.as_ref().map_or("/work".to_owned(), |folder| format!("/work/{folder}"));
+        let folder = project.folder.as_ref().map_or(WORK.to_owned(), |folder| format!("{WORK}/{folder}"));
         Self { ecosystem: Some(project.ecosystem), folder }
     }
 
@@ -103,9 +104,9 @@ impl Step {
             script.push_str(&line);
             script.push('\n');
         }
-        let own = Part { ecosystem: None, folder: "/work".to_owned() };
+        let own = Part { ecosystem: None, folder: WORK.to_owned() };
         let parts = std::iter::once(own).chain(projects.iter().map(Part::of)).collect();
-        Self { parts, folder: "/work".to_owned(), script }
+        Self { parts, folder: WORK.to_owned(), script }
     }
 
     pub(super) fn ecosystems(&self) -> impl Iterator<Item = Ecosystem> {
@@ -141,7 +142,7 @@ impl Step {
                 .split(|c: char| c.is_whitespace() || "'\"()".contains(c))
                 .any(|word| word.strip_prefix("./").unwrap_or(word) == path),
             Some(ecosystem) => {
-                let inside = part.folder.strip_prefix("/work").unwrap_or_default().trim_start_matches('/');
+                let inside = part.folder.strip_prefix(WORK).unwrap_or_default().trim_start_matches('/');
                 let path = match inside {
                     "" => Some(path),
                     folder => path.strip_prefix(folder).and_then(|path| path.strip_prefix('/')),

@@ -27,7 +27,7 @@ mod tree;
 mod walk;
 mod watch;
 
-pub use arguments::PROGRAM_INSIDE;
+pub use arguments::{PROGRAM_INSIDE, WORK};
 pub use bubblewrap::{Bubblewrap, BubblewrapOptions};
 pub use capture::Captured;
 pub use copy_out::{LeftOut, ReadBack, RefusedEntry, TreeLimits};

@@ -58,8 +58,8 @@ impl Store {
         payload: &[u8],
         malformed: Option<&str>,
     ) -> Result<Arrival, StoreError> {
-        let arrivals = self.receive_all(&[Arriving { guid, event, payload, malformed }]).await?;
-        Ok(arrivals.first().copied().unwrap_or(Arrival::Known))
+        let mut arrivals = self.receive_all(&[Arriving { guid, event, payload, malformed }]).await?;
+        arrivals.pop().ok_or_else(|| StoreError::Missing { what: "arrival of delivery", id: guid.to_owned() })
     }
 
     /// Stores deliveries and the jobs that will handle them, in one statement and so in one commit: all

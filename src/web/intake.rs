@@ -102,9 +102,10 @@ async fn commit(store: &Store, batch: Vec<Waiting>) {
 async fn commit_each(store: &Store, batch: Vec<Waiting>) {
     let mut left = batch.into_iter();
     while let Some(waiting) = left.next() {
-        match store.receive_all(&[waiting.delivery.arriving()]).await {
-            Ok(arrivals) => {
-                let _ = waiting.answer.send(Ok(arrivals.first().copied().unwrap_or(Arrival::Known)));
+        let Arriving { guid, event, payload, malformed } = waiting.delivery.arriving();
+        match store.receive(guid, event, payload, malformed).await {
+            Ok(arrival) => {
+                let _ = waiting.answer.send(Ok(arrival));
             }
             Err(error) if error.is_refusal() => refuse_all([waiting], &error),
             Err(error) => return refuse_all([waiting].into_iter().chain(left), &error),

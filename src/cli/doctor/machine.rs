@@ -10,7 +10,7 @@ use crate::application::{Source, bubblewrap, rules};
 use crate::config::Config;
 use crate::sandbox::{Command, Finding, Sandbox};
 use crate::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
-use crate::store::{DatabaseLook, Schema, Store, look};
+use crate::store::{DatabaseLook, Schema, Store, StoreError, look};
 use crate::workspace::Snapshot;
 
 use super::check::Checks;
@@ -138,7 +138,17 @@ fn schema(checks: &mut Checks, found: &DatabaseLook) {
 /// What waits for an operator.
 async fn stuck(checks: &mut Checks, store: &Store) {
     const MOST: i64 = 3;
-    for job in store.stuck_jobs(MOST).await.unwrap_or_default() {
+    let waiting = async {
+        Ok::<_, StoreError>((store.stuck_jobs(MOST).await?, store.malformed_deliveries(MOST).await?))
+    };
+    let (jobs, deliveries) = match waiting.await {
+        Ok(found) => found,
+        Err(error) => {
+            let mend = "look at the database's log; what waits for an operator is not known";
+            return checks.broken(format!("the jobs and deliveries cannot be read: {error}"), mend);
+        }
+    };
+    for job in jobs {
         checks.weak(
             format!(
                 "since {} the job {} cannot be done: {}",
@@ -149,7 +159,7 @@ async fn stuck(checks: &mut Checks, store: &Store) {
             "mend the cause; `retry` on the issue starts its task's stage again",
         );
     }
-    for (guid, note) in store.malformed_deliveries(MOST).await.unwrap_or_default() {
+    for (guid, note) in deliveries {
         checks.weak(
             format!("the webhook delivery {guid} could not be read: {note}"),
             "look at it in the App's settings under Advanced, where it can be sent again",

@@ -250,21 +250,7 @@ mod tests {
     use crate::domain::{GateKind, GateReport};
 
     fn gate(requirement: Requirement, verdict: Verdict) -> GateReport {
-        GateReport {
-            name: "test".into(),
-            kind: GateKind::Test,
-            requirement,
-            command: "make".into(),
-            exit: None,
-            verdict,
-            duration_ms: 1,
-            log: String::new(),
-            findings: vec![],
-            failed_tests: vec![],
-            baseline: None,
-            flaky: None,
-            coverage: None,
-        }
+        GateReport::of(("test", GateKind::Test, requirement), "make", verdict)
     }
 
     #[test]

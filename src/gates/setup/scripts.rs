@@ -41,10 +41,12 @@ pub(super) fn javascript(project: &Project<'_>) -> String {
 }
 
 /// What Gradle's and Maven's own resolvers ask for when they build and test: neither has a command that
-/// fetches all of it. Whether the tests pass is no matter here.
+/// fetches all of it. Whether the tests pass is no matter here, whether everything compiles is.
 pub(super) fn java(project: &Project<'_>) -> String {
     match JavaTool::of(project) {
-        JavaTool::Gradle(program) => format!("{program} --no-daemon --continue testClasses test || true"),
+        JavaTool::Gradle(program) => format!(
+            "{program} --no-daemon testClasses\n{program} --no-daemon --continue test || echo 'tests failed, or packages that only they need are missing'"
+        ),
         JavaTool::Maven(program) => {
             format!("{program} -B -Dmaven.test.failure.ignore=true dependency:go-offline test")
         }
