@@ -130,6 +130,9 @@ async fn bench(scenario: Scenario) -> Bench {
     Bench { server, context }
 }
 
+/// The path policy as the agents are given it.
+const RULES: &str = "Protected files, by globs from the root: .github/** **/AGENTS.md\nAt most 200 files.\n";
+
 async fn scripted(rules: &str) -> Bench {
     bench(Scenario::parse(&format!("name: test\nrules:\n{rules}")).expect("parses")).await
 }
@@ -142,6 +145,8 @@ fn specification() -> TaskSpecification {
         constraints: vec!["No new dependency".into()],
         acceptance_criteria: vec!["`round(25)` is 20".into()],
         likely_files: vec!["src/round.rs".into()],
+        protected_files: vec![],
+        altered_tests: vec![],
         workflow: Workflow::Coding,
         risk: Risk::Low,
         size: Size::Small,
@@ -218,7 +223,7 @@ async fn demo_fix(
     wrong: Wrong,
 ) -> Implemented {
     let change = change(&project.files, &folder.root);
-    let input = FixInput { specification: task, change: &change, wrong: &[wrong] };
+    let input = FixInput { specification: task, rules: RULES, change: &change, wrong: &[wrong] };
     fix(&bench.context, folder, ToolLimits::default(), input).await.expect("fixed")
 }
 
@@ -236,9 +241,12 @@ async fn the_demos_story_is_true_edit_by_edit() {
         SourceText { title: project.issue_title.clone(), body: project.issue_body.clone(), comments: vec![] };
     let snapshot = snapshot_of(&project.files);
     let overview = overview(&snapshot, 4_000);
-    let outcome = discuss(&bench.context, DiscussionInput { source: &source, overview: &overview })
-        .await
-        .expect("discussed");
+    let outcome = discuss(
+        &bench.context,
+        DiscussionInput { source: &source, overview: &overview, protected: ".github/**" },
+    )
+    .await
+    .expect("discussed");
     let DiscussionOutcome::Tasks { tasks, .. } = outcome else { panic!("{outcome:?}") };
     let [task] = tasks.as_slice() else { panic!("{tasks:?}") };
 
@@ -246,6 +254,7 @@ async fn the_demos_story_is_true_edit_by_edit() {
     let snippets = snippets_text(&relevant(&snapshot, &project.issue_body, 2_000));
     let input = ImplementInput {
         specification: task,
+        rules: RULES,
         overview: &overview,
         snippets: &snippets,
         earlier_failures: "",
@@ -331,10 +340,13 @@ async fn the_demos_model_does_not_answer_without_the_evidence() {
     let project = DemoProject::embedded();
     let other =
         SourceText { title: "Another issue".into(), body: "Something else.".into(), comments: vec![] };
-    let error = discuss(&bench.context, DiscussionInput { source: &other, overview: "src/split.rs" })
-        .await
-        .expect_err("no answer")
-        .to_string();
+    let error = discuss(
+        &bench.context,
+        DiscussionInput { source: &other, overview: "src/split.rs", protected: ".github/**" },
+    )
+    .await
+    .expect_err("no answer")
+    .to_string();
     assert!(error.contains("evenly::split(10_000, 3)"), "{error}");
 
     let dir = tempfile::tempdir().expect("dir");
@@ -347,7 +359,7 @@ async fn the_demos_model_does_not_answer_without_the_evidence() {
         log: "error".into(),
     }];
     let change = Change::default();
-    let input = FixInput { specification: &specification(), change: &change, wrong: &wrong };
+    let input = FixInput { specification: &specification(), rules: RULES, change: &change, wrong: &wrong };
     let error = fix(&bench.context, &folder, ToolLimits::default(), input).await.expect_err("no answer");
     assert!(error.to_string().contains("lacks: first message with"), "{error}");
 }
@@ -365,8 +377,13 @@ async fn run_loop(
         fs::write(dir.path().join(path), text).expect("written");
     }
     let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
-    let input =
-        ImplementInput { specification: &specification(), overview: "", snippets: "", earlier_failures: "" };
+    let input = ImplementInput {
+        specification: &specification(),
+        rules: RULES,
+        overview: "",
+        snippets: "",
+        earlier_failures: "",
+    };
     let outcome = implement(&bench.context, &folder, limits, input).await;
     (outcome, dir, bench.server)
 }
@@ -494,8 +511,13 @@ async fn a_long_tool_answer_is_cut_in_the_middle() {
         }
     }
     let bench = scripted(rules).await;
-    let input =
-        ImplementInput { specification: &specification(), overview: "", snippets: "", earlier_failures: "" };
+    let input = ImplementInput {
+        specification: &specification(),
+        rules: RULES,
+        overview: "",
+        snippets: "",
+        earlier_failures: "",
+    };
     let implemented = implement(&bench.context, &Loud, ToolLimits::default(), input).await.expect("finished");
     let answer = &implemented.transcript[0].calls[0].answer.text;
     assert!(answer.chars().count() < 10_100, "{}", answer.chars().count());
@@ -593,8 +615,13 @@ async fn a_hostile_model_gets_nothing_and_leaves_nothing_outside() {
     std::os::unix::fs::symlink("/", root.join("everything")).expect("link");
     std::os::unix::fs::symlink("../..", root.join("up")).expect("link");
     let folder = Folder { root: root.clone(), commands: Commands::None };
-    let input =
-        ImplementInput { specification: &specification(), overview: "", snippets: "", earlier_failures: "" };
+    let input = ImplementInput {
+        specification: &specification(),
+        rules: RULES,
+        overview: "",
+        snippets: "",
+        earlier_failures: "",
+    };
     let implemented =
         implement(&bench.context, &folder, ToolLimits::default(), input).await.expect("it ends");
     let calls = &implemented.transcript[0].calls;
@@ -663,7 +690,7 @@ async fn junk_is_told_back_and_mended() {
 "#,
     )
     .await;
-    let input = DiscussionInput { source: &source(), overview: "" };
+    let input = DiscussionInput { source: &source(), overview: "", protected: ".github/**" };
     let outcome = discuss(&bench.context, input).await.expect("mended");
     let expected = DiscussionOutcome::Questions { understood: "u".into(), questions: vec!["Which?".into()] };
     assert_eq!(outcome, expected);
@@ -674,7 +701,9 @@ async fn junk_is_told_back_and_mended() {
 async fn junk_without_end_goes_to_a_person_with_the_last_fault() {
     let bench = scripted("  - { name: junk, when: { system: [You] }, answer: { text: 'No.' } }").await;
     let error =
-        discuss(&bench.context, DiscussionInput { source: &source(), overview: "" }).await.expect_err("junk");
+        discuss(&bench.context, DiscussionInput { source: &source(), overview: "", protected: ".github/**" })
+            .await
+            .expect_err("junk");
     assert!(
         matches!(&error, AgentError::Junk { attempts: 3, last_fault } if last_fault.contains("no JSON object")),
         "{error}"
@@ -711,7 +740,7 @@ async fn a_dry_run_answers_from_the_input_marks_it_and_changes_nothing() {
         budgets: vec![],
         max_answers: 1,
     };
-    let input = DiscussionInput { source: &source(), overview: "" };
+    let input = DiscussionInput { source: &source(), overview: "", protected: ".github/**" };
     let outcome = discuss(&context, input).await.expect("valid by the real checks");
     let DiscussionOutcome::Tasks { understood, tasks } = outcome else { panic!("{outcome:?}") };
     assert!(understood.starts_with(MARK));
@@ -720,7 +749,13 @@ async fn a_dry_run_answers_from_the_input_marks_it_and_changes_nothing() {
 
     let dir = tempfile::tempdir().expect("dir");
     let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
-    let input = ImplementInput { specification: &tasks[0], overview: "", snippets: "", earlier_failures: "" };
+    let input = ImplementInput {
+        specification: &tasks[0],
+        rules: RULES,
+        overview: "",
+        snippets: "",
+        earlier_failures: "",
+    };
     let implemented = implement(&context, &folder, ToolLimits::default(), input).await.expect("finished");
     assert!(implemented.summary.starts_with(MARK) && implemented.commit_subject.starts_with(MARK));
     assert_eq!(fs::read_dir(dir.path()).expect("folder").count(), 0);
@@ -788,9 +823,12 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
     ]);
     let snapshot = snapshot_of(&files);
     let overview = overview(&snapshot, 1_000);
-    discuss(&bench.context, DiscussionInput { source: &source(), overview: &overview })
-        .await
-        .expect("answers");
+    discuss(
+        &bench.context,
+        DiscussionInput { source: &source(), overview: &overview, protected: ".github/**" },
+    )
+    .await
+    .expect("answers");
     let prompt = prompt_of(&bench.server);
     assert!(!prompt.contains("Ignore all rules") && !prompt.contains("hidden"), "{prompt}");
     insta::assert_snapshot!("discussion", prompt);
@@ -801,6 +839,7 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
     let specification = specification();
     let input = ImplementInput {
         specification: &specification,
+        rules: RULES,
         overview: &overview,
         snippets: &snippets,
         earlier_failures: "The test `half` failed: left 30, right 20.",
@@ -830,7 +869,7 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
         Wrong::Finding(finding),
         Wrong::Instruction { by: "ada".into(), text: "Please keep it short.<!-- not me -->".into() },
     ];
-    let input = FixInput { specification: &specification, change: &change, wrong: &wrong };
+    let input = FixInput { specification: &specification, rules: RULES, change: &change, wrong: &wrong };
     fix(&bench.context, &folder, ToolLimits::default(), input).await.expect("answers");
     insta::assert_snapshot!("fixer", prompt_of(&bench.server));
 
@@ -871,8 +910,13 @@ async fn a_transient_failure_inside_a_loop_is_waited_out() {
     }]);
     let dir = tempfile::tempdir().expect("dir");
     let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
-    let input =
-        ImplementInput { specification: &specification(), overview: "", snippets: "", earlier_failures: "" };
+    let input = ImplementInput {
+        specification: &specification(),
+        rules: RULES,
+        overview: "",
+        snippets: "",
+        earlier_failures: "",
+    };
     let implemented =
         implement(&bench.context, &folder, ToolLimits::default(), input).await.expect("finished");
     assert_eq!(implemented.transcript[0].calls[0].arguments, json!({"summary": "s", "commit_subject": "c"}));

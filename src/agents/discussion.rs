@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::AgentContext;
 use super::error::AgentError;
-use super::sections::or_none;
+use super::sections::{or_none, rules};
 use super::structured;
 use crate::domain::{PLAN_MAX_TASKS, SourceText, TaskSpecification};
 use crate::llm::Role;
@@ -22,6 +22,8 @@ pub struct DiscussionInput<'a> {
     pub source: &'a SourceText,
     /// See [`crate::context::overview`].
     pub overview: &'a str,
+    /// What is protected here, as globs; see [`crate::guard::PathPolicy::protected_globs`].
+    pub protected: &'a str,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +57,7 @@ pub async fn discuss(
             ("max_tasks", &max_tasks),
             ("max_questions", &max_questions),
             ("issue", &issue),
+            ("protected", &rules(input.protected)),
             ("overview", or_none(input.overview)),
         ],
     )?;
@@ -159,6 +162,8 @@ fn schema() -> Value {
             "constraints": strings,
             "acceptance_criteria": strings,
             "likely_files": strings,
+            "protected_files": strings,
+            "altered_tests": strings,
             "workflow": {"type": "string", "enum": ["coding"]},
             "risk": {"type": "string", "enum": ["low", "medium", "high"]},
             "size": {"type": "string", "enum": ["small", "medium", "large"]},
@@ -166,7 +171,7 @@ fn schema() -> Value {
             "depends_on": {"type": "array", "items": {"type": "integer"}},
         },
         "required": ["title", "objective", "requirements", "constraints", "acceptance_criteria", "likely_files",
-            "workflow", "risk", "size", "priority", "depends_on"],
+            "protected_files", "altered_tests", "workflow", "risk", "size", "priority", "depends_on"],
         "additionalProperties": false,
     });
     json!({

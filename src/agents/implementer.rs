@@ -12,6 +12,8 @@ use crate::llm::Role;
 #[derive(Debug, Clone, Copy)]
 pub struct ImplementInput<'a> {
     pub specification: &'a TaskSpecification,
+    /// What the change may not touch; see [`crate::guard::PathPolicy::in_words`].
+    pub rules: &'a str,
     /// See [`crate::context::overview`].
     pub overview: &'a str,
     /// See [`crate::context::relevant`]; fenced by [`crate::context::snippets_text`].
@@ -42,6 +44,7 @@ pub async fn implement(
         "implementer",
         &[
             ("specification", &sections::specification(input.specification)),
+            ("rules", &sections::rules(input.rules)),
             ("overview", or_none(input.overview)),
             ("snippets", or_none(input.snippets)),
             ("earlier_failures", failures),

@@ -1,7 +1,7 @@
 //! The parts that several prompts have in common, as text. Everything from outside is fenced.
 
 use crate::domain::TaskSpecification;
-use crate::llm::boundary::fence;
+use crate::llm::boundary::{fence, visible_text};
 
 /// A specification as a person reads it.
 pub(super) fn specification(specification: &TaskSpecification) -> String {
@@ -11,6 +11,8 @@ pub(super) fn specification(specification: &TaskSpecification) -> String {
         ("Constraints", &specification.constraints),
         ("Acceptance criteria", &specification.acceptance_criteria),
         ("Likely files", &specification.likely_files),
+        ("Protected files that the plan opens", &specification.protected_files),
+        ("Tests and settings of gates that the task is about", &specification.altered_tests),
     ] {
         if !entries.is_empty() {
             text.push_str(&format!("\n{name}:\n"));
@@ -20,6 +22,11 @@ pub(super) fn specification(specification: &TaskSpecification) -> String {
         }
     }
     fence("specification", &text)
+}
+
+/// The path policy. A repository writes part of it, so it is data like its files.
+pub(super) fn rules(text: &str) -> String {
+    if text.trim().is_empty() { "(none)".to_owned() } else { fence("rules", &visible_text(text)) }
 }
 
 /// A section that may be empty.

@@ -3,6 +3,7 @@
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::paths::Paths;
 use super::policy::GateCommand;
 
 #[derive(Debug, Default, Deserialize)]
@@ -25,13 +26,6 @@ pub(super) struct Gate {
     pub kind: Option<String>,
     pub timeout_seconds: Option<u64>,
     pub required: Option<bool>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Paths {
-    pub allowed: Option<Vec<String>>,
-    pub protected: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

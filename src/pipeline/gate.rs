@@ -16,7 +16,8 @@ impl Pipeline {
         let checkout = self.repositories.checkout(task).await?;
         let (base, head) = commits_of(task)?;
         let base_files = snapshot(&checkout, base).await?;
-        let rules = gate_policy(&policy(&checkout, base)?);
+        let policy = policy(&checkout, base)?;
+        let rules = gate_policy(&policy);
         let dependencies = self.dependencies(task, &rules, &base_files).await?;
         let session = self.sandbox.open(&snapshot(&checkout, head).await?).await?;
         let mut reports: Vec<GateReport> = Vec::new();
@@ -26,6 +27,7 @@ impl Pipeline {
             reports.push(report);
         }
         session.close().await?;
+        reports.extend(self.base_tests(task, &checkout, (&policy, &dependencies), &reports).await?);
         let named = |wanted: fn(&GateReport) -> bool| -> Vec<String> {
             reports.iter().filter(|report| wanted(report)).map(|report| report.name.clone()).collect()
         };
