@@ -6,41 +6,25 @@ use crate::config::RepositoryPolicy;
 use crate::domain::{CommitSha, Reason, Task};
 use crate::speech::{CommitView, Gateway, commit_message};
 use crate::store::{Artifact, ArtifactKind};
-use crate::telemetry::clock;
-use crate::workspace::{
-    CommitRequest, FileDiff, FileStatus, IgnoreRules, LineKind, RepoPath, Snapshot, SnapshotLimits, TreeDiff,
-};
+use crate::workspace::{FileDiff, FileStatus, LineKind, RepoPath, Snapshot, SnapshotLimits, TreeDiff};
 
+use super::fence::Fence;
 use super::{Pipeline, StageError, json_artifact};
 
-/// What an agent made, to be committed on top of `parent`.
+/// What an agent made, to be committed on its fence's parent.
 pub(super) struct Made<'a> {
-    pub base: &'a CommitSha,
-    pub parent: &'a CommitSha,
     pub files: &'a Snapshot,
     pub subject: &'a str,
     pub summary: &'a str,
     pub transcript: &'a [crate::agents::Step],
 }
 
-/// What builds and tests leave behind, where the repository does not say so itself.
-const PRODUCTS: [&str; 8] = [
-    "target/",
-    "node_modules/",
-    "__pycache__/",
-    ".pytest_cache/",
-    ".mypy_cache/",
-    ".ruff_cache/",
-    ".venv/",
-    "*.egg-info/",
-];
-
 impl Pipeline {
     /// Commits a change and packs the whole work for keeping. `None`: nothing was changed.
-    pub(super) async fn commit(
+    pub(super) fn commit(
         &self,
         task: &Task,
-        checkout: &Checkout,
+        fence: &Fence<'_>,
         made: &Made<'_>,
     ) -> Result<Option<(CommitSha, Vec<Artifact>)>, StageError> {
         let redact = |text: &str| self.redactor.clean(text);
@@ -48,21 +32,12 @@ impl Pipeline {
             &Gateway::new(&redact, &[]),
             &CommitView { task, subject: Some(made.subject), done: made.summary },
         );
-        let rules = IgnoreRules::of(&snapshot(checkout, made.base).await?).with_patterns(PRODUCTS);
-        let head = checkout.mirror.commit(&CommitRequest {
-            parents: std::slice::from_ref(made.parent),
-            files: made.files,
-            limits: SnapshotLimits::default(),
-            ignore: &rules,
-            author: &self.settings.author,
-            committed_at: clock::now(),
-            message: &message,
-        })?;
-        let Some(head) = head else { return Ok(None) };
+        let Some(head) = fence.commit(made.files, &message)? else { return Ok(None) };
         let kept =
             |kind, name: &str, body| Artifact { kind, version: task.version, name: name.to_owned(), body };
-        let bundle = checkout.mirror.bundle(made.base, &head)?;
-        let diff = checkout.mirror.diff(&fork_point(checkout, made.base, &head)?, &head)?;
+        let (checkout, base) = (fence.checkout, &fence.base);
+        let bundle = checkout.mirror.bundle(base, &head)?;
+        let diff = checkout.mirror.diff(&fork_point(checkout, base, &head)?, &head)?;
         self.no_secret_in(&diff, made.files)?;
         let patch = diff.unified;
         let artifacts = vec![

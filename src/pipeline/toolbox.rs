@@ -7,7 +7,9 @@ use futures::future::BoxFuture;
 
 use crate::agents::tools::{CommandEnd, ToolAnswer, ToolRequest, Toolbox, ToolboxError, command_answer};
 use crate::gates::Dependencies;
-use crate::sandbox::{Command, Exit, LimitHit, Limits, PROGRAM_INSIDE, Session};
+use crate::sandbox::{Command, Exit, LimitHit, Limits, PROGRAM_INSIDE, SandboxError, Session};
+
+use super::fence::Fence;
 
 /// Longest time of a command that names none, and longest that one may ask for.
 const DEFAULT_COMMAND: Duration = Duration::from_secs(300);
@@ -17,6 +19,8 @@ pub(super) struct SandboxToolbox<'a> {
     pub limits: Limits,
     /// What the gates see of the project's packages, for the model's commands too.
     pub dependencies: Dependencies,
+    /// What the tree is measured by when the model says that it is done.
+    pub fence: &'a Fence<'a>,
 }
 
 impl SandboxToolbox<'_> {
@@ -69,6 +73,26 @@ impl Toolbox for SandboxToolbox<'_> {
                 | ToolRequest::Delete { .. } => self.serve(call).await,
             }
         })
+    }
+
+    fn objection(&self) -> BoxFuture<'_, Result<Option<String>, ToolboxError>> {
+        Box::pin(async move {
+            match self.session.read_back().await {
+                Ok(back) => self.fence.objection(&back.tree).map_err(|error| ToolboxError(error.to_string())),
+                Err(error) => match unreadable(&error) {
+                    Some(fault) => Ok(Some(format!("The tree cannot be taken over: {fault}"))),
+                    None => Err(ToolboxError(error.to_string())),
+                },
+            }
+        })
+    }
+}
+
+/// Why a tree could not even be read, where its files are the reason.
+fn unreadable(error: &SandboxError) -> Option<String> {
+    match error {
+        SandboxError::TreeRefused(_) | SandboxError::TreeTooLarge { .. } => Some(error.to_string()),
+        _ => None,
     }
 }
 

@@ -1,0 +1,183 @@
+//! The fence between a tree that a model made and a commit that may be published: every change passes it
+//! when it is committed, and once more before it is published.
+
+use crate::checkout::Checkout;
+use crate::config::{self, PathSettings, RepositoryPolicy};
+use crate::domain::{CommitSha, Reason, Task};
+use crate::guard::{BinaryFiles, ChangeLimits, PathPolicy, PathRules, Violation};
+use crate::telemetry::clock;
+use crate::workspace::{
+    Author, CommitRequest, IgnoreRules, Snapshot, SnapshotLimits, TreeDiff, WorkspaceError,
+};
+
+use super::implement::specification_of;
+use super::{Pipeline, StageError};
+
+/// Most violations that people and models are shown.
+const MOST_SHOWN: usize = 40;
+
+/// What builds and tests leave behind, where the repository does not say so itself.
+const PRODUCTS: [&str; 8] = [
+    "target/",
+    "node_modules/",
+    "__pycache__/",
+    ".pytest_cache/",
+    ".mypy_cache/",
+    ".ruff_cache/",
+    ".venv/",
+    "*.egg-info/",
+];
+
+/// One task's fence.
+pub(super) struct Fence<'a> {
+    pub checkout: &'a Checkout,
+    /// What the work began from.
+    pub base: CommitSha,
+    /// What the next commit goes on from.
+    pub parent: CommitSha,
+    /// What is judged is what the work adds to this: on an open pull request people's commits are theirs.
+    from: CommitSha,
+    policy: PathPolicy,
+    opened: &'a [String],
+    ignore: IgnoreRules,
+    author: &'a Author,
+}
+
+impl Pipeline {
+    /// The deployment's and the repository's rules about paths, of which the stricter wins.
+    pub(super) fn path_policy(&self, repository: &RepositoryPolicy) -> Result<PathPolicy, StageError> {
+        let (ours, theirs) = (&self.settings.paths, &repository.paths);
+        let deployment = PathRules { allowed: Some(ours.allowed.clone()), protected: ours.protected.clone() };
+        let protected = theirs.protected.clone().unwrap_or_default();
+        let repository = PathRules { allowed: theirs.allowed.clone(), protected };
+        PathPolicy::new(&deployment, &repository, limits(ours, theirs))
+            .map_err(|error| StageError::stop(Reason::ChangeRefused { detail: error.to_string() }))
+    }
+
+    /// The fence of a task's next commit. `base_files` are those of `base`.
+    pub(super) fn fence<'a>(
+        &'a self,
+        task: &'a Task,
+        checkout: &'a Checkout,
+        commits: (&CommitSha, &CommitSha),
+        (policy, base_files): (&RepositoryPolicy, &Snapshot),
+    ) -> Result<Fence<'a>, StageError> {
+        let (base, parent) = commits;
+        Ok(Fence {
+            checkout,
+            base: base.clone(),
+            parent: parent.clone(),
+            from: published(task, checkout)?.unwrap_or(base).clone(),
+            policy: self.path_policy(policy)?,
+            opened: &specification_of(task)?.protected_files,
+            ignore: IgnoreRules::of(base_files).with_patterns(PRODUCTS),
+            author: &self.settings.author,
+        })
+    }
+}
+
+/// What is on the branch already, where that is known and here.
+pub(super) fn published<'a>(
+    task: &'a Task,
+    checkout: &Checkout,
+) -> Result<Option<&'a CommitSha>, StageError> {
+    match &task.remote_head {
+        Some(remote) if checkout.mirror.has(remote)? => Ok(Some(remote)),
+        _ => Ok(None),
+    }
+}
+
+impl<'a> Fence<'a> {
+    /// The same fence where the work goes on from what is on the branch now.
+    pub fn after(self, remote: &CommitSha) -> Self {
+        Self { from: remote.clone(), ..self }
+    }
+
+    /// Commits a tree on the parent, on no branch. `None`: nothing was changed.
+    pub fn commit(&self, files: &Snapshot, message: &str) -> Result<Option<CommitSha>, WorkspaceError> {
+        self.checkout.mirror.commit(&CommitRequest {
+            parents: std::slice::from_ref(&self.parent),
+            files,
+            limits: SnapshotLimits::default(),
+            ignore: &self.ignore,
+            author: self.author,
+            committed_at: clock::now(),
+            message,
+        })
+    }
+
+    /// What the work up to `head` does and may not do, as people and models read it.
+    pub fn refusal(&self, head: &CommitSha) -> Result<Option<String>, WorkspaceError> {
+        let diff = self.checkout.mirror.diff(&self.from, head)?;
+        Ok(refusal(&self.policy, &diff, self.opened))
+    }
+
+    /// What would be refused if this tree were all there is: for a model that says that it is done.
+    pub fn objection(&self, files: &Snapshot) -> Result<Option<String>, WorkspaceError> {
+        let refused = match self.commit(files, "wip: not judged yet") {
+            Ok(Some(head)) => self.refusal(&head)?,
+            Ok(None) => None,
+            Err(error) if error.is_about_the_tree() => Some(error.to_string()),
+            Err(error) => return Err(error),
+        };
+        Ok(refused.map(|refused| {
+            format!(
+                "The change cannot be taken as it is:\n{refused}\nMend this: put back exactly what was there before, \
+                 delete what was added, or do it another way. Then finish again."
+            )
+        }))
+    }
+
+    pub fn in_words(&self) -> String {
+        self.policy.in_words(self.opened)
+    }
+}
+
+/// What a change from one commit to another breaks of a policy, in words.
+pub(super) fn refusal(policy: &PathPolicy, diff: &TreeDiff, opened: &[String]) -> Option<String> {
+    let violations = policy.violations(diff, opened);
+    let shown = violations.iter().take(MOST_SHOWN).map(Violation::to_string);
+    let mut lines: Vec<String> = shown.collect();
+    if violations.len() > MOST_SHOWN {
+        lines.push(format!("and {} more", violations.len() - MOST_SHOWN));
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// The deployment's limits, lowered where the repository asks for less.
+fn limits(ours: &PathSettings, theirs: &config::PathPolicy) -> ChangeLimits {
+    let binary = |allowed| if allowed { BinaryFiles::Allowed } else { BinaryFiles::Protected };
+    let ours = ChangeLimits {
+        files: ours.max_files,
+        lines: ours.max_lines,
+        file_bytes: ours.max_file_bytes,
+        total_bytes: ours.max_total_bytes,
+        binary: binary(ours.binary_files),
+    };
+    ours.lowered_by(ChangeLimits {
+        files: theirs.max_files.unwrap_or(ours.files),
+        lines: theirs.max_lines.unwrap_or(ours.lines),
+        file_bytes: theirs.max_file_bytes.unwrap_or(ours.file_bytes),
+        total_bytes: theirs.max_total_bytes.unwrap_or(ours.total_bytes),
+        binary: theirs.binary_files.map_or(ours.binary, binary),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_lowers_the_limits_of_a_change_and_never_raises_them() {
+        let ours = PathSettings { max_files: 10, binary_files: false, ..PathSettings::default() };
+        let theirs = config::PathPolicy {
+            max_files: Some(99),
+            max_lines: Some(5),
+            binary_files: Some(true),
+            ..config::PathPolicy::default()
+        };
+        let lowered = limits(&ours, &theirs);
+        assert_eq!((lowered.files, lowered.lines, lowered.file_bytes), (10, 5, ours.max_file_bytes));
+        assert_eq!(lowered.binary, BinaryFiles::Protected);
+    }
+}
