@@ -5,7 +5,7 @@ use crate::checkout::Checkout;
 use crate::domain::{GateKind, GateReport, Task, Verdict};
 use crate::gates::{Base, Gate, Round};
 use crate::guard::{is_gate_setting, is_test_file, with_inline_tests_of};
-use crate::workspace::{RepoPath, Snapshot};
+use crate::workspace::{FileEntry, RepoPath, Snapshot, aside};
 
 use super::change::snapshot;
 use super::fence::published;
@@ -43,7 +43,8 @@ impl Pipeline {
         let kept = |path: &str| about.iter().any(|about| about == path);
         let belongs = |path: &str| is_test_file(path) || is_gate_setting(path) || gate_files.contains(path);
         let wanted = |path: &str| belongs(path) && !kept(path);
-        let Some(tree) = with_tests_of(before.tree, round.tree, wanted, kept) else { return Ok(Vec::new()) };
+        let put_back = aside(|| with_tests_of(before.tree, round.tree, wanted, kept));
+        let Some(tree) = put_back else { return Ok(Vec::new()) };
         // What a change reaches with fewer tests than its own says nothing, so there is no floor here.
         let again = Round { tree: &tree, coverage_floor: None, ..*round };
         // A gate that passed has to pass here too, whatever the base does: only the tests are others.
@@ -86,7 +87,7 @@ fn with_tests_of(
             && let (Ok(old), Ok(new)) = (str::from_utf8(&entry.bytes), str::from_utf8(&now.bytes))
             && let Some(text) = with_inline_tests_of(path.as_str(), old, new)
         {
-            let entry = crate::workspace::FileEntry { bytes: text.into_bytes(), mode: now.mode };
+            let entry = FileEntry { bytes: text.into_bytes(), mode: now.mode };
             tree.files.insert(path.clone(), entry);
             altered = true;
         }
@@ -115,7 +116,7 @@ fn make_room(tree: &mut Snapshot, path: &RepoPath) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::{FileEntry, FileMode};
+    use crate::workspace::FileMode;
 
     fn tree(files: &[(&str, &str)]) -> Snapshot {
         let mut tree = Snapshot::default();

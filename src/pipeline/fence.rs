@@ -1,14 +1,11 @@
-//! The fence between a tree that a model made and a commit that may be published: every change passes it
-//! when it is committed, and once more before it is published.
+//! The fence that every change has to pass: when it becomes a commit, when a model says that it is done, and
+//! once more before it is published.
 
 use crate::checkout::Checkout;
 use crate::config::{self, PathSettings, RepositoryPolicy};
 use crate::domain::{CommitSha, Reason, Task};
 use crate::guard::{BinaryFiles, ChangeLimits, PathPolicy, PathRules, Violation};
-use crate::telemetry::clock;
-use crate::workspace::{
-    Author, CommitRequest, IgnoreRules, Snapshot, SnapshotLimits, TreeDiff, WorkspaceError,
-};
+use crate::workspace::WorkspaceError;
 
 use super::implement::specification_of;
 use super::{Pipeline, StageError};
@@ -16,31 +13,13 @@ use super::{Pipeline, StageError};
 /// Most violations that people and models are shown.
 const MOST_SHOWN: usize = 40;
 
-/// What builds and tests leave behind, where the repository does not say so itself.
-const PRODUCTS: [&str; 8] = [
-    "target/",
-    "node_modules/",
-    "__pycache__/",
-    ".pytest_cache/",
-    ".mypy_cache/",
-    ".ruff_cache/",
-    ".venv/",
-    "*.egg-info/",
-];
-
-/// One task's fence.
+/// What a task's work has to pass.
 pub(super) struct Fence<'a> {
     pub checkout: &'a Checkout,
-    /// What the work began from.
-    pub base: CommitSha,
-    /// What the next commit goes on from.
-    pub parent: CommitSha,
     /// What is judged is what the work adds to this: on an open pull request people's commits are theirs.
     from: CommitSha,
     policy: PathPolicy,
     opened: &'a [String],
-    ignore: IgnoreRules,
-    author: &'a Author,
 }
 
 impl Pipeline {
@@ -54,24 +33,19 @@ impl Pipeline {
             .map_err(|error| StageError::stop(Reason::ChangeRefused { detail: error.to_string() }))
     }
 
-    /// The fence of a task's next commit. `base_files` are those of `base`.
+    /// The fence of a task whose work began from `base`, by the rules that stood there.
     pub(super) fn fence<'a>(
-        &'a self,
+        &self,
         task: &'a Task,
         checkout: &'a Checkout,
-        commits: (&CommitSha, &CommitSha),
-        (policy, base_files): (&RepositoryPolicy, &Snapshot),
+        base: &CommitSha,
+        policy: &RepositoryPolicy,
     ) -> Result<Fence<'a>, StageError> {
-        let (base, parent) = commits;
         Ok(Fence {
             checkout,
-            base: base.clone(),
-            parent: parent.clone(),
             from: published(task, checkout)?.unwrap_or(base).clone(),
             policy: self.path_policy(policy)?,
             opened: &specification_of(task)?.protected_files,
-            ignore: IgnoreRules::of(base_files).with_patterns(PRODUCTS),
-            author: &self.settings.author,
         })
     }
 }
@@ -87,61 +61,27 @@ pub(super) fn published<'a>(
     }
 }
 
-impl<'a> Fence<'a> {
+impl Fence<'_> {
     /// The same fence where the work goes on from what is on the branch now.
     pub fn after(self, remote: &CommitSha) -> Self {
         Self { from: remote.clone(), ..self }
     }
 
-    /// Commits a tree on the parent, on no branch. `None`: nothing was changed.
-    pub fn commit(&self, files: &Snapshot, message: &str) -> Result<Option<CommitSha>, WorkspaceError> {
-        self.checkout.mirror.commit(&CommitRequest {
-            parents: std::slice::from_ref(&self.parent),
-            files,
-            limits: SnapshotLimits::default(),
-            ignore: &self.ignore,
-            author: self.author,
-            committed_at: clock::now(),
-            message,
-        })
-    }
-
     /// What the work up to `head` does and may not do, as people and models read it.
     pub fn refusal(&self, head: &CommitSha) -> Result<Option<String>, WorkspaceError> {
         let diff = self.checkout.mirror.diff(&self.from, head)?;
-        Ok(refusal(&self.policy, &diff, self.opened))
+        let violations = self.policy.violations(&diff, self.opened);
+        let mut lines: Vec<String> = violations.iter().take(MOST_SHOWN).map(Violation::to_string).collect();
+        if violations.len() > MOST_SHOWN {
+            lines.push(format!("and {} more", violations.len() - MOST_SHOWN));
+        }
+        Ok((!lines.is_empty()).then(|| lines.join("\n")))
     }
 
-    /// What would be refused if this tree were all there is: for a model that says that it is done.
-    pub fn objection(&self, files: &Snapshot) -> Result<Option<String>, WorkspaceError> {
-        let refused = match self.commit(files, "wip: not judged yet") {
-            Ok(Some(head)) => self.refusal(&head)?,
-            Ok(None) => None,
-            Err(error) if error.is_about_the_tree() => Some(error.to_string()),
-            Err(error) => return Err(error),
-        };
-        Ok(refused.map(|refused| {
-            format!(
-                "The change cannot be taken as it is:\n{refused}\nMend this: put back exactly what was there before, \
-                 delete what was added, or do it another way. Then finish again."
-            )
-        }))
-    }
-
+    /// The rules, for whoever writes the change.
     pub fn in_words(&self) -> String {
         self.policy.in_words(self.opened)
     }
-}
-
-/// What a change from one commit to another breaks of a policy, in words.
-pub(super) fn refusal(policy: &PathPolicy, diff: &TreeDiff, opened: &[String]) -> Option<String> {
-    let violations = policy.violations(diff, opened);
-    let shown = violations.iter().take(MOST_SHOWN).map(Violation::to_string);
-    let mut lines: Vec<String> = shown.collect();
-    if violations.len() > MOST_SHOWN {
-        lines.push(format!("and {} more", violations.len() - MOST_SHOWN));
-    }
-    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// The deployment's limits, lowered where the repository asks for less.

@@ -41,19 +41,20 @@ impl Pipeline {
         let files = snapshot(&checkout, &parent).await?;
         let agent = self.agent(task, &limits).await?;
         let base_files = snapshot(&checkout, &base).await?;
-        let mut fence = self.fence(task, &checkout, (&base, &parent), (&policy, &base_files))?;
+        let mut fence = self.fence(task, &checkout, &base, &policy)?;
         let remote_head = remote_head.filter(|_| *cause == FixCause::Instruction);
         if let Some(remote) = &remote_head {
             fence = fence.after(remote);
         }
+        let next = self.next_commit(fence, (&base, &parent), &base_files);
         let session = self.sandbox.open(&files).await?;
         let dependencies = self.dependencies(task, &gate_policy(&policy), &base_files).await?;
-        let toolbox = self.toolbox(dependencies, &fence, session.as_ref());
-        let rules = fence.in_words();
+        let toolbox = self.toolbox(dependencies, &next, session.as_ref());
+        let rules = next.fence.in_words();
         let input = FixInput { specification, rules: &rules, change: &change, wrong: &wrong };
         let done = fix(&agent, &toolbox, time.tool_limits(&limits), input).await;
         drop(toolbox);
-        let (head, artifacts) = self.take_in(task, "fixer", &fence, session, done).await?;
+        let (head, artifacts) = self.take_in(task, "fixer", &next, session, done).await?;
         let event = match head {
             Ok(head) => Event::Fixed { head, changed: Changed::Yes, remote_head },
             Err(said) => Event::Fixed { head: parent, changed: Changed::No { said }, remote_head },

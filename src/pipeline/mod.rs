@@ -5,6 +5,7 @@
 
 mod base_tests;
 mod change;
+mod commit;
 mod discuss;
 mod fence;
 mod fix;

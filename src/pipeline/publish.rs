@@ -4,8 +4,6 @@ use crate::checkout::Observed;
 use crate::domain::{ApprovalMeans, Approvals, Event, Reason, Rules, Task, plan_digest};
 
 use super::change::{commits_of, policy};
-use super::fence::{published, refusal};
-use super::implement::specification_of;
 use super::{Pipeline, StageEnd, StageError};
 
 impl Pipeline {
@@ -27,10 +25,8 @@ impl Pipeline {
     async fn check_paths(&self, task: &Task) -> Result<(), StageError> {
         let checkout = self.repositories.checkout(task).await?;
         let (base, head) = commits_of(task)?;
-        let paths = self.path_policy(&policy(&checkout, base)?)?;
-        let from = published(task, &checkout)?.unwrap_or(base);
-        let diff = checkout.mirror.diff(from, head)?;
-        match refusal(&paths, &diff, &specification_of(task)?.protected_files) {
+        let fence = self.fence(task, &checkout, base, &policy(&checkout, base)?)?;
+        match fence.refusal(head)? {
             Some(detail) => Err(StageError::stop(Reason::ChangeRefused { detail })),
             None => Ok(()),
         }

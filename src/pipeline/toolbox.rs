@@ -9,18 +9,31 @@ use crate::agents::tools::{CommandEnd, ToolAnswer, ToolRequest, Toolbox, Toolbox
 use crate::gates::Dependencies;
 use crate::sandbox::{Command, Exit, LimitHit, Limits, PROGRAM_INSIDE, SandboxError, Session};
 
-use super::fence::Fence;
+use super::Pipeline;
+use super::commit::NextCommit;
 
 /// Longest time of a command that names none, and longest that one may ask for.
 const DEFAULT_COMMAND: Duration = Duration::from_secs(300);
 
 pub(super) struct SandboxToolbox<'a> {
-    pub session: &'a dyn Session,
-    pub limits: Limits,
+    session: &'a dyn Session,
+    limits: Limits,
     /// What the gates see of the project's packages, for the model's commands too.
-    pub dependencies: Dependencies,
-    /// What the tree is measured by when the model says that it is done.
-    pub fence: &'a Fence<'a>,
+    dependencies: Dependencies,
+    /// What the tree would become when the model says that it is done.
+    next: &'a NextCommit<'a>,
+}
+
+impl Pipeline {
+    /// The tools of a model, with the dependencies that the gates see.
+    pub(super) fn toolbox<'a>(
+        &self,
+        dependencies: Dependencies,
+        next: &'a NextCommit<'a>,
+        session: &'a dyn Session,
+    ) -> SandboxToolbox<'a> {
+        SandboxToolbox { session, limits: self.settings.command_limits.clone(), dependencies, next }
+    }
 }
 
 impl SandboxToolbox<'_> {
@@ -78,7 +91,7 @@ impl Toolbox for SandboxToolbox<'_> {
     fn objection(&self) -> BoxFuture<'_, Result<Option<String>, ToolboxError>> {
         Box::pin(async move {
             match self.session.read_back().await {
-                Ok(back) => self.fence.objection(&back.tree).map_err(|error| ToolboxError(error.to_string())),
+                Ok(back) => self.next.objection(&back.tree).map_err(|error| ToolboxError(error.to_string())),
                 Err(error) => match unreadable(&error) {
                     Some(fault) => Ok(Some(format!("The tree cannot be taken over: {fault}"))),
                     None => Err(ToolboxError(error.to_string())),

@@ -7,9 +7,9 @@ use crate::config::RepositoryPolicy;
 use crate::domain::{CommitSha, Finding, Severity, Task, TaskSpecification};
 use crate::gates::{self, Gate};
 use crate::guard::{TextPair, is_blocking, tampering};
-use crate::workspace::{FileStatus, LineKind, RepoPath, Snapshot, TreeDiff, WorkspaceError};
+use crate::workspace::{FileStatus, LineKind, RepoPath, Snapshot, TreeDiff, WorkspaceError, aside};
 
-use super::change::{commits_of, snapshot};
+use super::change::{commits_of, fork_point, snapshot};
 use super::fence::published;
 use super::gate::gate_policy;
 use super::implement::specification_of;
@@ -29,7 +29,8 @@ impl Pipeline {
         let base_files = snapshot(checkout, base).await?;
         let gates = gates::discover(&base_files, Some(&gate_policy(policy)));
         let gate_files = files_of_gates(&gates, &base_files);
-        let look = |head: &CommitSha| findings(checkout, (base, head), &gate_files, specification);
+        let from = fork_point(checkout, base, head)?;
+        let look = |head: &CommitSha| aside(|| findings(checkout, (&from, head), &gate_files, specification));
         let mut found = look(head)?;
         if let Some(published) = published(task, checkout)? {
             let known: Vec<String> = look(published)?.iter().map(Finding::fingerprint).collect();

@@ -31,6 +31,7 @@ pub use ignored::IgnoreRules;
 pub use local::LocalRepository;
 pub use mirror::{Mirror, SnapshotLimits};
 pub use mirrors::Mirrors;
+pub(crate) use mirrors::aside;
 pub use names::folded;
 pub use push::{Expected, Push, Pushed};
 pub use refs::{BranchName, CommitSha};
