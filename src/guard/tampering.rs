@@ -322,7 +322,7 @@ static RUST_SKIP: LazyLock<Regex> = LazyLock::new(|| {
 });
 static PYTHON_SKIP: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"(?i)(pytest|mark|unittest|self|@)\.?(skip\w*|xfail|importorskip|expectedFailure)|\bSkipTest\b|^\s*return\s*(None)?$|\bif\s+(False|0|not True)\b|collect_ignore|__test__\s*=\s*False|suppress\(|^\s*except(\s+(Base)?Exception)?(\s+as\s+\w+)?\s*:|pytest_collection_modifyitems|addopts|deselect",
+        r"(?i)(pytest|mark|unittest|self|@)\.?(skip\w*|xfail|importorskip|expectedFailure)|\bSkipTest\b|^\s*return\s*(None)?$|\bif\s+(False|0|not True)\b|collect_ignore|__test__\s*=\s*False|suppress\(|^\s*except\s*:|^\s*except\b.*\b((Base)?Exception|AssertionError|failureException)\b|pytest_collection_modifyitems|addopts|deselect",
     )
 });
 static SCRIPT_SKIP: LazyLock<Regex> = LazyLock::new(|| {

@@ -50,14 +50,15 @@ impl Pipeline {
         // A gate that passed has to pass here too, whatever the base does: only the tests are others.
         let strict = Round { base: None, ..again };
         let compared = Round { base: Some(before), ..again };
-        let mut ran = strict.run(&that(gates, reports, |it| it.verdict == Verdict::Passed)).await?.reports;
-        ran.extend(compared.run(&that(gates, reports, GateReport::is_old)).await?.reports);
+        let mut ran =
+            strict.run(&gates_that(gates, reports, |it| it.verdict == Verdict::Passed)).await?.reports;
+        ran.extend(compared.run(&gates_that(gates, reports, GateReport::is_old)).await?.reports);
         Ok(ran.into_iter().map(named).collect())
     }
 }
 
 /// The gates that may be tests (one of the repository's own may run some, too) and came to something.
-fn that(gates: &[Gate], reports: &[GateReport], wanted: fn(&GateReport) -> bool) -> Vec<Gate> {
+fn gates_that(gates: &[Gate], reports: &[GateReport], wanted: fn(&GateReport) -> bool) -> Vec<Gate> {
     let came_to_it = |gate: &Gate| reports.iter().any(|report| report.name == gate.name && wanted(report));
     let may_be_tests = gates.iter().filter(|gate| matches!(gate.kind, GateKind::Test | GateKind::Custom));
     may_be_tests.filter(|gate| came_to_it(gate)).cloned().collect()
