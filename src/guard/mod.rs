@@ -5,6 +5,7 @@
 //! at all (links, names, sizes) is checked where it becomes a commit, in [`crate::workspace`].
 
 mod assertions;
+mod commands;
 mod globs;
 mod paths;
 mod protected;
@@ -13,6 +14,7 @@ mod tampering;
 mod test_files;
 mod test_text;
 
+pub use commands::files_run_by;
 pub use globs::BadGlob;
 pub use paths::{BinaryFiles, ChangeLimits, PathPolicy, PathRules, Violation};
 pub use tampering::{REVIEWER, TextPair, is_blocking, tampering};

@@ -6,7 +6,7 @@ use crate::checkout::Checkout;
 use crate::config::RepositoryPolicy;
 use crate::domain::{CommitSha, Finding, Severity, Task, TaskSpecification};
 use crate::gates::{self, Gate};
-use crate::guard::{TextPair, is_blocking, tampering};
+use crate::guard::{TextPair, files_run_by, is_blocking, tampering};
 use crate::workspace::{FileStatus, LineKind, RepoPath, Snapshot, TreeDiff, WorkspaceError, aside};
 
 use super::change::{commits_of, fork_point, snapshot};
@@ -92,16 +92,11 @@ fn text_of(checkout: &Checkout, commit: &CommitSha, path: &RepoPath) -> Result<O
     }
 }
 
-/// Files of the tree that the gates' own commands name: scripts, configurations.
+/// Files of the tree that the gates' own commands run, are configured by or compare with.
 pub(super) fn files_of_gates(gates: &[Gate], files: &Snapshot) -> BTreeSet<String> {
     let mut named = BTreeSet::new();
     for gate in gates {
-        let words = gate.command.iter().flat_map(|word| {
-            word.split(|c: char| {
-                c.is_whitespace() || matches!(c, ';' | '&' | '|' | '=' | '"' | '\'' | '(' | ')')
-            })
-        });
-        for word in words.filter(|word| !word.is_empty()) {
+        for word in files_run_by(&gate.command) {
             let word = word.trim_start_matches("./");
             let inner = gate.cwd.as_ref().map(|cwd| format!("{cwd}/{word}"));
             for path in [Some(word.to_owned()), inner].into_iter().flatten() {
