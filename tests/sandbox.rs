@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use orchestrator::sandbox::{
-    Access, Bubblewrap, BubblewrapOptions, Command, Exit, LimitHit, Limits, Mount, Outcome, Sandbox, Session,
+    Access, Backend, Bubblewrap, BubblewrapOptions, Command, Exit, LimitHit, Limits, Mount, Outcome, Sandbox,
+    Session,
 };
 use orchestrator::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
 
@@ -313,7 +314,14 @@ async fn a_fork_bomb_is_bounded_and_ends() {
         most
     });
     let outcome = outcome.expect("ran");
-    assert!(matches!(outcome.limit, Some(LimitHit::Wall | LimitHit::Processes)), "{outcome:?}");
+    // Without a control group nobody counts refusals: a shell that may not fork just ends.
+    let gave_up = !place.has_groups() && matches!(outcome.exit, Exit::Code(code) if code != 0);
+    assert!(
+        matches!(outcome.limit, Some(LimitHit::Wall | LimitHit::Processes)) || gave_up,
+        "{:?} {:?}",
+        outcome.limit,
+        outcome.exit
+    );
     assert!(start.elapsed() < Duration::from_secs(4));
     assert!(most < 400, "{most} processes at once");
     if place.has_groups() {
@@ -504,14 +512,14 @@ async fn kill_9_of_the_parent_leaves_nothing_and_the_next_start_sweeps() {
         .spawn()
         .expect("started");
     let alive = place.wait_for_file("alive").await;
-    assert_eq!(place.sandbox.sweep().expect("swept"), 0, "a living session was swept");
+    assert_eq!(place.sandbox.sweep().await.expect("swept"), 0, "a living session was swept");
     child.kill().expect("killed");
     child.wait().expect("reaped");
     tokio::time::sleep(Duration::from_millis(200)).await;
     let before = std::fs::metadata(&alive).expect("there").len();
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(std::fs::metadata(&alive).expect("there").len(), before, "something still runs");
-    assert_eq!(place.sandbox.sweep().expect("swept"), 1);
+    assert_eq!(place.sandbox.sweep().await.expect("swept"), 1);
     assert_eq!(place.sessions(), [""; 0]);
 }
 

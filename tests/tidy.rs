@@ -88,6 +88,12 @@ const DOORS: &[Door] = &[
         instead: "read it in `src/config/` and hand the value down",
     },
     Door {
+        what: "the container engine",
+        written: &["bollard::", "use bollard"],
+        room: "sandbox",
+        instead: "go through `crate::sandbox`",
+    },
+    Door {
         what: "SMTP",
         written: &["SmtpTransport", "lettre::transport"],
         room: "mail",

@@ -19,6 +19,7 @@ mod policy_file;
 mod redacted;
 mod resolve;
 mod resolve_models;
+mod resolve_sandbox;
 mod sections;
 
 use std::path::{Path, PathBuf};
@@ -29,9 +30,9 @@ pub use keys::{deployment_keys, policy_keys};
 pub use policy::{GATE_KINDS, GateCommand, GateEntry, PathPolicy, PolicyLimits, RepositoryPolicy};
 pub(crate) use resolve::percent_decoded;
 pub use sections::{
-    AppCredentials, DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits, LogConfig, MailConfig,
-    ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig, RoleModels, SandboxBackend,
-    SandboxConfig, SeverityName, UidRange, WebConfig,
+    AppCredentials, ContainerConfig, DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits,
+    LogConfig, MailConfig, ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig, RoleModels,
+    SandboxBackend, SandboxConfig, SeverityName, UidRange, WebConfig,
 };
 
 /// The name of the configuration file that is looked for in the working directory.

@@ -45,6 +45,22 @@ impl fmt::Display for Finding {
 }
 
 pub(super) async fn probe(sandbox: &Bubblewrap, shared: &Shared) -> ProbeReport {
+    let mut report = try_out(sandbox, mend).await;
+    report.findings.push(identity(shared));
+    report.findings.extend(groups(shared));
+    report.findings.extend(features(shared));
+    report.findings.push(disk());
+    for toolchain in &shared.options.toolchains {
+        report.findings.push(Finding::Good { what: format!("the {} toolchain is visible", toolchain.name) });
+    }
+    report
+}
+
+/// Runs a command that does nothing; `mend` says what to do about an error.
+pub(super) async fn try_out(
+    sandbox: &dyn Sandbox,
+    mend: impl Fn(&SandboxError) -> &'static str,
+) -> ProbeReport {
     let start = Instant::now();
     let outcome = attempt(sandbox).await;
     let start_time = start.elapsed();
@@ -64,16 +80,10 @@ pub(super) async fn probe(sandbox: &Bubblewrap, shared: &Shared) -> ProbeReport 
             false
         }
     };
-    findings.push(identity(shared));
-    findings.extend(groups(shared));
-    findings.extend(features(shared));
-    for toolchain in &shared.options.toolchains {
-        findings.push(Finding::Good { what: format!("the {} toolchain is visible", toolchain.name) });
-    }
     ProbeReport { works, start_time: works.then_some(start_time), findings }
 }
 
-async fn attempt(sandbox: &Bubblewrap) -> Result<Outcome, SandboxError> {
+async fn attempt(sandbox: &dyn Sandbox) -> Result<Outcome, SandboxError> {
     let session = sandbox.open(&Snapshot::default()).await?;
     let outcome = session.run(&Command::new(["true"])).await;
     session.close().await?;
@@ -129,6 +139,15 @@ fn groups(shared: &Shared) -> Vec<Finding> {
             },
         })
         .collect()
+}
+
+/// What there is of a quota. Nothing that an ordinary user may set up stops the very write that is too much.
+fn disk() -> Finding {
+    Finding::Good {
+        what: "disk: the tree's size is looked at twice a second, so a fast writer can overshoot by what it \
+               writes meanwhile; no file grows past its own limit"
+            .into(),
+    }
 }
 
 fn features(shared: &Shared) -> Vec<Finding> {
