@@ -40,7 +40,9 @@ async fn a_command_sees_the_tree_and_its_code_and_output_come_back(place: Place)
     assert_eq!(outcome.exit, Exit::Code(7));
     assert_eq!((outcome.stdout.text().as_str(), outcome.stderr.text().as_str()), ("hello\n", "oops\n"));
     assert_eq!(outcome.limit, None);
-    assert!(outcome.peak_memory_bytes > 0 && outcome.wall > Duration::ZERO);
+    assert!(outcome.wall > Duration::ZERO);
+    // What is sampled misses a command as short as this.
+    assert!(outcome.peak_memory_bytes > 0 || !place.counts());
 
     let mut command = Command::new(["sh", "run.sh"]);
     command.cwd = Some(path("sub"));
@@ -443,4 +445,10 @@ async fn an_image_that_cannot_be_trusted_or_used_is_refused_with_a_reason() {
     assert!(error.contains("podman --runtime runsc system service"), "{error}");
     let error = refused(|options, socket| options.socket = socket.into(), "/no/such.sock").await;
     assert!(error.contains("/no/such.sock"), "{error}");
+}
+
+/// What bubblewrap does, as a user who is not root, where limits are sampled and not kept by control groups.
+#[test]
+fn everything_holds_for_an_ordinary_user_too() {
+    again_as_an_ordinary_user(&["bubblewrap::"]);
 }

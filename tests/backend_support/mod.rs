@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod engine;
+#[path = "../support/ordinary_user.rs"]
+pub mod ordinary_user;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use orchestrator::sandbox::{
 use orchestrator::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
 
 use engine::Engine;
+pub use ordinary_user::*;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -67,6 +70,11 @@ impl Place {
         self.backend.open(&snapshot(files)).await.expect("a session")
     }
 
+    /// Whether control groups count what a command uses: an ordinary user's bubblewrap samples it.
+    pub fn counts(&self) -> bool {
+        self.kind != Kind::Bubblewrap || is_root()
+    }
+
     /// What is left of sessions, on disk and at the engine.
     pub fn left(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.path().join("work/sessions")).expect("sessions");
@@ -92,7 +100,7 @@ impl Place {
 }
 
 pub async fn backend(kind: Kind, root: &Path, limits: TreeLimits) -> Arc<dyn Backend> {
-    let program = env!("CARGO_BIN_EXE_orchestrator");
+    let program = program();
     match kind {
         Kind::Bubblewrap => {
             let mut options = BubblewrapOptions::new(root.join("work"), program);
@@ -114,7 +122,7 @@ pub fn container_options(root: &Path) -> ContainerOptions {
         socket: engine.socket.clone(),
         image: engine.image.clone(),
         runtime: None,
-        program: env!("CARGO_BIN_EXE_orchestrator").into(),
+        program: program(),
         ca_bundle: None,
         user_ids: 2_130_000_000..=2_130_000_999,
         tree_limits: TreeLimits::default(),
