@@ -119,6 +119,12 @@ const DOORS: &[Door] = &[
         instead: "add an effect, whose words come out of `speech` and its gateway",
     },
     Door {
+        what: "the App's key",
+        written: &["EncodingKey"],
+        room: "github",
+        instead: "ask `crate::github` for a client of one repository and one purpose",
+    },
+    Door {
         what: "the models' client",
         written: &["genai::", "use genai"],
         room: "llm",

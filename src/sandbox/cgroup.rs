@@ -68,6 +68,13 @@ impl Places {
         }
     }
 
+    /// Whether this machine keeps a controller in groups of version 1, which are not handed on to users.
+    pub(super) fn are_v1(controller: &str) -> bool {
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        v1_folder(&own, &mounts, controller).is_some()
+    }
+
     fn all(&self) -> impl Iterator<Item = &Place> {
         [&self.memory, &self.pids, &self.cpu].into_iter().flatten()
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::bubblewrap::{Bubblewrap, Shared};
+use super::cgroup::Places;
 use super::launch::Stages;
 use super::model::{Command, Exit, Outcome, Sandbox, SandboxError};
 use crate::workspace::Snapshot;
@@ -127,15 +128,25 @@ fn identity(shared: &Shared) -> Finding {
 
 fn groups(shared: &Shared) -> Vec<Finding> {
     let places = &shared.places;
-    [("memory", &places.memory), ("processes", &places.pids), ("processor time", &places.cpu)]
+    let of_what = [
+        ("memory", "memory", &places.memory),
+        ("processes", "pids", &places.pids),
+        ("processor time", "cpuacct", &places.cpu),
+    ];
+    of_what
         .into_iter()
-        .map(|(what, place)| match place {
+        .map(|(what, controller, place)| match place {
             Some(_) => Finding::Good { what: format!("{what}: counted and limited by a control group") },
             None => Finding::Weaker {
                 what: format!(
                     "{what}: no control group may be made, so the limit is sampled ten times a second"
                 ),
-                mend: "Run as root, or as a systemd unit with Delegate=yes".into(),
+                mend: if Places::are_v1(controller) {
+                    "Run as root: this machine's control groups are of version 1, which only root may make"
+                        .into()
+                } else {
+                    "Run as root, or as a systemd unit with Delegate=yes".into()
+                },
             },
         })
         .collect()
