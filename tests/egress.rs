@@ -1,7 +1,7 @@
 //! The only way out of a sandbox: what is listed works, and nothing else does.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use orchestrator::sandbox::{
     Bubblewrap, BubblewrapOptions, Command, EgressVerdict, Exit, HostName, Limits, Network, Outcome, Sandbox,
@@ -134,4 +134,10 @@ async fn the_forwarder_ends_as_its_command_ends() {
         command.network = Network::AllowList(vec![]);
         assert_eq!(session.run(&command).await.expect("ran").exit, exit);
     }
+}
+
+/// All of the above, as a user who is not root.
+#[test]
+fn everything_holds_for_an_ordinary_user_too() {
+    again_as_an_ordinary_user(&[]);
 }

@@ -101,6 +101,12 @@ const DOORS: &[Door] = &[
         instead: "read it in `src/config/` and hand the value down",
     },
     Door {
+        what: "the container engine",
+        written: &["bollard::", "use bollard"],
+        room: "sandbox",
+        instead: "go through `crate::sandbox`",
+    },
+    Door {
         what: "SMTP",
         written: &["SmtpTransport", "lettre::transport"],
         room: "mail",
@@ -124,6 +130,12 @@ const DOORS: &[Door] = &[
         ],
         room: "effects",
         instead: "add an effect, whose words come out of `speech` and its gateway",
+    },
+    Door {
+        what: "the App's key",
+        written: &["EncodingKey"],
+        room: "github",
+        instead: "ask `crate::github` for a client of one repository and one purpose",
     },
     Door {
         what: "the models' client",

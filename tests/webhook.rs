@@ -10,6 +10,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::extract::DefaultBodyLimit;
+use axum::routing::post;
+use axum::{Json, Router};
 use hmac::{Hmac, KeyInit, Mac};
 use orchestrator::application::Application;
 use orchestrator::config::{Config, Environment};
@@ -20,6 +23,7 @@ use orchestrator::store::Store;
 use orchestrator::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use orchestrator::web::{BODY_CAP, WebState, router};
 use reqwest::StatusCode;
+use serde_json::Value;
 use sha1::Sha1;
 use sha2::Sha256;
 use sqlx::{Connection, PgConnection, Row};
@@ -189,6 +193,20 @@ async fn a_body_over_25_megabytes_is_refused_and_nothing_is_stored() {
     assert_eq!(receiver.stored().await, (0, 0));
     assert_eq!(receiver.deliver("just-right", "push", &body(BODY_CAP)).await, StatusCode::ACCEPTED);
     assert_eq!(receiver.stored().await, (1, 1));
+
+    // The weak variant reads first and asks later: whoever sends it, all of it is in memory, and parsed.
+    let careless = Router::new()
+        .route(
+            "/",
+            post(|Json(json): Json<Value>| async move { json["a"].as_str().map_or(0, str::len).to_string() }),
+        )
+        .layer(DefaultBodyLimit::disable());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = format!("http://{}/", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, careless).await });
+    let request = reqwest::Client::new().post(address).header("content-type", "application/json");
+    let answer = request.body(body(2 * BODY_CAP)).send().await.expect("an answer").text().await;
+    assert!(answer.expect("text").parse::<usize>().expect("a number") > BODY_CAP);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use crate::agents::Prompts;
 use crate::checkout::Repositories;
-use crate::config::{AppCredentials, Config, SeverityName};
+use crate::config::{AppCredentials, Config, SandboxBackend, SeverityName};
 use crate::domain::Severity;
 use crate::effects::{self, Effects};
 use crate::gates::EgressPolicy;
@@ -18,7 +18,10 @@ use crate::llm::simulated::SimulatedModel;
 use crate::llm::{Client, Model};
 use crate::mail::Mailer;
 use crate::pipeline::{self, MeteredSandbox, Pipeline, StoreLedger};
-use crate::sandbox::{Bubblewrap, BubblewrapOptions, HostName, Limits, detect_toolchains};
+use crate::sandbox::{
+    Backend, Bubblewrap, BubblewrapOptions, Container, ContainerOptions, HostName, Limits, Sandbox,
+    TreeLimits, detect_toolchains,
+};
 use crate::speech::{Estimate, Mode};
 use crate::store::Store;
 use crate::telemetry::Redactor;
@@ -51,7 +54,7 @@ impl Parts {
             mirrors: Mirrors::new(config.data_dir.join("mirrors")),
         };
         let redactor = Arc::new(redactor(config, credentials));
-        let sandbox = bubblewrap_with(config, program).await?;
+        let sandbox = sandbox_with(config, program).await?;
         let pipeline = pipeline(config, store, repositories.clone(), Arc::clone(&redactor), sandbox)?;
         let mailer = match config.dry_run {
             true => None,
@@ -86,27 +89,52 @@ pub(super) fn own_program() -> anyhow::Result<PathBuf> {
 }
 
 /// The sandbox of a deployment. Leftovers of dead processes are removed.
-pub async fn bubblewrap(config: &Config) -> anyhow::Result<Bubblewrap> {
-    bubblewrap_with(config, &own_program()?).await
+pub async fn sandbox(config: &Config) -> anyhow::Result<Arc<dyn Backend>> {
+    sandbox_with(config, &own_program()?).await
 }
 
-async fn bubblewrap_with(config: &Config, program: &Path) -> anyhow::Result<Bubblewrap> {
+async fn sandbox_with(config: &Config, program: &Path) -> anyhow::Result<Arc<dyn Backend>> {
+    let backend: Arc<dyn Backend> = match config.sandbox.backend {
+        SandboxBackend::Bubblewrap => Arc::new(bubblewrap(config, program).await?),
+        SandboxBackend::Container => Arc::new(container(config, program).await?),
+    };
+    match backend.sweep().await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "removed sandboxes of dead processes"),
+        Err(error) => tracing::warn!(%error, "a leftover sandbox could not be removed"),
+    }
+    Ok(backend)
+}
+
+fn user_ids(config: &Config) -> std::ops::RangeInclusive<u32> {
+    let (first, count) = (config.sandbox.uid_range.first, config.sandbox.uid_range.count);
+    first..=first.saturating_add(count.saturating_sub(1))
+}
+
+async fn bubblewrap(config: &Config, program: &Path) -> anyhow::Result<Bubblewrap> {
     let mut options = BubblewrapOptions::new(config.data_dir.join("sandbox"), program.to_owned());
     options.toolchains = detect_toolchains(&config.sandbox.search_path);
     options.ca_bundle = config.sandbox.ca_bundle.clone();
-    let (first, count) = (config.sandbox.uid_range.first, config.sandbox.uid_range.count);
-    options.user_ids = first..=first.saturating_add(count.saturating_sub(1));
-    let sandbox = tokio::task::spawn_blocking(move || {
-        let sandbox = Bubblewrap::new(options)?;
-        match sandbox.sweep() {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "removed sandboxes of dead processes"),
-            Err(error) => tracing::warn!(%error, "a leftover sandbox could not be removed"),
-        }
-        Ok::<_, crate::sandbox::SandboxError>(sandbox)
-    })
-    .await??;
-    Ok(sandbox)
+    options.user_ids = user_ids(config);
+    Ok(tokio::task::spawn_blocking(move || Bubblewrap::new(options)).await??)
+}
+
+async fn container(config: &Config, program: &Path) -> anyhow::Result<Container> {
+    let container = &config.sandbox.container;
+    let work_root = config.data_dir.join("sandbox");
+    std::fs::create_dir_all(&work_root).with_context(|| format!("making {}", work_root.display()))?;
+    let options = ContainerOptions {
+        // The engine looks at paths from a folder of its own.
+        work_root: std::path::absolute(work_root)?,
+        socket: container.socket.clone(),
+        image: container.image.clone(),
+        runtime: container.runtime.clone(),
+        program: program.to_owned(),
+        ca_bundle: config.sandbox.ca_bundle.clone(),
+        user_ids: user_ids(config),
+        tree_limits: TreeLimits::default(),
+    };
+    Ok(Container::connect(options).await?)
 }
 
 fn pipeline(
@@ -114,7 +142,7 @@ fn pipeline(
     store: &Store,
     repositories: Repositories,
     redactor: Arc<Redactor>,
-    sandbox: Bubblewrap,
+    sandbox: Arc<dyn Sandbox>,
 ) -> anyhow::Result<Pipeline> {
     let model: Arc<dyn Model> = if config.dry_run {
         Arc::new(SimulatedModel)
@@ -127,7 +155,7 @@ fn pipeline(
     Ok(Pipeline {
         store: store.clone(),
         repositories,
-        sandbox: Arc::new(MeteredSandbox(Arc::new(sandbox))),
+        sandbox: Arc::new(MeteredSandbox(sandbox)),
         model,
         prompts: Arc::new(prompts),
         redactor,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::application::{bubblewrap, egress_policy, redactor};
+use crate::application::{self, egress_policy, redactor};
 use crate::config::{Config, Environment, RepositoryPolicy};
 use crate::domain::{GateReport, Requirement, Verdict};
 use crate::gates::{self, Gate, Round, Stores};
@@ -113,7 +113,7 @@ async fn look(arguments: &GatesArguments, config: &Config) -> anyhow::Result<Loo
 }
 
 async fn run(config: &Config, looked: &Looked, found: &[Gate]) -> anyhow::Result<Vec<GateReport>> {
-    let sandbox = bubblewrap(config).await?;
+    let sandbox = application::sandbox(config).await?;
     let egress = egress_policy(config)?;
     let repository = format!("local-{}", looked.repository.display());
     let stores = Stores {
@@ -121,9 +121,9 @@ async fn run(config: &Config, looked: &Looked, found: &[Gate]) -> anyhow::Result
         repository: &repository,
         egress: egress.as_ref(),
     };
-    let dependencies = gates::prepare(&sandbox, &looked.files, Some(&looked.policy), stores).await?;
+    let dependencies = gates::prepare(&*sandbox, &looked.files, Some(&looked.policy), stores).await?;
     let round = Round {
-        sandbox: &sandbox,
+        sandbox: &*sandbox,
         dependencies: &dependencies,
         at_once: config.sandbox.gates_at_once,
         coverage_floor: looked.policy.coverage_floor,

@@ -19,6 +19,8 @@ pub(super) struct InSandboxArguments {
 enum Inside {
     /// Serve one request of a model's file tools: JSON in, JSON out.
     Tool,
+    /// Serve one request of the host as the first process of a container.
+    Supervise,
     /// Run a command whose only way out is the egress proxy.
     Forward {
         #[arg(long)]
@@ -36,6 +38,7 @@ pub(super) fn main(arguments: &InSandboxArguments) -> ExitCode {
             Path::new(crate::sandbox::WORK),
         )
         .map(|()| 0),
+        Inside::Supervise => crate::sandbox::inside::supervise(),
         Inside::Forward { socket, command } => crate::sandbox::inside::forward(socket, command),
     };
     match done {

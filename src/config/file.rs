@@ -151,6 +151,15 @@ pub(super) struct Sandbox {
     pub gates_at_once: Option<u64>,
     pub setup: Setup,
     pub uid_range: Uids,
+    pub container: Container,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Container {
+    pub socket: Option<String>,
+    pub image: Option<String>,
+    pub runtime: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -20,6 +20,7 @@ mod policy_file;
 mod redacted;
 mod resolve;
 mod resolve_models;
+mod resolve_sandbox;
 mod sections;
 
 use std::path::{Path, PathBuf};
@@ -31,9 +32,9 @@ pub use paths::{PathPolicy, PathSettings};
 pub use policy::{GATE_KINDS, GateCommand, GateEntry, PolicyLimits, RepositoryPolicy};
 pub(crate) use resolve::percent_decoded;
 pub use sections::{
-    AppCredentials, DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits, LogConfig, MailConfig,
-    ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig, RoleModels, SandboxBackend,
-    SandboxConfig, SeverityName, UidRange, WebConfig,
+    AppCredentials, ContainerConfig, DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits,
+    LogConfig, MailConfig, ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig, RoleModels,
+    SandboxBackend, SandboxConfig, SeverityName, UidRange, WebConfig,
 };
 
 /// The name of the configuration file that is looked for in the working directory.

@@ -56,6 +56,11 @@ impl Config {
             },
             "sandbox": {
                 "backend": self.sandbox.backend.as_str(),
+                "container": {
+                    "socket": self.sandbox.container.socket,
+                    "image": self.sandbox.container.image,
+                    "runtime": self.sandbox.container.runtime,
+                },
                 "memory_mb": self.sandbox.memory_mb,
                 "cpu_seconds": self.sandbox.cpu_seconds,
                 "wall_seconds": self.sandbox.wall.as_secs(),

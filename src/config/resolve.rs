@@ -15,7 +15,7 @@ use super::error::{ConfigError, nearest};
 use super::file::{self, File, Secret};
 use super::sections::{
     DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits, LogConfig, MailConfig, Polling,
-    SandboxBackend, SandboxConfig, SeverityName, UidRange, WebConfig,
+    SeverityName, WebConfig,
 };
 use super::{Config, resolve_models};
 use crate::telemetry::LogFormat;
@@ -80,7 +80,7 @@ fn default_data_dir(env: &Environment) -> Result<PathBuf, ConfigError> {
 /// One pass over the file's shape: each method takes a key and the file's value for it.
 pub(super) struct Resolver<'a> {
     document: &'a Document,
-    env: &'a Environment,
+    pub(super) env: &'a Environment,
     pub notices: Vec<String>,
 }
 
@@ -312,40 +312,6 @@ impl Resolver<'_> {
         })
     }
 
-    fn sandbox(&self, file: file::Sandbox) -> Result<SandboxConfig, ConfigError> {
-        let backends = [("bubblewrap", SandboxBackend::Bubblewrap)];
-        let backend = file.backend.as_deref().unwrap_or("bubblewrap");
-        let hosts = file.setup.allow_hosts.unwrap_or_default();
-        if hosts.iter().any(|host| !is_host(host)) {
-            let problem = "expected names of hosts such as `index.crates.io` or `index.crates.io:443`: \
-                           no scheme, no path";
-            return Err(self.error("sandbox.setup.allow_hosts", problem));
-        }
-        let wall = self.number("sandbox.wall_seconds", file.wall_seconds, 900, 1..=86_400)?;
-        let first =
-            self.number("sandbox.uid_range.first", file.uid_range.first, 210_000, 1000..=4_000_000_000)?;
-        Ok(SandboxConfig {
-            backend: self.choice("sandbox.backend", backend, &backends)?,
-            memory_mb: self.number("sandbox.memory_mb", file.memory_mb, 4096, 64..=1_048_576)?,
-            cpu_seconds: self.number("sandbox.cpu_seconds", file.cpu_seconds, 1800, 1..=86_400)?,
-            wall: Duration::from_secs(wall),
-            processes: self.number("sandbox.processes", file.processes, 512, 8..=32_768)?,
-            gates_at_once: self.number(
-                "sandbox.gates_at_once",
-                file.gates_at_once,
-                SandboxConfig::gates_at_once(),
-                1..=64,
-            )?,
-            setup_allow_hosts: hosts,
-            uid_range: UidRange {
-                first,
-                count: self.number("sandbox.uid_range.count", file.uid_range.count, 64, 1..=65_536)?,
-            },
-            search_path: self.env.get("PATH").unwrap_or_default().to_owned(),
-            ca_bundle: self.env.get("SSL_CERT_FILE").map(PathBuf::from),
-        })
-    }
-
     fn reviewers(&self, file: Option<Vec<String>>) -> Result<Vec<String>, ConfigError> {
         let names = file.unwrap_or_else(|| DEFAULT_REVIEWERS.map(str::to_owned).to_vec());
         check_reviewers(&names).map_err(|problem| self.error("reviewers", problem))?;
@@ -434,14 +400,4 @@ pub(super) fn check_reviewers(names: &[String]) -> Result<(), String> {
     sorted.sort();
     sorted.dedup();
     if sorted.len() < names.len() { Err("a reviewer is named twice".to_owned()) } else { Ok(()) }
-}
-
-fn is_host(text: &str) -> bool {
-    let (host, port) = text.rsplit_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
-    let label = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with('-')
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-    };
-    port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) && host.split('.').all(label)
 }

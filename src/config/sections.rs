@@ -53,7 +53,7 @@ macro_rules! names {
 
 names!(Protocol { Anthropic => "anthropic", OpenAi => "openai" });
 names!(DigestSchedule { Off => "off", Daily => "daily", Weekly => "weekly" });
-names!(SandboxBackend { Bubblewrap => "bubblewrap" });
+names!(SandboxBackend { Bubblewrap => "bubblewrap", Container => "container" });
 names!(SeverityName { Critical => "CRITICAL", High => "HIGH", Medium => "MEDIUM", Low => "LOW" });
 
 impl GithubConfig {
@@ -229,11 +229,25 @@ pub struct UidRange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SandboxBackend {
     Bubblewrap,
+    /// Docker, Podman, or another engine that speaks the Docker API.
+    Container,
+}
+
+/// The container engine, for [`SandboxBackend::Container`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerConfig {
+    /// The engine's Unix socket.
+    pub socket: PathBuf,
+    /// By digest; empty where the backend is another one.
+    pub image: String,
+    /// The engine's runtime, such as `runsc`; `None` is its default.
+    pub runtime: Option<String>,
 }
 
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
     pub backend: SandboxBackend,
+    pub container: ContainerConfig,
     pub memory_mb: u64,
     pub cpu_seconds: u64,
     pub wall: Duration,

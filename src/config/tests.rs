@@ -124,6 +124,12 @@ fn what_is_wrong_is_named_with_key_line_and_the_nearest_right_key() {
             "sandbox:\n  setup:\n    allow_hosts: [https://x]",
             ":3:18: `sandbox.setup.allow_hosts`: expected names",
         ),
+        ("sandbox:\n  backend: container", "`sandbox.container.image`: name the image"),
+        ("sandbox:\n  backend: docker", ":2:12: `sandbox.backend`: expected one of bubblewrap, container"),
+        (
+            "sandbox:\n  container:\n    socket: tcp://127.0.0.1:2375",
+            ":3:13: `sandbox.container.socket`: expected the path of the engine's Unix socket",
+        ),
         ("blocking_severities: [HIGH, URGENT]", ":1:29: `blocking_severities[1]`: expected one of CRITICAL"),
         ("mail:\n  to: [nobody]", "`mail.to`: expected `Name <address@host>`"),
         ("a: [", ": not valid YAML"),

@@ -22,8 +22,8 @@ const INNER_USER: &str = "1000";
 pub(super) const USUAL_PATH: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 /// Where our own program is inside.
 pub const PROGRAM_INSIDE: &str = "/run/orchestrator/bin/orchestrator";
-const SOCKET: &str = "/run/orchestrator/egress.sock";
-const CA_BUNDLE: &str = "/run/orchestrator/ca.pem";
+pub(super) const SOCKET: &str = "/run/orchestrator/egress.sock";
+pub(super) const CA_BUNDLE: &str = "/run/orchestrator/ca.pem";
 
 /// The host's `/etc` as far as programs need it to start, find libraries and check certificates. Users,
 /// hosts and name service are our own files, see [`OWN_ETC`].
@@ -134,26 +134,8 @@ impl Inside<'_> {
         let mut path: Vec<String> =
             toolchains.iter().flat_map(|t| &t.path).map(|folder| folder.display().to_string()).collect();
         path.extend(USUAL_PATH.map(str::to_owned));
-        let mut env = BTreeMap::new();
-        let mut set = |name: &str, value: &str| env.insert(name.to_owned(), value.to_owned());
-        set("PATH", &path.join(":"));
-        set("HOME", "/tmp/home");
-        set("TMPDIR", "/tmp");
-        set("LANG", "C.UTF-8");
-        set("USER", "sandbox");
-        if matches!(self.command.network, Network::AllowList(_)) {
-            let proxy = format!("http://{}", inside::FORWARDER);
-            for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"] {
-                set(name, &proxy);
-            }
-            set("NO_PROXY", "127.0.0.1,localhost");
-            set("no_proxy", "127.0.0.1,localhost");
-            if self.shared.options.ca_bundle.is_some() {
-                CA_VARIABLES.iter().for_each(|name| {
-                    set(name, CA_BUNDLE);
-                });
-            }
-        }
+        let mut env = base_environment(&self.command.network, self.shared.options.ca_bundle.is_some());
+        env.insert("PATH".into(), path.join(":"));
         env.extend(toolchains.iter().flat_map(|t| t.env.clone()));
         env.extend(self.command.env.clone());
         env
@@ -192,6 +174,31 @@ impl Inside<'_> {
         }
         list.add(["--perms", "1777", "--tmpfs", inside]);
     }
+}
+
+/// The environment of every command, in every backend; `has_bundle` says whether [`CA_BUNDLE`] is there.
+pub(super) fn base_environment(network: &Network, has_bundle: bool) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::new();
+    let mut set = |name: &str, value: &str| env.insert(name.to_owned(), value.to_owned());
+    set("PATH", &USUAL_PATH.join(":"));
+    set("HOME", "/tmp/home");
+    set("TMPDIR", "/tmp");
+    set("LANG", "C.UTF-8");
+    set("USER", "sandbox");
+    if matches!(network, Network::AllowList(_)) {
+        let proxy = format!("http://{}", inside::FORWARDER);
+        for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"] {
+            set(name, &proxy);
+        }
+        set("NO_PROXY", "127.0.0.1,localhost");
+        set("no_proxy", "127.0.0.1,localhost");
+        if has_bundle {
+            CA_VARIABLES.iter().for_each(|name| {
+                set(name, CA_BUNDLE);
+            });
+        }
+    }
+    env
 }
 
 /// The variables by which common tools are told of a bundle of certificates.

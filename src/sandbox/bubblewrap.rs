@@ -16,7 +16,7 @@ use super::copy_out::{Opened, TreeLimits};
 use super::identity::{self, Identity, has_capability};
 use super::launch::Stages;
 use super::leftovers::{self, SessionFolder};
-use super::model::{Sandbox, SandboxError, Session};
+use super::model::{Backend, Sandbox, SandboxError, Session};
 use super::probe::{self, ProbeReport};
 use super::session::BubblewrapSession;
 use super::toolchain::Toolchain;
@@ -62,6 +62,8 @@ pub struct Bubblewrap {
     shared: Arc<Shared>,
 }
 
+const BACKEND: &str = "bubblewrap";
+
 /// What all sessions share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -96,25 +98,13 @@ impl Bubblewrap {
         let features = features(&options.bubblewrap)?;
         let stages = stages()?;
         let filters = seccomp::filters().map_err(|reason| SandboxError::Unavailable {
+            backend: BACKEND,
             reason: format!("no system call filter: {reason}"),
         })?;
         let root = &options.work_root;
         let etc = prepare(root).map_err(SandboxError::io(format!("preparing {}", root.display())))?;
         let shared = Shared { features, places: Places::find(), filters, etc, stages, options };
         Ok(Self { shared: Arc::new(shared) })
-    }
-
-    /// Removes what sessions of dead processes left behind; gives how many there were. Blocks.
-    ///
-    /// # Errors
-    /// When a leftover cannot be removed.
-    pub fn sweep(&self) -> Result<usize, SandboxError> {
-        leftovers::sweep(&self.shared.options.work_root).map_err(SandboxError::io("removing old sandboxes"))
-    }
-
-    /// What works here, what is weaker than it could be, and how to mend it.
-    pub async fn probe(&self) -> ProbeReport {
-        probe::probe(self, &self.shared).await
     }
 
     async fn open_session(&self, snapshot: &Snapshot) -> Result<Box<dyn Session>, SandboxError> {
@@ -140,8 +130,23 @@ impl Sandbox for Bubblewrap {
     }
 }
 
+impl Backend for Bubblewrap {
+    fn sweep(&self) -> BoxFuture<'_, Result<usize, SandboxError>> {
+        let root = self.shared.options.work_root.clone();
+        Box::pin(async move {
+            let swept = tokio::task::spawn_blocking(move || leftovers::sweep(&root)).await;
+            let swept = swept.map_err(io::Error::other).and_then(|swept| swept);
+            swept.map_err(SandboxError::io("removing old sandboxes"))
+        })
+    }
+
+    fn probe(&self) -> BoxFuture<'_, ProbeReport> {
+        Box::pin(probe::probe(self, &self.shared))
+    }
+}
+
 fn features(program: &Path) -> Result<Features, SandboxError> {
-    let unavailable = |reason: String| SandboxError::Unavailable { reason };
+    let unavailable = |reason: String| SandboxError::Unavailable { backend: BACKEND, reason };
     let output = Command::new(program).arg("--help").output().map_err(|error| {
         unavailable(format!("{}: {error}. Install the package `bubblewrap`", program.display()))
     })?;
@@ -162,7 +167,7 @@ fn stages() -> Result<Stages, SandboxError> {
         let reason = "this process is root but may not become another user (no CAP_SETUID): run it as an \
                       ordinary user"
             .into();
-        return Err(SandboxError::Unavailable { reason });
+        return Err(SandboxError::Unavailable { backend: BACKEND, reason });
     }
     Ok(if has_capability(identity::CAP_SYS_ADMIN) { Stages::Mounts } else { Stages::Direct })
 }

@@ -68,6 +68,13 @@ impl Places {
         }
     }
 
+    /// Whether this machine keeps a controller in groups of version 1, which are not handed on to users.
+    pub(super) fn are_v1(controller: &str) -> bool {
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        v1_folder(&own, &mounts, controller).is_some()
+    }
+
     fn all(&self) -> impl Iterator<Item = &Place> {
         [&self.memory, &self.pids, &self.cpu].into_iter().flatten()
     }
@@ -117,6 +124,26 @@ fn limit_memory(version: Version, folder: &Path, bytes: u64) -> io::Result<()> {
 }
 
 impl Group {
+    /// The group that this process is in, where a container shows it. `None` where there is none with a
+    /// limit on memory: what is counted there may be the whole machine's.
+    pub(super) fn own() -> Option<Self> {
+        let root = Path::new("/sys/fs/cgroup");
+        let v1 = |controller: &str| {
+            let folder = root.join(controller);
+            folder.is_dir().then_some(Place { version: Version::V1, folder })
+        };
+        let limited = |file: &str| number(&root.join(file)).is_some_and(|bytes| bytes < 1 << 60);
+        let places = if limited("memory/memory.limit_in_bytes") {
+            Places { memory: v1("memory"), pids: v1("pids"), cpu: v1("cpuacct") }
+        } else if limited("memory.max") {
+            let place = Some(Place { version: Version::V2, folder: root.into() });
+            Places { memory: place.clone(), pids: place.clone(), cpu: place }
+        } else {
+            return None;
+        };
+        Some(Self { places, name: String::new() })
+    }
+
     fn folders(&self) -> Vec<PathBuf> {
         self.places.folders(&self.name)
     }

@@ -26,7 +26,7 @@ pub struct ReadBack {
 }
 
 /// An entry that is not taken over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct LeftOut {
     /// The path; bytes that are not UTF-8 are replaced.
     pub path: String,
@@ -34,7 +34,7 @@ pub struct LeftOut {
 }
 
 /// An entry because of which nothing is taken over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RefusedEntry {
     pub path: String,
     pub reason: String,
@@ -47,7 +47,7 @@ impl fmt::Display for RefusedEntry {
 }
 
 /// How much may be read back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TreeLimits {
     /// Default 100,000.
     pub files: u64,
@@ -64,7 +64,7 @@ impl Default for TreeLimits {
 }
 
 /// What must be remembered of the tree that a session started from.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Opened {
     links: BTreeMap<RepoPath, Vec<u8>>,
     product_folders: BTreeSet<String>,
@@ -100,29 +100,106 @@ fn is_product(name: &str) -> bool {
 
 /// Copies a tree out. Blocks.
 pub(super) fn copy(root: &Path, opened: &Opened, limits: TreeLimits) -> Result<ReadBack, SandboxError> {
+    let mut tree = Snapshot::default();
+    let left_out = copy_each(root, opened, limits, &mut |path, entry| {
+        tree.files.insert(path.clone(), entry);
+        Ok(())
+    })?;
+    Ok(ReadBack { tree, left_out })
+}
+
+/// Copies a tree out, one entry after the other; gives what is left out. Blocks.
+pub(super) fn copy_each(
+    root: &Path,
+    opened: &Opened,
+    limits: TreeLimits,
+    take: Take<'_>,
+) -> Result<Vec<LeftOut>, SandboxError> {
     let folder = walk::open_root(root).map_err(SandboxError::io("opening the sandbox's tree"))?;
-    let mut copy =
-        Copy { opened, limits, taken: Snapshot::default(), left_out: vec![], refused: vec![], bytes: 0 };
+    let taken = Taken::new(opened, limits);
+    let mut copy = Copy { taken, take, left_out: vec![], refused: vec![] };
     copy.folder(&folder, "", 0)?;
     if !copy.refused.is_empty() {
         return Err(SandboxError::TreeRefused(copy.refused));
     }
-    Ok(ReadBack { tree: copy.taken, left_out: copy.left_out })
+    Ok(copy.left_out)
+}
+
+/// What becomes of an entry that may leave.
+type Take<'a> = &'a mut dyn FnMut(&RepoPath, FileEntry) -> Result<(), SandboxError>;
+
+/// What has been taken over so far, and what may still be.
+pub(super) struct Taken<'a> {
+    opened: &'a Opened,
+    limits: TreeLimits,
+    files: u64,
+    bytes: u64,
+}
+
+impl<'a> Taken<'a> {
+    pub(super) fn new(opened: &'a Opened, limits: TreeLimits) -> Self {
+        Self { opened, limits, files: 0, bytes: 0 }
+    }
+
+    /// The most bytes that the next file may have, with the limit's name and value.
+    fn room(&self) -> (u64, &'static str, u64) {
+        let left = self.limits.bytes.saturating_sub(self.bytes);
+        if self.limits.file_bytes <= left {
+            (self.limits.file_bytes, "bytes in one file", self.limits.file_bytes)
+        } else {
+            (left, "bytes in all files", self.limits.bytes)
+        }
+    }
+
+    /// Refuses a file that is too large before any of it is read.
+    pub(super) fn check_size(&self, bytes: u64) -> Result<(), SandboxError> {
+        let (most, what, limit) = self.room();
+        if bytes > most { Err(SandboxError::TreeTooLarge { what: what.into(), limit }) } else { Ok(()) }
+    }
+
+    pub(super) fn count(&mut self, bytes: u64) -> Result<(), SandboxError> {
+        self.bytes += bytes;
+        self.files += 1;
+        if self.files > self.limits.files {
+            return Err(SandboxError::TreeTooLarge { what: "files".into(), limit: self.limits.files });
+        }
+        Ok(())
+    }
+
+    /// Whether a link may leave: one that the tree came with may stay as it was.
+    pub(super) fn check_link(&self, path: &RepoPath, target: &[u8]) -> Result<(), String> {
+        let unchanged = self.opened.links.get(path).is_some_and(|before| before == target);
+        let target = OsStr::from_bytes(target);
+        match stays_inside(path, target) {
+            Err(reason) if !unchanged => Err(format!("it is a link to {target:?}, which {reason}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The folder of build products that a path lies in and that the tree did not come with.
+    pub(super) fn new_product_folder<'p>(&self, path: &'p RepoPath) -> Option<&'p str> {
+        let mut folders = path.as_str().match_indices('/').map(|(at, _)| &path.as_str()[..at]);
+        folders.find(|folder| {
+            is_product(folder.rsplit('/').next().unwrap_or(folder))
+                && !self.opened.product_folders.contains(*folder)
+        })
+    }
 }
 
 struct Copy<'a> {
-    opened: &'a Opened,
-    limits: TreeLimits,
-    taken: Snapshot,
+    taken: Taken<'a>,
+    take: Take<'a>,
     left_out: Vec<LeftOut>,
     refused: Vec<RefusedEntry>,
-    bytes: u64,
 }
 
 impl Copy<'_> {
     fn folder(&mut self, folder: &OwnedFd, prefix: &str, depth: usize) -> Result<(), SandboxError> {
         if depth > walk::DEPTH {
-            return Err(SandboxError::TreeTooLarge { what: "nested folders", limit: walk::DEPTH as u64 });
+            return Err(SandboxError::TreeTooLarge {
+                what: "nested folders".into(),
+                limit: walk::DEPTH as u64,
+            });
         }
         let names =
             walk::names(folder).map_err(SandboxError::io(format!("reading {prefix:?} of the tree")))?;
@@ -165,8 +242,9 @@ impl Copy<'_> {
         }
     }
 
-    fn inner(&mut self, folder: &OwnedFd, name: &OsStr, path: &RepoPath, depth: usize) -> Taken {
-        if name.to_str().is_some_and(is_product) && !self.opened.product_folders.contains(path.as_str()) {
+    fn inner(&mut self, folder: &OwnedFd, name: &OsStr, path: &RepoPath, depth: usize) -> Answer {
+        let came_with = || self.taken.opened.product_folders.contains(path.as_str());
+        if name.to_str().is_some_and(is_product) && !came_with() {
             self.leave_out(format!("{path}/"), "it is a build product that the tree did not have".into());
             return Ok(Ok(()));
         }
@@ -176,7 +254,7 @@ impl Copy<'_> {
         }
     }
 
-    fn file(&mut self, folder: &OwnedFd, name: &OsStr, path: &RepoPath) -> Taken {
+    fn file(&mut self, folder: &OwnedFd, name: &OsStr, path: &RepoPath) -> Answer {
         let file = match open_file(folder, name) {
             Ok(file) => file,
             Err(error) => return changed_or(error, path),
@@ -192,12 +270,7 @@ impl Copy<'_> {
     }
 
     fn read(&self, file: OwnedFd, stat: &FileStat, path: &RepoPath) -> Result<Vec<u8>, SandboxError> {
-        let left = self.limits.bytes.saturating_sub(self.bytes);
-        let (what, limit, most) = if self.limits.file_bytes <= left {
-            ("bytes in one file", self.limits.file_bytes, self.limits.file_bytes)
-        } else {
-            ("bytes in all files", self.limits.bytes, left)
-        };
+        let (most, what, limit) = self.taken.room();
         let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
         let mut bytes = Vec::with_capacity(usize::try_from(size.min(most)).unwrap_or(0));
         // The size can change while it is read, so the reading is bounded and not only the size.
@@ -205,12 +278,12 @@ impl Copy<'_> {
             File::from(file).take(most + 1).read_to_end(&mut bytes).map_err(reading(path))?;
         }
         if size > most || bytes.len() as u64 > most {
-            return Err(SandboxError::TreeTooLarge { what, limit });
+            return Err(SandboxError::TreeTooLarge { what: what.into(), limit });
         }
         Ok(bytes)
     }
 
-    fn link(&mut self, folder: &OwnedFd, name: &OsStr, path: &RepoPath) -> Taken {
+    fn link(&mut self, folder: &OwnedFd, name: &OsStr, path: &RepoPath) -> Answer {
         let target: OsString = match readlinkat(folder, name) {
             Ok(target) => target,
             Err(Errno::ENOENT) => return Ok(Ok(())),
@@ -218,30 +291,25 @@ impl Copy<'_> {
             Err(error) => return Err(reading(path)(error.into())),
         };
         let bytes = target.as_bytes().to_vec();
-        let unchanged = self.opened.links.get(path) == Some(&bytes);
-        match stays_inside(path, &target) {
-            Err(reason) if !unchanged => Ok(Err(format!("it is a link to {target:?}, which {reason}"))),
-            _ => self.take(path, FileEntry { mode: FileMode::Symlink, bytes }).map(Ok),
+        match self.taken.check_link(path, &bytes) {
+            Ok(()) => self.take(path, FileEntry { mode: FileMode::Symlink, bytes }).map(Ok),
+            refused => Ok(refused),
         }
     }
 
     fn take(&mut self, path: &RepoPath, entry: FileEntry) -> Result<(), SandboxError> {
-        self.bytes += entry.bytes.len() as u64;
-        self.taken.files.insert(path.clone(), entry);
-        if self.taken.files.len() as u64 > self.limits.files {
-            return Err(SandboxError::TreeTooLarge { what: "files", limit: self.limits.files });
-        }
-        Ok(())
+        self.taken.count(entry.bytes.len() as u64)?;
+        (self.take)(path, entry)
     }
 }
 
 /// The inner error is why an entry is refused; the outer one ends the copy.
-type Taken = Result<Result<(), String>, SandboxError>;
+type Answer = Result<Result<(), String>, SandboxError>;
 
 const CHANGED: &str = "it changed its kind while it was copied";
 
 /// An entry that is gone is no entry; one that turned into a link or something else is refused.
-fn changed_or(error: io::Error, path: &RepoPath) -> Taken {
+fn changed_or(error: io::Error, path: &RepoPath) -> Answer {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::ENOENT) => Ok(Ok(())),
         Some(Errno::ELOOP | Errno::ENOTDIR | Errno::ENXIO) => Ok(Err(CHANGED.into())),

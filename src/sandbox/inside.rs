@@ -8,6 +8,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub use super::supervise::serve as supervise;
+
 /// Where programs inside find the proxy.
 pub const FORWARDER: &str = "127.0.0.1:3128";
 

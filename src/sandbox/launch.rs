@@ -165,7 +165,7 @@ impl Plan {
 }
 
 /// Sets a limit, or as much of it as the present hard limit allows.
-fn lower(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) -> io::Result<()> {
+pub(super) fn lower(resource: libc::__rlimit_resource_t, soft: u64, hard: u64) -> io::Result<()> {
     let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a pointer to a local of the right type.
     unsafe {

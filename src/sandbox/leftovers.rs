@@ -10,6 +10,9 @@ use nix::fcntl::{Flock, FlockArg};
 use super::cgroup;
 use super::removal::remove_tree;
 
+/// What the names of sessions begin with, outside of the work root.
+const PREFIX: &str = "orchestrator-";
+
 /// A session's folder below the work root:
 /// `tree/` is what the sandbox sees, `lock` is held while the session lives, `groups` lists its control
 /// groups, one path a line.
@@ -41,7 +44,7 @@ impl SessionFolder {
     /// The session's own name, which is also that of its control groups.
     pub(super) fn name(&self) -> String {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        format!("orchestrator-{name}")
+        format!("{PREFIX}{name}")
     }
 
     /// Notes which control groups the session will use, so that a sweep finds them.
@@ -69,6 +72,20 @@ pub(super) fn sweep(work_root: &Path) -> io::Result<usize> {
         }
     }
     Ok(swept)
+}
+
+/// Whether the process of a session is dead, by the session's own name.
+pub(super) fn is_dead(work_root: &Path, name: &str) -> io::Result<bool> {
+    let Some(folder) = name.strip_prefix(PREFIX).filter(|folder| !folder.contains('/')) else {
+        return Ok(false);
+    };
+    let _gate = gate(work_root)?;
+    match lock(&work_root.join("sessions").join(folder), FlockArg::LockExclusiveNonblock) {
+        Ok(_lock) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Folders appear and are swept one process at a time: a new folder is never seen without its lock.

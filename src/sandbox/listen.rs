@@ -42,12 +42,13 @@ pub(super) struct Heard {
 
 /// Listens to a command until it and all that it started are dead. Dropping the future kills them.
 pub(super) async fn listen(started: Started, command: &Command, watch: Watch) -> io::Result<Heard> {
-    let Started { mut child, status } = started;
+    let Started { mut child, status, spool } = started;
     let mut reports = Some(pipe::Receiver::from_owned_fd(status)?);
     let mut streams = (child.stdout.take(), child.stderr.take());
     let feeding = feed(child.stdin.take(), command.stdin.as_deref().unwrap_or_default());
     tokio::pin!(feeding);
-    let mut listener = Listener::new(child, watch, command);
+    let output = || Captured::spooled(&spool, command.limits.output_bytes);
+    let mut listener = Listener::new(child, watch, command, (output(), output()));
     let (mut out, mut err, mut report) = (vec![0; 64 * 1024], vec![0; 64 * 1024], vec![0; 4096]);
     let mut fed = false;
     while !(listener.status.is_some() && streams.0.is_none() && streams.1.is_none() && reports.is_none()) {
@@ -94,7 +95,7 @@ struct Listener {
 }
 
 impl Listener {
-    fn new(child: Child, watch: Watch, command: &Command) -> Self {
+    fn new(child: Child, watch: Watch, command: &Command, output: (Captured, Captured)) -> Self {
         Self {
             child,
             group: watch.group.clone(),
@@ -104,8 +105,8 @@ impl Listener {
             next_look: Instant::now() + PAUSE / 4,
             deadline: Instant::now() + command.limits.wall,
             output_left: command.limits.output_bytes,
-            stdout: Captured::default(),
-            stderr: Captured::default(),
+            stdout: output.0,
+            stderr: output.1,
             reports: vec![],
             limit: None,
             status: None,

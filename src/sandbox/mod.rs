@@ -1,7 +1,8 @@
 //! Where strangers' code runs: a tree goes in as bytes, commands run on it without network and without
 //! secrets, and bytes come out again.
 //!
-//! [`Sandbox`] and [`Session`] are what the rest of the product knows; [`Bubblewrap`] is the one backend.
+//! [`Sandbox`] and [`Session`] are what the rest of the product knows. There are two backends:
+//! [`Bubblewrap`], and [`Container`] for engines that speak the Docker API.
 //! What a gate is, and which dependencies a project has, is decided in [`crate::gates`]. Nothing in here
 //! runs git, reads the environment, or opens a file of a tree by following a link.
 
@@ -9,6 +10,8 @@ mod arguments;
 mod bubblewrap;
 mod capture;
 mod cgroup;
+mod check;
+mod container;
 mod copy_out;
 mod egress;
 mod identity;
@@ -19,9 +22,11 @@ mod listen;
 mod model;
 mod probe;
 mod removal;
+mod rlimits;
 mod run;
 mod seccomp;
 mod session;
+mod supervise;
 mod toolchain;
 mod tree;
 mod walk;
@@ -30,10 +35,11 @@ mod watch;
 pub use arguments::{PROGRAM_INSIDE, WORK};
 pub use bubblewrap::{Bubblewrap, BubblewrapOptions};
 pub use capture::Captured;
+pub use container::{Container, ContainerOptions};
 pub use copy_out::{LeftOut, ReadBack, RefusedEntry, TreeLimits};
 pub use egress::{EgressRecord, EgressVerdict, HostName, InvalidHostName};
 pub use model::{
-    Access, Command, Exit, LimitHit, Limits, Mount, Network, Outcome, Sandbox, SandboxError, Session,
+    Access, Backend, Command, Exit, LimitHit, Limits, Mount, Network, Outcome, Sandbox, SandboxError, Session,
 };
 pub use probe::{Finding, ProbeReport};
 pub use toolchain::{Toolchain, detect as detect_toolchains};

@@ -10,12 +10,22 @@ use futures::future::BoxFuture;
 use super::capture::Captured;
 use super::copy_out::{ReadBack, RefusedEntry};
 use super::egress::{EgressRecord, HostName};
+use super::probe::ProbeReport;
 use crate::workspace::{RepoPath, Snapshot};
 
 /// A place where strangers' code runs.
 pub trait Sandbox: Send + Sync {
     /// Makes a session whose `/work` holds the files of `tree`, and nothing else.
     fn open<'a>(&'a self, tree: &'a Snapshot) -> BoxFuture<'a, Result<Box<dyn Session>, SandboxError>>;
+}
+
+/// What makes sandboxes on this machine: what a deployment starts with and `doctor` asks.
+pub trait Backend: Sandbox {
+    /// Removes what sessions of dead processes left behind; gives how many there were.
+    fn sweep(&self) -> BoxFuture<'_, Result<usize, SandboxError>>;
+
+    /// What works here, what is weaker than it could be, and how to mend it.
+    fn probe(&self) -> BoxFuture<'_, ProbeReport>;
 }
 
 /// One tree in a sandbox. Commands of one session run one after the other and see each other's files;
@@ -63,7 +73,7 @@ impl Command {
 
 /// What a command may use. Each holds for the command and all its descendants together, unless it says
 /// otherwise.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Limits {
     /// Time on the clock. Default 10 minutes.
     pub wall: Duration,
@@ -124,16 +134,16 @@ pub enum Access {
 }
 
 /// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Exit {
     Code(i32),
-    /// Ended by this signal. A command that itself exits with 128 + n reads the same, as in a shell:
-    /// bubblewrap's first process reports a signal in no other way.
+    /// Ended by this signal. A command that itself exits with 128 + n reads the same, as in a shell: a
+    /// first process inside has no other way to report a signal.
     Signal(i32),
 }
 
 /// The limit that a command hit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum LimitHit {
     Wall,
     Cpu,
@@ -172,8 +182,8 @@ impl Outcome {
 /// Why the sandbox could not do what it was asked. Each says what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    #[error("bubblewrap cannot be used: {reason}")]
-    Unavailable { reason: String },
+    #[error("{backend} cannot be used: {reason}")]
+    Unavailable { backend: &'static str, reason: String },
     #[error("the sandbox could not be set up: {reason}")]
     Setup { reason: String },
     #[error("the command cannot be run: {reason}")]
@@ -185,7 +195,7 @@ pub enum SandboxError {
     #[error("the sandbox's tree has entries that may not leave it: {}", list(.0))]
     TreeRefused(Vec<RefusedEntry>),
     #[error("the sandbox's tree is too large to read back: {what} (limit {limit})")]
-    TreeTooLarge { what: &'static str, limit: u64 },
+    TreeTooLarge { what: String, limit: u64 },
     #[error("no free user id for a sandbox in {first}..={last}: widen the range or run fewer at once")]
     NoFreeUser { first: u32, last: u32 },
     #[error("{doing}: {source}")]

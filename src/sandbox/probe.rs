@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::bubblewrap::{Bubblewrap, Shared};
+use super::cgroup::Places;
 use super::launch::Stages;
 use super::model::{Command, Exit, Outcome, Sandbox, SandboxError};
 use crate::workspace::Snapshot;
@@ -45,6 +46,22 @@ impl fmt::Display for Finding {
 }
 
 pub(super) async fn probe(sandbox: &Bubblewrap, shared: &Shared) -> ProbeReport {
+    let mut report = try_out(sandbox, mend).await;
+    report.findings.push(identity(shared));
+    report.findings.extend(groups(shared));
+    report.findings.extend(features(shared));
+    report.findings.push(disk());
+    for toolchain in &shared.options.toolchains {
+        report.findings.push(Finding::Good { what: format!("the {} toolchain is visible", toolchain.name) });
+    }
+    report
+}
+
+/// Runs a command that does nothing; `mend` says what to do about an error.
+pub(super) async fn try_out(
+    sandbox: &dyn Sandbox,
+    mend: impl Fn(&SandboxError) -> &'static str,
+) -> ProbeReport {
     let start = Instant::now();
     let outcome = attempt(sandbox).await;
     let start_time = start.elapsed();
@@ -64,16 +81,10 @@ pub(super) async fn probe(sandbox: &Bubblewrap, shared: &Shared) -> ProbeReport 
             false
         }
     };
-    findings.push(identity(shared));
-    findings.extend(groups(shared));
-    findings.extend(features(shared));
-    for toolchain in &shared.options.toolchains {
-        findings.push(Finding::Good { what: format!("the {} toolchain is visible", toolchain.name) });
-    }
     ProbeReport { works, start_time: works.then_some(start_time), findings }
 }
 
-async fn attempt(sandbox: &Bubblewrap) -> Result<Outcome, SandboxError> {
+async fn attempt(sandbox: &dyn Sandbox) -> Result<Outcome, SandboxError> {
     let session = sandbox.open(&Snapshot::default()).await?;
     let outcome = session.run(&Command::new(["true"])).await;
     session.close().await?;
@@ -117,18 +128,37 @@ fn identity(shared: &Shared) -> Finding {
 
 fn groups(shared: &Shared) -> Vec<Finding> {
     let places = &shared.places;
-    [("memory", &places.memory), ("processes", &places.pids), ("processor time", &places.cpu)]
+    let of_what = [
+        ("memory", "memory", &places.memory),
+        ("processes", "pids", &places.pids),
+        ("processor time", "cpuacct", &places.cpu),
+    ];
+    of_what
         .into_iter()
-        .map(|(what, place)| match place {
+        .map(|(what, controller, place)| match place {
             Some(_) => Finding::Good { what: format!("{what}: counted and limited by a control group") },
             None => Finding::Weaker {
                 what: format!(
                     "{what}: no control group may be made, so the limit is sampled ten times a second"
                 ),
-                mend: "Run as root, or as a systemd unit with Delegate=yes".into(),
+                mend: if Places::are_v1(controller) {
+                    "Run as root: this machine's control groups are of version 1, which only root may make"
+                        .into()
+                } else {
+                    "Run as root, or as a systemd unit with Delegate=yes".into()
+                },
             },
         })
         .collect()
+}
+
+/// What there is of a quota. Nothing that an ordinary user may set up stops the very write that is too much.
+fn disk() -> Finding {
+    Finding::Good {
+        what: "disk: the tree's size is looked at twice a second, so a fast writer can overshoot by what it \
+               writes meanwhile; no file grows past its own limit"
+            .into(),
+    }
 }
 
 fn features(shared: &Shared) -> Vec<Finding> {

@@ -18,7 +18,7 @@ pub(super) struct BubblewrapSession {
     opened: Arc<Opened>,
     /// Commands and copies take turns: mount points below the tree are checked before they are used, and
     /// nobody may change them in between.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What a session has taken from the machine. The user goes back only after the folder is gone.
@@ -50,7 +50,7 @@ impl BubblewrapSession {
         opened: Opened,
     ) -> Self {
         let held = Held(Some((folder, identity)));
-        Self { shared, held, opened: Arc::new(opened), turn: tokio::sync::Mutex::default() }
+        Self { shared, held, opened: Arc::new(opened), turn: Arc::default() }
     }
 
     pub(super) fn tree(&self) -> PathBuf {
@@ -69,8 +69,8 @@ impl BubblewrapSession {
 impl Session for BubblewrapSession {
     fn run<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<Outcome, SandboxError>> {
         Box::pin(async move {
-            let _turn = self.turn.lock().await;
-            run::run(self, command).await
+            let turn = Arc::clone(&self.turn).lock_owned().await;
+            run::run(self, command, turn).await
         })
     }
 

@@ -34,7 +34,7 @@ pub(super) async fn write(snapshot: &Snapshot, root: &Path, owner: Owner) -> Res
     Ok(())
 }
 
-fn write_entry(
+pub(super) fn write_entry(
     root: &Path,
     path: &RepoPath,
     entry: &FileEntry,
@@ -70,7 +70,7 @@ fn make_folders(root: &Path, folder: &Path, owner: Owner, known: &mut BTreeSet<P
     Ok(())
 }
 
-fn refuse_files_that_are_folders(snapshot: &Snapshot) -> Result<(), SandboxError> {
+pub(super) fn refuse_files_that_are_folders(snapshot: &Snapshot) -> Result<(), SandboxError> {
     for path in snapshot.files.keys() {
         for (at, _) in path.as_str().match_indices('/') {
             let folder = &path.as_str()[..at];

@@ -80,6 +80,28 @@ pub(super) fn stat(folder: &OwnedFd, name: &std::ffi::OsStr) -> nix::Result<File
     fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
+/// What lies at a path of the tree; `None` is nothing, an error is a link on the way or at its end.
+pub(super) fn kind_below(tree: &Path, below: &Path) -> io::Result<Option<Kind>> {
+    let mut folder = open_root(tree)?;
+    let mut found = Kind::Folder;
+    for part in below {
+        if found != Kind::Folder {
+            return Ok(None);
+        }
+        found = match stat(&folder, part) {
+            Ok(stat) => kind(&stat),
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        match found {
+            Kind::Folder => folder = open_folder(&folder, part)?,
+            Kind::Link => return Err(Errno::ELOOP.into()),
+            Kind::File | Kind::Special(_) => {}
+        }
+    }
+    Ok(Some(found))
+}
+
 /// Folders nested deeper than this are no work of a person's.
 pub(super) const DEPTH: usize = 200;
 

@@ -8,8 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::cgroup::Group;
-use super::model::{LimitHit, Limits};
+use nix::libc;
+
+use super::cgroup::{Counted, Group};
+use super::model::{Exit, LimitHit, Limits};
 use super::walk;
 
 /// Between two looks at the disk: at least this, and at least twenty times what the last one took.
@@ -72,6 +74,23 @@ impl Watch {
             .fold(0u64, |sum, folder| sum.saturating_add(walk::disk_use(folder, most).unwrap_or_default()));
         self.disk_due = Instant::now() + DISK_PAUSE.max(start.elapsed() * 20);
         (used > most).then_some(LimitHit::Disk)
+    }
+}
+
+/// Limits that only show in how a command ended.
+pub(super) fn limit_by_signs(
+    exit: Exit,
+    cpu: Duration,
+    counted: Counted,
+    limits: &Limits,
+) -> Option<LimitHit> {
+    match exit {
+        _ if counted.killed_for_memory => Some(LimitHit::Memory),
+        Exit::Signal(libc::SIGXFSZ) => Some(LimitHit::FileSize),
+        Exit::Signal(libc::SIGXCPU) => Some(LimitHit::Cpu),
+        _ if cpu > limits.cpu => Some(LimitHit::Cpu),
+        _ if counted.refused_processes => Some(LimitHit::Processes),
+        _ => None,
     }
 }
 

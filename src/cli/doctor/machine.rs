@@ -6,9 +6,9 @@ use std::path::Path;
 use nix::sys::statvfs::statvfs;
 use secrecy::ExposeSecret;
 
-use crate::application::{Source, bubblewrap, rules};
-use crate::config::Config;
-use crate::sandbox::{Command, Finding, Sandbox};
+use crate::application::{self, Source, rules};
+use crate::config::{Config, SandboxBackend};
+use crate::sandbox::{Backend, Command, Finding};
 use crate::store::embedded::{EmbeddedOptions, EmbeddedPostgres};
 use crate::store::{DatabaseLook, Schema, Store, StoreError, look};
 use crate::workspace::Snapshot;
@@ -169,11 +169,19 @@ async fn stuck(checks: &mut Checks, store: &Store) {
 
 pub(super) async fn sandbox(config: &Config) -> Checks {
     let mut checks = Checks::of("sandbox");
-    let sandbox = match bubblewrap(config).await {
+    let sandbox = match application::sandbox(config).await {
         Ok(sandbox) => sandbox,
         Err(error) => {
-            let mend = "install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap); without a sandbox no \
-                        task is worked on";
+            let mend = match config.sandbox.backend {
+                SandboxBackend::Bubblewrap => {
+                    "install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap); without a sandbox no task \
+                     is worked on"
+                }
+                SandboxBackend::Container => {
+                    "start the engine and see sandbox.container in docs/operations.md; without a sandbox no task \
+                     is worked on"
+                }
+            };
             checks.broken(format!("{error:#}"), mend);
             return checks;
         }
@@ -190,7 +198,7 @@ pub(super) async fn sandbox(config: &Config) -> Checks {
         }
     }
     if report.works {
-        tools(&mut checks, &sandbox).await;
+        tools(&mut checks, &*sandbox, config.sandbox.backend).await;
     }
     match config.sandbox.setup_allow_hosts.as_slice() {
         [] => checks.not_configured(
@@ -203,7 +211,7 @@ pub(super) async fn sandbox(config: &Config) -> Checks {
 }
 
 /// The languages whose gates can run: their tools have to be visible inside.
-async fn tools(checks: &mut Checks, sandbox: &dyn Sandbox) {
+async fn tools(checks: &mut Checks, sandbox: &dyn Backend, backend: SandboxBackend) {
     const LANGUAGES: [(&str, &str); 3] = [("cargo", "Rust"), ("python3", "Python"), ("npm", "JavaScript")];
     let seen = async {
         let session = sandbox.open(&Snapshot::default()).await?;
@@ -224,7 +232,16 @@ async fn tools(checks: &mut Checks, sandbox: &dyn Sandbox) {
         } else {
             checks.weak(
                 format!("gates of {language} projects cannot run: `{tool}` is not in the sandbox"),
-                format!("install {language} on this machine, in a folder of PATH, if your projects use it"),
+                match backend {
+                    SandboxBackend::Bubblewrap => {
+                        format!(
+                            "install {language} on this machine, in a folder of PATH, if your projects use it"
+                        )
+                    }
+                    SandboxBackend::Container => {
+                        format!("add {language} to the image of sandbox.container if your projects use it")
+                    }
+                },
             );
         }
     }

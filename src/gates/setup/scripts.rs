@@ -36,7 +36,7 @@ pub(super) fn javascript(project: &Project<'_>) -> String {
     };
     let scratch = NODE_SCRATCH.join(" node_modules/");
     format!(
-        "{install}\nnpm rebuild --ignore-scripts=false || echo 'some install scripts failed'\nmkdir -p node_modules/{scratch}"
+        "{install}\nnpm rebuild --ignore-scripts=false || echo 'some install scripts failed'\nmkdir -p node_modules/{scratch}\nchmod 1777 node_modules/{scratch}"
     )
 }
 

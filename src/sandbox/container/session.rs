@@ -1,0 +1,288 @@
+//! One session: a volume with the tree, a user, and one container after the other.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bollard::query_parameters::RemoveVolumeOptionsBuilder;
+use futures::future::BoxFuture;
+use nix::libc;
+
+use super::channel::Feed;
+use super::exchange::{Cut, Exchange};
+use super::spec::{self, Carrier, Spec};
+use super::{Shared, engine_error};
+use crate::sandbox::capture::Captured;
+use crate::sandbox::check;
+use crate::sandbox::copy_out::{Opened, ReadBack, RefusedEntry, Taken};
+use crate::sandbox::egress::Proxy;
+use crate::sandbox::identity::{Identity, Owner};
+use crate::sandbox::leftovers::SessionFolder;
+use crate::sandbox::model::{Command, Exit, LimitHit, Network, Outcome, SandboxError, Session};
+use crate::sandbox::supervise::wire::{Assembly, End, Entry, Kind, Ran, Request};
+use crate::sandbox::tree;
+use crate::workspace::{FileMode, RepoPath, Snapshot};
+
+/// Time to carry a tree in or out.
+const CARRY: Duration = Duration::from_secs(300);
+/// What the first process is given on top of a command's own time before the host ends it.
+const GRACE: Duration = Duration::from_secs(5);
+
+pub(super) struct ContainerSession {
+    shared: Arc<Shared>,
+    held: Held,
+    opened: Opened,
+    /// Commands and copies take turns.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// What a session has taken: the volume goes first, then the folder whose lock says that it lives, then
+/// the user.
+struct Held {
+    shared: Arc<Shared>,
+    taken: Option<(SessionFolder, Identity)>,
+}
+
+impl Held {
+    async fn release(mut self) -> Result<(), SandboxError> {
+        match self.taken.take() {
+            Some(taken) => release(Arc::clone(&self.shared), taken).await,
+            None => Ok(()),
+        }
+    }
+}
+
+async fn release(
+    shared: Arc<Shared>,
+    (folder, _identity): (SessionFolder, Identity),
+) -> Result<(), SandboxError> {
+    super::sweep::remove_session(&shared, &folder.name()).await?;
+    folder.remove().map_err(SandboxError::io("removing a sandbox"))
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(taken) = self.taken.take() else { return };
+        // Without a runtime this program ends, and the lock with it: the next start finds all of it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let shared = Arc::clone(&self.shared);
+        runtime.spawn(async move {
+            if let Err(error) = release(shared, taken).await {
+                tracing::warn!(%error, "a sandbox could not be removed; the next start will try again");
+            }
+        });
+    }
+}
+
+pub(super) async fn remove_volume(shared: &Shared, name: &str) -> Result<(), SandboxError> {
+    let options = RemoveVolumeOptionsBuilder::default().force(true).build();
+    match shared.docker.remove_volume(name, Some(options)).await {
+        Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+        removed => removed.map_err(engine_error("removing a volume")),
+    }
+}
+
+impl ContainerSession {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        folder: SessionFolder,
+        identity: Identity,
+        opened: Opened,
+    ) -> Self {
+        let held = Held { shared: Arc::clone(&shared), taken: Some((folder, identity)) };
+        Self { shared, held, opened, turn: tokio::sync::Mutex::default() }
+    }
+
+    fn folder(&self) -> Option<&SessionFolder> {
+        self.held.taken.as_ref().map(|(folder, _)| folder)
+    }
+
+    fn name(&self) -> String {
+        self.folder().map(SessionFolder::name).unwrap_or_default()
+    }
+
+    fn owner(&self) -> Owner {
+        self.held.taken.as_ref().map_or(Owner::Own, |(_, identity)| identity.owner())
+    }
+
+    /// The user inside: one of the session's own, or the one that this program runs as, who owns the folders
+    /// that are mounted.
+    fn user(&self) -> (u32, u32) {
+        match self.owner() {
+            Owner::Reserved(id) => (id, id),
+            Owner::Own => (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()),
+        }
+    }
+
+    pub(super) async fn unpack(&self, tree: &Snapshot) -> Result<(), SandboxError> {
+        let (uid, gid) = self.user();
+        let name = self.name();
+        let exchange = Exchange {
+            shared: &self.shared,
+            session: &name,
+            spec: Spec::carrier(&self.shared, &name, Carrier::GivesAway),
+            request: Request::Unpack { uid, gid },
+            feed: Feed::Tree(tree),
+            time: CARRY,
+        };
+        match exchange.carry_out(&mut |_| Ok(())).await? {
+            Ok(End::Unpacked) => Ok(()),
+            other => Err(unexpected("writing the tree", other)),
+        }
+    }
+
+    async fn run_command(&self, command: &Command) -> Result<Outcome, SandboxError> {
+        check::check(command)?;
+        check::give_mounts(command, self.owner())?;
+        let proxy = self.proxy(command).await?;
+        let (name, start) = (self.name(), Instant::now());
+        let socket = proxy.as_ref().map(Proxy::socket);
+        let exchange = Exchange {
+            shared: &self.shared,
+            session: &name,
+            spec: Spec::command(&self.shared, &name, self.user(), command, socket),
+            request: Request::Run(Box::new(spec::request(&self.shared, command))),
+            feed: command.stdin.as_deref().map_or(Feed::Nothing, Feed::Input),
+            time: command.limits.wall + GRACE,
+        };
+        let folder = self.folder().map(|folder| folder.path().to_path_buf()).unwrap_or_default();
+        let spooled = || Captured::spooled(&folder, command.limits.output_bytes);
+        let (mut stdout, mut stderr) = (spooled(), spooled());
+        let ended = exchange
+            .carry_out(&mut |frame| {
+                match frame.kind {
+                    Kind::Out => stdout.push(&frame.bytes),
+                    Kind::Err => stderr.push(&frame.bytes),
+                    _ => {}
+                }
+                Ok(())
+            })
+            .await?;
+        let ran = match ended {
+            Ok(End::Ran(ran)) => ran,
+            Ok(End::NoSuchFolder) => {
+                return Err(SandboxError::NoSuchFolder(command.cwd.clone().ok_or_else(nonsense)?));
+            }
+            Ok(End::ThroughALink(place)) => return Err(check::through_a_link(&place)),
+            Err(Cut::Clock) => killed(LimitHit::Wall, start.elapsed()),
+            Err(Cut::Memory) => killed(LimitHit::Memory, start.elapsed()),
+            other => return Err(unexpected("running a command", other)),
+        };
+        Ok(Outcome {
+            exit: ran.exit,
+            limit: ran.limit,
+            stdout,
+            stderr,
+            wall: Duration::from_micros(ran.wall_us),
+            cpu: Duration::from_micros(ran.cpu_us),
+            peak_memory_bytes: ran.peak_memory_bytes,
+            egress: proxy.map(Proxy::finish).unwrap_or_default(),
+        })
+    }
+
+    async fn proxy(&self, command: &Command) -> Result<Option<Proxy>, SandboxError> {
+        let Network::AllowList(hosts) = &command.network else { return Ok(None) };
+        let folder = self.folder().map(|folder| folder.path().to_path_buf()).unwrap_or_default();
+        let proxy = Proxy::start(folder.join("egress.sock"), hosts.clone(), self.owner()).await;
+        proxy.map(Some).map_err(SandboxError::io("starting the egress proxy"))
+    }
+
+    async fn pack(&self) -> Result<ReadBack, SandboxError> {
+        let (uid, gid) = self.user();
+        let (name, limits) = (self.name(), self.shared.options.tree_limits);
+        let exchange = Exchange {
+            shared: &self.shared,
+            session: &name,
+            spec: Spec::carrier(&self.shared, &name, Carrier::Owner { uid, gid }),
+            request: Request::Pack { opened: self.opened.clone(), limits },
+            feed: Feed::Nothing,
+            time: CARRY,
+        };
+        let mut incoming = Incoming {
+            taken: Taken::new(&self.opened, limits),
+            assembly: Assembly::default(),
+            tree: Snapshot::default(),
+        };
+        let ended = exchange.carry_out(&mut |frame| incoming.take(&frame)).await?;
+        match ended {
+            Ok(End::Packed { left_out }) if incoming.assembly.is_between_files() => {
+                tree::refuse_files_that_are_folders(&incoming.tree)?;
+                Ok(ReadBack { tree: incoming.tree, left_out })
+            }
+            other => Err(unexpected("reading the tree back", other)),
+        }
+    }
+}
+
+/// A tree on its way back: what the container says is checked as if strangers had said it.
+struct Incoming<'a> {
+    taken: Taken<'a>,
+    assembly: Assembly,
+    tree: Snapshot,
+}
+
+impl Incoming<'_> {
+    fn take(&mut self, frame: &crate::sandbox::supervise::wire::Frame) -> Result<(), SandboxError> {
+        let taken = &self.taken;
+        let admit = |entry: &Entry| taken.check_size(entry.bytes);
+        let Some((path, entry)) = self.assembly.take(frame, admit)? else { return Ok(()) };
+        let refuse =
+            |reason: String| SandboxError::TreeRefused(vec![RefusedEntry { path: path.clone(), reason }]);
+        let parsed = RepoPath::parse(path.clone()).map_err(|invalid| refuse(invalid.reason.into()))?;
+        if entry.mode == FileMode::Symlink {
+            self.taken.check_link(&parsed, &entry.bytes).map_err(&refuse)?;
+        }
+        if let Some(folder) = self.taken.new_product_folder(&parsed) {
+            return Err(refuse(format!("it lies in {folder}, a build product that the tree did not have")));
+        }
+        self.taken.count(entry.bytes.len() as u64)?;
+        if self.tree.files.insert(parsed, entry).is_some() {
+            return Err(refuse("it came twice".into()));
+        }
+        Ok(())
+    }
+}
+
+fn killed(limit: LimitHit, wall: Duration) -> Ran {
+    let wall_us = u64::try_from(wall.as_micros()).unwrap_or(u64::MAX);
+    Ran { exit: Exit::Signal(libc::SIGKILL), limit: Some(limit), cpu_us: 0, peak_memory_bytes: 0, wall_us }
+}
+
+fn nonsense() -> SandboxError {
+    SandboxError::Setup { reason: "the first process of a container gave an answer to something else".into() }
+}
+
+/// What an answer means that is not the one that was hoped for.
+fn unexpected(doing: &'static str, answer: Result<End, Cut>) -> SandboxError {
+    match answer {
+        Ok(End::Refused(entries)) => SandboxError::TreeRefused(entries),
+        Ok(End::TooLarge { what, limit }) => SandboxError::TreeTooLarge { what, limit },
+        Ok(End::InvalidTree { path, reason }) => SandboxError::InvalidTree { path, reason },
+        Ok(End::Failed(reason)) => SandboxError::Setup { reason: format!("{doing}: {reason}") },
+        Err(Cut::Clock) => SandboxError::Setup { reason: format!("{doing} took more than {CARRY:?}") },
+        Err(Cut::Memory) => SandboxError::Setup { reason: format!("{doing}: the container was killed") },
+        Ok(_) => nonsense(),
+    }
+}
+
+impl Session for ContainerSession {
+    fn run<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<Outcome, SandboxError>> {
+        Box::pin(async move {
+            let _turn = self.turn.lock().await;
+            // A command whose future was dropped may still be ending.
+            super::sweep::remove_containers(&self.shared, &self.name()).await?;
+            self.run_command(command).await
+        })
+    }
+
+    fn read_back(&self) -> BoxFuture<'_, Result<ReadBack, SandboxError>> {
+        Box::pin(async move {
+            let _turn = self.turn.lock().await;
+            super::sweep::remove_containers(&self.shared, &self.name()).await?;
+            self.pack().await
+        })
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), SandboxError>> {
+        Box::pin(self.held.release())
+    }
+}

@@ -1,0 +1,56 @@
+//! The tree, into the container and out of it.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+
+use nix::unistd::{Gid, Uid, chown, setgroups, setresgid, setresuid};
+
+use super::say;
+use super::wire::{self, Assembly, End, Entry, Kind};
+use crate::sandbox::arguments::WORK;
+use crate::sandbox::copy_out::{self, Opened, TreeLimits};
+use crate::sandbox::identity::Owner;
+use crate::sandbox::model::SandboxError;
+use crate::sandbox::tree;
+use crate::workspace::RepoPath;
+
+/// Gives the tree's folder to the user, becomes that user, and writes the files that come.
+pub(super) fn unpack(input: &mut impl io::Read, uid: u32, gid: u32) -> io::Result<End> {
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    chown(WORK, Some(uid), Some(gid))?;
+    setgroups(&[])?;
+    setresgid(gid, gid, gid)?;
+    setresuid(uid, uid, uid)?;
+    let (mut assembly, mut folders) = (Assembly::default(), BTreeSet::new());
+    loop {
+        let frame = wire::read(input)?;
+        if frame.kind == Kind::End && assembly.is_between_files() {
+            return Ok(End::Unpacked);
+        }
+        let admit = |_: &Entry| Ok::<_, io::Error>(());
+        let Some((path, entry)) = assembly.take(&frame, admit)? else { continue };
+        let written = RepoPath::parse(path.clone())
+            .map_err(|invalid| io::Error::other(invalid.reason))
+            .and_then(|path| tree::write_entry(Path::new(WORK), &path, &entry, Owner::Own, &mut folders));
+        if let Err(error) = written {
+            return Ok(End::InvalidTree { path, reason: error.to_string() });
+        }
+    }
+}
+
+/// Sends the tree, without following links.
+pub(super) fn pack(opened: &Opened, limits: TreeLimits) -> io::Result<End> {
+    let mut send = |path: &RepoPath, entry| {
+        let mut frames = vec![];
+        wire::send(&mut frames, path, &entry)
+            .and_then(|()| say(&frames))
+            .map_err(SandboxError::io("sending the tree"))
+    };
+    Ok(match copy_out::copy_each(Path::new(WORK), opened, limits, &mut send) {
+        Ok(left_out) => End::Packed { left_out },
+        Err(SandboxError::TreeRefused(refused)) => End::Refused(refused),
+        Err(SandboxError::TreeTooLarge { what, limit }) => End::TooLarge { what, limit },
+        Err(error) => End::Failed(error.to_string()),
+    })
+}
