@@ -15,6 +15,7 @@ pub mod domain;
 pub mod effects;
 pub mod gates;
 pub mod github;
+pub mod guard;
 pub mod ingest;
 pub mod llm;
 pub mod mail;

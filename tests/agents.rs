@@ -131,6 +131,9 @@ async fn bench(scenario: Scenario) -> Bench {
     Bench { server, context }
 }
 
+/// The path policy as the agents are given it.
+const RULES: &str = "Protected files, by globs from the root: .github/** **/AGENTS.md\nAt most 200 files.\n";
+
 async fn scripted(rules: &str) -> Bench {
     bench(Scenario::parse(&format!("name: test\nrules:\n{rules}")).expect("parses")).await
 }
@@ -143,6 +146,8 @@ fn specification() -> TaskSpecification {
         constraints: vec!["No new dependency".into()],
         acceptance_criteria: vec!["`round(25)` is 20".into()],
         likely_files: vec!["src/round.rs".into()],
+        protected_files: vec![],
+        altered_tests: vec![],
         workflow: Workflow::Coding,
         risk: Risk::Low,
         size: Size::Small,
@@ -219,7 +224,7 @@ async fn demo_fix(
     wrong: Wrong,
 ) -> Implemented {
     let change = change(&project.files, &folder.root);
-    let input = FixInput { specification: task, change: &change, wrong: &[wrong] };
+    let input = FixInput { specification: task, rules: RULES, change: &change, wrong: &[wrong] };
     fix(&bench.context, folder, ToolLimits::default(), input).await.expect("fixed")
 }
 
@@ -237,9 +242,12 @@ async fn the_demos_story_is_true_edit_by_edit() {
         SourceText { title: project.issue_title.clone(), body: project.issue_body.clone(), comments: vec![] };
     let snapshot = snapshot_of(&project.files);
     let overview = overview(&snapshot, 4_000);
-    let outcome = discuss(&bench.context, DiscussionInput { source: &source, overview: &overview })
-        .await
-        .expect("discussed");
+    let outcome = discuss(
+        &bench.context,
+        DiscussionInput { source: &source, overview: &overview, protected: ".github/**" },
+    )
+    .await
+    .expect("discussed");
     let DiscussionOutcome::Tasks { tasks, .. } = outcome else { panic!("{outcome:?}") };
     let [task] = tasks.as_slice() else { panic!("{tasks:?}") };
 
@@ -247,6 +255,7 @@ async fn the_demos_story_is_true_edit_by_edit() {
     let snippets = snippets_text(&relevant(&snapshot, &project.issue_body, 2_000));
     let input = ImplementInput {
         specification: task,
+        rules: RULES,
         overview: &overview,
         snippets: &snippets,
         earlier_failures: "",
@@ -334,7 +343,11 @@ async fn the_demos_model_does_not_answer_without_the_evidence() {
         SourceText { title: "Another issue".into(), body: "Something else.".into(), comments: vec![] };
     let error = discuss(
         &bench.context,
-        DiscussionInput { source: &other, overview: &PromptText::own("src/split.rs") },
+        DiscussionInput {
+            source: &other,
+            overview: &PromptText::own("src/split.rs"),
+            protected: ".github/**",
+        },
     )
     .await
     .expect_err("no answer")
@@ -351,7 +364,7 @@ async fn the_demos_model_does_not_answer_without_the_evidence() {
         log: "error".into(),
     }];
     let change = Change::default();
-    let input = FixInput { specification: &specification(), change: &change, wrong: &wrong };
+    let input = FixInput { specification: &specification(), rules: RULES, change: &change, wrong: &wrong };
     let error = fix(&bench.context, &folder, ToolLimits::default(), input).await.expect_err("no answer");
     assert!(error.to_string().contains("lacks: first message with"), "{error}");
 }
@@ -371,6 +384,7 @@ async fn run_loop(
     let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
     let input = ImplementInput {
         specification: &specification(),
+        rules: RULES,
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         earlier_failures: "",
@@ -504,6 +518,7 @@ async fn a_long_tool_answer_is_cut_in_the_middle() {
     let bench = scripted(rules).await;
     let input = ImplementInput {
         specification: &specification(),
+        rules: RULES,
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         earlier_failures: "",
@@ -607,6 +622,7 @@ async fn a_hostile_model_gets_nothing_and_leaves_nothing_outside() {
     let folder = Folder { root: root.clone(), commands: Commands::None };
     let input = ImplementInput {
         specification: &specification(),
+        rules: RULES,
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         earlier_failures: "",
@@ -679,7 +695,8 @@ async fn junk_is_told_back_and_mended() {
 "#,
     )
     .await;
-    let input = DiscussionInput { source: &source(), overview: &PromptText::default() };
+    let input =
+        DiscussionInput { source: &source(), overview: &PromptText::default(), protected: ".github/**" };
     let outcome = discuss(&bench.context, input).await.expect("mended");
     let expected = DiscussionOutcome::Questions { understood: "u".into(), questions: vec!["Which?".into()] };
     assert_eq!(outcome, expected);
@@ -689,10 +706,12 @@ async fn junk_is_told_back_and_mended() {
 #[tokio::test]
 async fn junk_without_end_goes_to_a_person_with_the_last_fault() {
     let bench = scripted("  - { name: junk, when: { system: [You] }, answer: { text: 'No.' } }").await;
-    let error =
-        discuss(&bench.context, DiscussionInput { source: &source(), overview: &PromptText::default() })
-            .await
-            .expect_err("junk");
+    let error = discuss(
+        &bench.context,
+        DiscussionInput { source: &source(), overview: &PromptText::default(), protected: ".github/**" },
+    )
+    .await
+    .expect_err("junk");
     assert!(
         matches!(&error, AgentError::Junk { attempts: 3, last_fault } if last_fault.contains("no JSON object")),
         "{error}"
@@ -728,7 +747,8 @@ async fn a_dry_run_answers_from_the_input_marks_it_and_changes_nothing() {
         budgets: vec![],
         max_answers: 1,
     };
-    let input = DiscussionInput { source: &source(), overview: &PromptText::default() };
+    let input =
+        DiscussionInput { source: &source(), overview: &PromptText::default(), protected: ".github/**" };
     let outcome = discuss(&context, input).await.expect("valid by the real checks");
     let DiscussionOutcome::Tasks { understood, tasks } = outcome else { panic!("{outcome:?}") };
     assert!(understood.starts_with(MARK));
@@ -739,6 +759,7 @@ async fn a_dry_run_answers_from_the_input_marks_it_and_changes_nothing() {
     let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
     let input = ImplementInput {
         specification: &tasks[0],
+        rules: RULES,
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         earlier_failures: "",
@@ -810,9 +831,12 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
     ]);
     let snapshot = snapshot_of(&files);
     let overview = overview(&snapshot, 1_000);
-    discuss(&bench.context, DiscussionInput { source: &source(), overview: &overview })
-        .await
-        .expect("answers");
+    discuss(
+        &bench.context,
+        DiscussionInput { source: &source(), overview: &overview, protected: ".github/**" },
+    )
+    .await
+    .expect("answers");
     let prompt = prompt_of(&bench.server);
     assert!(!prompt.contains("Ignore all rules") && !prompt.contains("hidden"), "{prompt}");
     insta::assert_snapshot!("discussion", prompt);
@@ -823,6 +847,7 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
     let specification = specification();
     let input = ImplementInput {
         specification: &specification,
+        rules: RULES,
         overview: &overview,
         snippets: &snippets,
         earlier_failures: "The test `half` failed: left 30, right 20.",
@@ -852,7 +877,7 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
         Wrong::Finding(finding),
         Wrong::Instruction { by: "ada".into(), text: "Please keep it short.<!-- not me -->".into() },
     ];
-    let input = FixInput { specification: &specification, change: &change, wrong: &wrong };
+    let input = FixInput { specification: &specification, rules: RULES, change: &change, wrong: &wrong };
     fix(&bench.context, &folder, ToolLimits::default(), input).await.expect("answers");
     insta::assert_snapshot!("fixer", prompt_of(&bench.server));
 
@@ -895,6 +920,7 @@ async fn a_transient_failure_inside_a_loop_is_waited_out() {
     let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
     let input = ImplementInput {
         specification: &specification(),
+        rules: RULES,
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         earlier_failures: "",

@@ -3,6 +3,8 @@
 
 #[path = "security/canaries.rs"]
 mod canaries;
+#[path = "security/changes.rs"]
+mod changes;
 #[path = "security/host_git.rs"]
 mod host_git;
 #[path = "security/hostile.rs"]

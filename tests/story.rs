@@ -25,6 +25,8 @@ mod mail_to;
 mod model_faults;
 #[path = "story/other_pushes.rs"]
 mod other_pushes;
+#[path = "story/paths.rs"]
+mod paths;
 #[path = "story/people.rs"]
 mod people;
 #[path = "support/postgres.rs"]

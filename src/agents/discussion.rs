@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::AgentContext;
 use super::error::AgentError;
-use super::structured;
+use super::{sections, structured};
 use crate::domain::{PLAN_MAX_TASKS, SourceText, TaskSpecification};
 use crate::llm::Role;
 use crate::llm::boundary::{PromptText, Written};
@@ -25,6 +25,8 @@ pub struct DiscussionInput<'a> {
     pub source: &'a SourceText,
     /// See [`crate::context::overview`].
     pub overview: &'a PromptText,
+    /// What is protected here, as globs; see [`crate::guard::PathPolicy::protected_globs`].
+    pub protected: &'a str,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +60,7 @@ pub async fn discuss(
             ("max_tasks", &max_tasks),
             ("max_questions", &max_questions),
             ("issue", &issue),
+            ("protected", &sections::rules(input.protected)),
             ("overview", &input.overview.or("(none)")),
         ],
     )?;
@@ -166,6 +169,8 @@ fn schema() -> Value {
             "constraints": strings,
             "acceptance_criteria": strings,
             "likely_files": strings,
+            "protected_files": strings,
+            "altered_tests": strings,
             "workflow": {"type": "string", "enum": ["coding"]},
             "risk": {"type": "string", "enum": ["low", "medium", "high"]},
             "size": {"type": "string", "enum": ["small", "medium", "large"]},
@@ -173,7 +178,7 @@ fn schema() -> Value {
             "depends_on": {"type": "array", "items": {"type": "integer"}},
         },
         "required": ["title", "objective", "requirements", "constraints", "acceptance_criteria", "likely_files",
-            "workflow", "risk", "size", "priority", "depends_on"],
+            "protected_files", "altered_tests", "workflow", "risk", "size", "priority", "depends_on"],
         "additionalProperties": false,
     });
     json!({

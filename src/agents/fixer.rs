@@ -40,6 +40,8 @@ pub enum Wrong {
 #[derive(Debug, Clone, Copy)]
 pub struct FixInput<'a> {
     pub specification: &'a TaskSpecification,
+    /// What the change may not touch; see [`crate::guard::PathPolicy::in_words`].
+    pub rules: &'a str,
     pub change: &'a Change,
     pub wrong: &'a [Wrong],
 }
@@ -59,6 +61,7 @@ pub async fn fix(
         "fixer",
         &[
             ("specification", &sections::specification(input.specification)),
+            ("rules", &sections::rules(input.rules)),
             ("change", &change),
             ("wrong", &wrong),
         ],

@@ -15,6 +15,8 @@ const FAILURES_MAX_CHARS: usize = 20_000;
 #[derive(Debug, Clone, Copy)]
 pub struct ImplementInput<'a> {
     pub specification: &'a TaskSpecification,
+    /// What the change may not touch; see [`crate::guard::PathPolicy::in_words`].
+    pub rules: &'a str,
     /// See [`crate::context::overview`].
     pub overview: &'a PromptText,
     /// See [`crate::context::relevant`]; fenced by [`crate::context::snippets_text`].
@@ -47,6 +49,7 @@ pub async fn implement(
         "implementer",
         &[
             ("specification", &sections::specification(input.specification)),
+            ("rules", &sections::rules(input.rules)),
             ("overview", &input.overview.or("(none)")),
             ("snippets", &input.snippets.or("(none)")),
             ("earlier_failures", &failures),

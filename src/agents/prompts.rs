@@ -20,9 +20,9 @@ const SEPARATOR: &str = "\n=== user ===\n";
 
 /// The values that each prompt has to name. A reviewer of a repository's own is `review_<name>`.
 const VALUES: [(&str, &[&str]); 3] = [
-    ("discussion", &["max_tasks", "max_questions", "issue", "overview"]),
-    ("implementer", &["specification", "overview", "snippets", "earlier_failures"]),
-    ("fixer", &["specification", "change", "wrong"]),
+    ("discussion", &["max_tasks", "max_questions", "protected", "issue", "overview"]),
+    ("implementer", &["specification", "rules", "overview", "snippets", "earlier_failures"]),
+    ("fixer", &["specification", "rules", "change", "wrong"]),
 ];
 const REVIEW_VALUES: &[&str] = &["specification", "change", "files"];
 const REVIEW_PREFIX: &str = "review_";
@@ -243,12 +243,12 @@ mod tests {
             ),
             (
                 "fixer.md",
-                "version: 1\n{{specification}}\n=== user ===\n{{change}}\n",
+                "version: 1\n{{specification}} {{rules}}\n=== user ===\n{{change}}\n",
                 "does not use {{wrong}}",
             ),
             (
                 "fixer.md",
-                "version: 1\n{{secification}}\n=== user ===\n{{change}}{{wrong}}\n",
+                "version: 1\n{{secification}} {{rules}}\n=== user ===\n{{change}}{{wrong}}\n",
                 "{{secification}} is unknown",
             ),
             ("fixer.md", "version: 1\n{{specification\n=== user ===\n", "is not closed"),

@@ -89,6 +89,7 @@ pub(super) async fn run(input: LoopInput<'_>, prompt: Rendered) -> Result<Finish
         usage: Usage::default(),
         turns_without_call: 0,
         repeated: 0,
+        objected: Objected::NotYet,
     };
     // The wall time holds for a command or call that is under way, too.
     let outcome = match tokio::time::timeout(input.limits.wall, state.run()).await {
@@ -110,6 +111,14 @@ struct Loop<'a> {
     usage: Usage,
     turns_without_call: usize,
     repeated: usize,
+    objected: Objected,
+}
+
+/// Whether the model was told what is wrong with the tree that it called done.
+#[derive(PartialEq)]
+enum Objected {
+    NotYet,
+    Once,
 }
 
 impl Loop<'_> {
@@ -188,10 +197,13 @@ impl Loop<'_> {
                     Ok(Understood::Finish(_)) if failed_before => ToolAnswer::failed(
                         "another call of this turn failed: look at its answer before you finish",
                     ),
-                    Ok(Understood::Finish(finish)) => {
-                        self.write_down(&call, ToolAnswer::done("finished"));
-                        return Ok(Some(finish));
-                    }
+                    Ok(Understood::Finish(finish)) => match self.objection().await? {
+                        Some(objection) => ToolAnswer::failed(objection),
+                        None => {
+                            self.write_down(&call, ToolAnswer::done("finished"));
+                            return Ok(Some(finish));
+                        }
+                    },
                     Ok(Understood::Tool(request)) => {
                         self.input.toolbox.call(&request).await.map_err(Interruption::Toolbox)?
                     }
@@ -205,6 +217,17 @@ impl Loop<'_> {
         self.check_repetition()?;
         self.request.messages.push(Message::ToolResults { results });
         Ok(None)
+    }
+
+    async fn objection(&mut self) -> Result<Option<String>, Interruption> {
+        if self.objected == Objected::Once {
+            return Ok(None);
+        }
+        let objection = self.input.toolbox.objection().await.map_err(Interruption::Toolbox)?;
+        if objection.is_some() {
+            self.objected = Objected::Once;
+        }
+        Ok(objection)
     }
 
     fn write_down(&mut self, call: &ToolCall, answer: ToolAnswer) {

@@ -161,6 +161,7 @@ fn pipeline(
         redactor,
         settings: pipeline::Settings {
             limits: config.limits.clone(),
+            paths: config.paths.clone(),
             author: Author::new(&config.git.author_name, &config.git.author_email)?,
             reviewers: config.reviewers.clone(),
             blocking: config.blocking_severities.iter().map(severity).collect(),

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
+use super::paths::Paths;
+
 /// A value that must not be printed.
 #[derive(Clone, Debug)]
 pub(super) struct Secret(pub SecretString);
@@ -31,6 +33,7 @@ pub(super) struct File {
     pub git: Git,
     pub mail: Mail,
     pub sandbox: Sandbox,
+    pub paths: Paths,
     pub reviewers: Option<Vec<String>>,
     pub blocking_severities: Option<Vec<String>>,
     pub prompts_dir: Option<String>,

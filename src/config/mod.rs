@@ -14,6 +14,7 @@ mod environment;
 mod error;
 mod file;
 mod keys;
+mod paths;
 mod policy;
 mod policy_file;
 mod redacted;
@@ -27,7 +28,8 @@ use std::path::{Path, PathBuf};
 pub use environment::{Environment, VARIABLES, Variable};
 pub use error::ConfigError;
 pub use keys::{deployment_keys, policy_keys};
-pub use policy::{GATE_KINDS, GateCommand, GateEntry, PathPolicy, PolicyLimits, RepositoryPolicy};
+pub use paths::{PathPolicy, PathSettings};
+pub use policy::{GATE_KINDS, GateCommand, GateEntry, PolicyLimits, RepositoryPolicy};
 pub(crate) use resolve::percent_decoded;
 pub use sections::{
     AppCredentials, ContainerConfig, DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits,
@@ -58,6 +60,8 @@ pub struct Config {
     pub git: GitIdentity,
     pub mail: MailConfig,
     pub sandbox: SandboxConfig,
+    /// What changes may touch in every repository; a repository's own policy can only be stricter.
+    pub paths: PathSettings,
     /// The reviewers that look at every change, by name; each has a prompt of that name.
     pub reviewers: Vec<String>,
     /// Findings of these severities keep a change from being published.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::document::Document;
 use super::error::{ConfigError, nearest};
 use super::keys::policy_keys;
+use super::paths::PathPolicy;
 use super::policy_file::{Gate, PolicyFile, PolicyLimitsFile};
 use super::resolve::{ROUNDS, check_address, check_reviewers};
 use super::sections::Limits;
@@ -68,15 +69,6 @@ impl GateCommand {
     }
 }
 
-/// Globs over repository paths. `None`: as the deployment says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PathPolicy {
-    /// Changes outside of these are refused.
-    pub allowed: Option<Vec<String>>,
-    /// Changes inside of these need an explicit approval, besides what is always protected.
-    pub protected: Option<Vec<String>>,
-}
-
 /// Lower limits that a repository sets for itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PolicyLimits {
@@ -116,20 +108,13 @@ impl RepositoryPolicy {
         if file.label.as_deref().is_some_and(|label| label.trim().is_empty()) {
             return Err(error("label", "must not be empty".to_owned()));
         }
-        let globs = [("paths.allowed", &file.paths.allowed), ("paths.protected", &file.paths.protected)];
-        for (key, patterns) in globs {
-            for (index, pattern) in patterns.iter().flatten().enumerate() {
-                globset::Glob::new(pattern)
-                    .map_err(|problem| error(&format!("{key}[{index}]"), problem.kind().to_string()))?;
-            }
-        }
         Ok(Self {
             label: file.label.map(|label| label.trim().to_owned()),
             gates: file.gates.map(|gates| resolve_gates(&document, gates)).transpose()?,
             setup: file.setup,
             coverage_floor: file.coverage.lines_percent,
             reviewers: file.reviewers,
-            paths: PathPolicy { allowed: file.paths.allowed, protected: file.paths.protected },
+            paths: file.paths.of_policy(&document)?,
             mail_to: file.mail_to,
             limits: resolve_limits(&document, &file.limits)?,
         })

@@ -3,6 +3,7 @@
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::paths::Paths;
 use super::policy::GateCommand;
 
 #[derive(Debug, Default, Deserialize)]
@@ -32,13 +33,6 @@ pub(super) struct Gate {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Coverage {
     pub lines_percent: Option<f64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Paths {
-    pub allowed: Option<Vec<String>>,
-    pub protected: Option<Vec<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -69,6 +69,15 @@ impl Config {
                 "setup": { "allow_hosts": self.sandbox.setup_allow_hosts },
                 "uid_range": { "first": self.sandbox.uid_range.first, "count": self.sandbox.uid_range.count },
             },
+            "paths": {
+                "allowed": self.paths.allowed,
+                "protected": self.paths.protected,
+                "max_files": self.paths.max_files,
+                "max_lines": self.paths.max_lines,
+                "max_file_bytes": self.paths.max_file_bytes,
+                "max_total_bytes": self.paths.max_total_bytes,
+                "binary_files": self.paths.binary_files,
+            },
             "reviewers": self.reviewers,
             "blocking_severities":
                 self.blocking_severities.iter().map(|severity| severity.as_str()).collect::<Vec<_>>(),

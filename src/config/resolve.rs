@@ -55,6 +55,7 @@ pub(super) fn resolve(document: Document, file: File, env: &Environment) -> Resu
         git: r.git(file.git)?,
         mail: r.mail(file.mail)?,
         sandbox: r.sandbox(file.sandbox)?,
+        paths: file.paths.resolve(|key, problem| r.error(key, problem))?.into(),
         reviewers: r.reviewers(file.reviewers)?,
         blocking_severities: r.severities(file.blocking_severities)?,
         prompts_dir: r.path("prompts_dir", file.prompts_dir)?,

@@ -115,6 +115,8 @@ pub fn plan_digest(source: TextDigest, specification: &TaskSpecification) -> Tex
         constraints,
         acceptance_criteria,
         likely_files,
+        protected_files,
+        altered_tests,
         workflow,
         risk,
         size,
@@ -131,6 +133,14 @@ pub fn plan_digest(source: TextDigest, specification: &TaskSpecification) -> Tex
     }
     hash.field(&[*workflow as u8, *risk as u8, *size as u8, *priority as u8]);
     depends_on.iter().for_each(|&index| hash.field(&(index as u64).to_be_bytes()));
+    // Plans from before these lists existed keep their digest, and so their approval.
+    for (name, list) in [("protected files", protected_files), ("altered tests", altered_tests)] {
+        if !list.is_empty() {
+            hash.field(name.as_bytes());
+            hash.field(&(list.len() as u64).to_be_bytes());
+            list.iter().for_each(|entry| hash.field(entry.as_bytes()));
+        }
+    }
     hash.finish()
 }
 
@@ -187,6 +197,8 @@ mod tests {
             constraints: vec!["c".into()],
             acceptance_criteria: vec!["a".into()],
             likely_files: vec![],
+            protected_files: vec![],
+            altered_tests: vec!["t".into()],
             workflow: Workflow::Coding,
             risk: Risk::Low,
             size: Size::Small,
@@ -205,6 +217,9 @@ mod tests {
             change(|t| std::mem::swap(&mut t.requirements, &mut t.constraints)),
             change(|t| t.acceptance_criteria.clear()),
             change(|t| t.likely_files.push("f".into())),
+            change(|t| t.protected_files.push("f".into())),
+            change(|t| t.altered_tests.push("f".into())),
+            change(|t| std::mem::swap(&mut t.protected_files, &mut t.altered_tests)),
             change(|t| t.risk = Risk::High),
             change(|t| t.size = Size::Large),
             change(|t| t.priority = Priority::High),
@@ -214,6 +229,27 @@ mod tests {
         for other in changed {
             assert_ne!(plan_digest(source, &other), plan_digest(source, &task), "{other:?}");
         }
+    }
+
+    #[test]
+    fn lists_that_a_plan_leaves_empty_leave_its_digest_as_it_was_before_there_were_any() {
+        let before = "a59f6600ca8bf1119e83e841c511fafc036bc83ddcdc09721db6dd3a9a2692c8";
+        let task = TaskSpecification {
+            title: "t".into(),
+            objective: "o".into(),
+            requirements: vec!["r".into()],
+            constraints: vec![],
+            acceptance_criteria: vec!["a".into()],
+            likely_files: vec![],
+            protected_files: vec![],
+            altered_tests: vec![],
+            workflow: Workflow::Coding,
+            risk: Risk::Low,
+            size: Size::Small,
+            priority: Priority::Normal,
+            depends_on: vec![],
+        };
+        assert_eq!(plan_digest(text().digest(), &task).to_string(), before);
     }
 
     #[test]

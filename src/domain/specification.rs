@@ -50,6 +50,14 @@ pub struct TaskSpecification {
     pub acceptance_criteria: Vec<String>,
     #[serde(default)]
     pub likely_files: Vec<String>,
+    /// Files that are protected and that the task has to change all the same, each by its exact path. An
+    /// approval of the plan opens these and no others.
+    #[serde(default)]
+    pub protected_files: Vec<String>,
+    /// Tests and settings of gates that are there already and that the task is about, each by its exact
+    /// path: only in these may tests be removed or expect something else.
+    #[serde(default)]
+    pub altered_tests: Vec<String>,
     pub workflow: Workflow,
     pub risk: Risk,
     pub size: Size,
@@ -100,6 +108,8 @@ impl TaskSpecification {
         list(&mut faults, "constraints", &self.constraints, 0);
         list(&mut faults, "acceptance_criteria", &self.acceptance_criteria, 1);
         list(&mut faults, "likely_files", &self.likely_files, 0);
+        paths(&mut faults, "protected_files", &self.protected_files);
+        paths(&mut faults, "altered_tests", &self.altered_tests);
         for &dependency in &self.depends_on {
             if dependency == index {
                 faults.push("`depends_on` names the task itself".to_owned());
@@ -131,6 +141,21 @@ fn list(faults: &mut Vec<String>, name: &str, entries: &[String], at_least: usiz
     }
 }
 
+/// What a person approves has to say which files are meant: no pattern, no folder.
+fn paths(faults: &mut Vec<String>, name: &str, entries: &[String]) {
+    list(faults, name, entries, 0);
+    for (index, entry) in entries.iter().enumerate() {
+        let parts = || entry.split('/');
+        let relative = parts().all(|part| !matches!(part, "" | "." | ".."));
+        if !relative || entry.contains(|c: char| "*?[]{}\\".contains(c) || c.is_control()) {
+            faults.push(format!(
+                "`{name}[{index}]` is {entry:?}; it has to be the exact path of one file, relative to the \
+                 repository's root, without wildcards"
+            ));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,6 +168,8 @@ mod tests {
             constraints: vec![],
             acceptance_criteria: vec!["the new test passes".into()],
             likely_files: vec!["src/round.rs".into()],
+            protected_files: vec![".github/workflows/ci.yml".into()],
+            altered_tests: vec![],
             workflow: Workflow::Coding,
             risk: Risk::Low,
             size: Size::Small,
@@ -166,6 +193,24 @@ mod tests {
         };
         let faults = faulty.validate(0, 2).expect_err("faulty").0;
         assert_eq!(faults.len(), 4, "{faults:?}");
+    }
+
+    #[test]
+    fn what_a_plan_opens_is_named_file_by_file() {
+        for path in
+            [".github/**", "a*", "/etc/passwd", "../x", "./a", "a/", "a//b", "a\nb", "{a,b}", "a\\b", ""]
+        {
+            for name in ["protected_files", "altered_tests"] {
+                let mut task = serde_json::to_value(specification()).expect("serialises");
+                task[name] = serde_json::json!(["tests/a.rs", path]);
+                let task: TaskSpecification = serde_json::from_value(task).expect("a task");
+                let faults = task.validate(0, 1).expect_err(path).0;
+                assert!(
+                    faults.iter().any(|fault| fault.contains(&format!("{name}[1]"))),
+                    "{path:?}: {faults:?}"
+                );
+            }
+        }
     }
 
     #[test]

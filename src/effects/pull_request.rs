@@ -3,6 +3,7 @@
 use crate::checkout::Checkout;
 use crate::domain::{CommitSha, Event, IssueNumber, Task};
 use crate::github::{Fate, GitHubError, NewPullRequest, PullRequest, Purpose};
+use crate::guard::is_test_file;
 use crate::speech::{self, ChangeSize, PullRequestView};
 use crate::workspace::{FileStatus, LineKind, TreeDiff};
 
@@ -118,7 +119,9 @@ pub fn size_of(diff: &TreeDiff) -> ChangeSize {
 /// Tests that were there before and are not as they were.
 pub fn altered_tests(diff: &TreeDiff) -> Vec<String> {
     let altered = diff.files.iter().filter(|file| {
-        file.status != FileStatus::Added && looks_like_test(file.path.as_str()) && has_removals(file)
+        file.status != FileStatus::Added
+            && is_test_file(file.old_path.as_ref().unwrap_or(&file.path).as_str())
+            && has_removals(file)
     });
     altered.map(|file| file.path.to_string()).collect()
 }
@@ -126,37 +129,4 @@ pub fn altered_tests(diff: &TreeDiff) -> Vec<String> {
 fn has_removals(file: &crate::workspace::FileDiff) -> bool {
     file.status == FileStatus::Deleted
         || file.hunks().iter().flat_map(|hunk| &hunk.lines).any(|line| line.kind == LineKind::Removed)
-}
-
-/// By the names that test runners themselves look for.
-fn looks_like_test(path: &str) -> bool {
-    let lower = path.to_lowercase();
-    let (folders, name) = lower.rsplit_once('/').unwrap_or(("", &lower));
-    let in_folder =
-        folders.split('/').any(|part| matches!(part, "test" | "tests" | "__tests__" | "spec" | "specs"));
-    let stem = name.split('.').next().unwrap_or_default();
-    in_folder
-        || stem == "test"
-        || stem == "tests"
-        || stem.starts_with("test_")
-        || stem.ends_with("_test")
-        || name.contains(".test.")
-        || name.contains(".spec.")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tests_are_known_by_their_names() {
-        for path in
-            ["tests/a.rs", "src/x/__tests__/a.js", "test_a.py", "pkg/a_test.go", "a.spec.ts", "src/tests.rs"]
-        {
-            assert!(looks_like_test(path), "{path}");
-        }
-        for path in ["src/lib.rs", "contest.py", "latest/a.rs", "attest_b.go", "src/testimony.rs"] {
-            assert!(!looks_like_test(path), "{path}");
-        }
-    }
 }

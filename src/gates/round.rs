@@ -18,6 +18,7 @@ use crate::sandbox::{Sandbox, SandboxError};
 use crate::workspace::Snapshot;
 
 /// One run of all gates.
+#[derive(Clone, Copy)]
 pub struct Round<'a> {
     pub sandbox: &'a dyn Sandbox,
     pub dependencies: &'a Dependencies,
@@ -32,6 +33,7 @@ pub struct Round<'a> {
 }
 
 /// The tree before the change.
+#[derive(Clone, Copy)]
 pub struct Base<'a> {
     /// Its commit.
     pub commit: &'a str,

@@ -64,6 +64,8 @@ fn discussion(request: &Request) -> Value {
             "constraints": [],
             "acceptance_criteria": [format!("{MARK} The gates of the repository pass.")],
             "likely_files": [],
+            "protected_files": [],
+            "altered_tests": [],
             "workflow": "coding",
             "risk": "low",
             "size": "small",

@@ -1,101 +1,13 @@
-//! A change on its way: from the sandbox into a commit, and from commits into what an agent reads.
+//! What stages read of a change: its commits, its files, the rules it is judged by, and its difference as
+//! agents read it. How it becomes a commit is told in `commit.rs`.
 
 use crate::agents::{Change, ChangedFile, Hunk, HunkLine};
 use crate::checkout::{Checkout, CheckoutError};
 use crate::config::RepositoryPolicy;
 use crate::domain::{CommitSha, Reason, Task};
-use crate::speech::{CommitView, Gateway, commit_message};
-use crate::store::{Artifact, ArtifactKind};
-use crate::telemetry::clock;
-use crate::workspace::{
-    CommitRequest, FileDiff, FileStatus, IgnoreRules, LineKind, RepoPath, Snapshot, SnapshotLimits, TreeDiff,
-};
+use crate::workspace::{FileDiff, FileStatus, LineKind, Snapshot, SnapshotLimits, TreeDiff};
 
-use super::{Pipeline, StageError, json_artifact};
-
-/// What an agent made, to be committed on top of `parent`.
-pub(super) struct Made<'a> {
-    pub base: &'a CommitSha,
-    pub parent: &'a CommitSha,
-    pub files: &'a Snapshot,
-    pub subject: &'a str,
-    pub summary: &'a str,
-    pub transcript: &'a [crate::agents::Step],
-}
-
-/// What builds and tests leave behind, where the repository does not say so itself.
-const PRODUCTS: [&str; 8] = [
-    "target/",
-    "node_modules/",
-    "__pycache__/",
-    ".pytest_cache/",
-    ".mypy_cache/",
-    ".ruff_cache/",
-    ".venv/",
-    "*.egg-info/",
-];
-
-impl Pipeline {
-    /// Commits a change and packs the whole work for keeping. `None`: nothing was changed.
-    pub(super) async fn commit(
-        &self,
-        task: &Task,
-        checkout: &Checkout,
-        made: &Made<'_>,
-    ) -> Result<Option<(CommitSha, Vec<Artifact>)>, StageError> {
-        let redact = |text: &str| self.redactor.clean(text);
-        let message = commit_message(
-            &Gateway::new(&redact, &[]),
-            &CommitView { task, subject: Some(made.subject), done: made.summary },
-        );
-        let rules = IgnoreRules::of(&snapshot(checkout, made.base).await?).with_patterns(PRODUCTS);
-        let head = checkout.mirror.commit(&CommitRequest {
-            parents: std::slice::from_ref(made.parent),
-            files: made.files,
-            limits: SnapshotLimits::default(),
-            ignore: &rules,
-            author: &self.settings.author,
-            committed_at: clock::now(),
-            message: &message,
-        })?;
-        let Some(head) = head else { return Ok(None) };
-        let kept =
-            |kind, name: &str, body| Artifact { kind, version: task.version, name: name.to_owned(), body };
-        let bundle = checkout.mirror.bundle(made.base, &head)?;
-        let diff = checkout.mirror.diff(&fork_point(checkout, made.base, &head)?, &head)?;
-        self.no_secret_in(&diff, made.files)?;
-        let patch = diff.unified;
-        let artifacts = vec![
-            kept(ArtifactKind::Commits, "work.bundle", bundle),
-            kept(ArtifactKind::Patch, "work.patch", patch.into_bytes()),
-            kept(ArtifactKind::Summary, "summary.md", made.summary.as_bytes().to_vec()),
-            json_artifact(task, ArtifactKind::Transcript, "transcript.json", &made.transcript)?,
-        ];
-        Ok(Some((head, artifacts)))
-    }
-}
-
-impl Pipeline {
-    /// A sandbox holds no secret of the deployment, so none can be in a change. If one is all the same, the
-    /// change is not kept: it would be pushed.
-    fn no_secret_in(&self, diff: &TreeDiff, files: &Snapshot) -> Result<(), StageError> {
-        let gives_away = |path: &RepoPath| {
-            let bytes = files.files.get(path).map_or(&[][..], |entry| &entry.bytes);
-            let (name, text) = (path.as_str(), String::from_utf8_lossy(bytes));
-            self.redactor.gives_away(name) || self.redactor.gives_away(&text)
-        };
-        match diff.files.iter().find(|file| gives_away(&file.path)) {
-            Some(file) => Err(StageError::stop(Reason::ChangeRefused {
-                detail: format!(
-                    "{} would hold a secret of this deployment. Nothing was published; renew the secret, and \
-                     find out how the model came by it",
-                    self.redactor.clean(file.path.as_str())
-                ),
-            })),
-            None => Ok(()),
-        }
-    }
-}
+use super::StageError;
 
 /// The files of a commit. Read on a thread of its own: a large tree takes a while.
 pub(super) async fn snapshot(checkout: &Checkout, commit: &CommitSha) -> Result<Snapshot, StageError> {

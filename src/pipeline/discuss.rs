@@ -17,10 +17,14 @@ impl Pipeline {
             return Ok(StageEnd::event(Event::Discussed { source, reading: Reading::SamePlan }));
         }
         let checkout = self.repositories.checkout(task).await?;
-        let limits = self.settings.limits.lowered_by(&policy(&checkout, &checkout.tip)?.limits);
+        let policy = policy(&checkout, &checkout.tip)?;
+        let limits = self.settings.limits.lowered_by(&policy.limits);
+        let paths = self.path_policy(&policy)?;
+        let protected: Vec<&str> = paths.protected_globs().collect();
         let overview = overview(&snapshot(&checkout, &checkout.tip).await?, OVERVIEW_TOKENS);
         let agent = self.agent(task, &limits).await?;
-        let outcome = discuss(&agent, DiscussionInput { source: &source, overview: &overview })
+        let input = DiscussionInput { source: &source, overview: &overview, protected: &protected.join(" ") };
+        let outcome = discuss(&agent, input)
             .await
             .map_err(|error| StageError::stop(agent_failure("discussion", &error)))?;
         let reading = match outcome {

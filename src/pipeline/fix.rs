@@ -2,13 +2,14 @@
 
 use crate::agents::{FixInput, Wrong, fix};
 use crate::domain::{
-    Age, Baseline, Changed, Event, FixCause, GateReport, Reason, ReviewRound, Severity, State, Task, Verdict,
+    Age, Baseline, Changed, Event, Finding, FixCause, GateReport, Reason, ReviewRound, State, Task, Verdict,
 };
+use crate::guard;
 use crate::store::ArtifactKind;
 
 use super::change::{change_of, fork_point, policy, snapshot};
 use super::gate::gate_policy;
-use super::implement::{Bench, specification_of};
+use super::implement::specification_of;
 use super::time::StageTime;
 use super::{Pipeline, StageEnd, StageError};
 
@@ -39,15 +40,21 @@ impl Pipeline {
         let change = change_of(&checkout, &parent, &checkout.mirror.diff(&from, &parent)?)?;
         let files = snapshot(&checkout, &parent).await?;
         let agent = self.agent(task, &limits).await?;
-        let session = self.sandbox.open(&files).await?;
         let base_files = snapshot(&checkout, &base).await?;
-        let toolbox = self.toolbox(task, &gate_policy(&policy), &base_files, session.as_ref()).await?;
-        let input = FixInput { specification, change: &change, wrong: &wrong };
+        let mut fence = self.fence(task, &checkout, &base, &policy)?;
+        let remote_head = remote_head.filter(|_| *cause == FixCause::Instruction);
+        if let Some(remote) = &remote_head {
+            fence = fence.after(remote);
+        }
+        let next = self.next_commit(fence, (&base, &parent), &base_files);
+        let session = self.sandbox.open(&files).await?;
+        let dependencies = self.dependencies(task, &gate_policy(&policy), &base_files).await?;
+        let toolbox = self.toolbox(dependencies, &next, session.as_ref());
+        let rules = next.fence.in_words();
+        let input = FixInput { specification, rules: &rules, change: &change, wrong: &wrong };
         let done = fix(&agent, &toolbox, time.tool_limits(&limits), input).await;
         drop(toolbox);
-        let bench = Bench { checkout: &checkout, base: &base, parent: &parent, role: "fixer" };
-        let (head, artifacts) = self.take_in(task, &bench, session, done).await?;
-        let remote_head = remote_head.filter(|_| *cause == FixCause::Instruction);
+        let (head, artifacts) = self.take_in(task, "fixer", &next, session, done).await?;
         let event = match head {
             Ok(head) => Event::Fixed { head, changed: Changed::Yes, remote_head },
             Err(said) => Event::Fixed { head: parent, changed: Changed::No { said }, remote_head },
@@ -68,11 +75,15 @@ impl Pipeline {
             }
             FixCause::Findings => {
                 let round: ReviewRound = self.kept(task, ArtifactKind::Review).await?;
-                let blocks = |severity: &Severity| self.settings.blocking.contains(severity);
-                let blocking = round.open().filter(|finding| blocks(&finding.severity));
+                let blocking = round.open().filter(|finding| self.blocks(finding));
                 Ok(blocking.cloned().map(Wrong::Finding).collect())
             }
         }
+    }
+
+    /// Whether an open finding holds the change up.
+    pub(super) fn blocks(&self, finding: &Finding) -> bool {
+        self.settings.blocking.contains(&finding.severity) || guard::is_blocking(finding)
     }
 
     /// The newest kept results of a kind; empty where there are none.

@@ -19,19 +19,23 @@ impl Pipeline {
         let checkout = self.repositories.checkout(task).await?;
         let (base, head) = commits_of(task)?;
         let base_files = snapshot(&checkout, base).await?;
-        let rules = gate_policy(&policy(&checkout, base)?);
+        let policy = policy(&checkout, base)?;
+        let rules = gate_policy(&policy);
         let dependencies = self.dependencies(task, &rules, &base_files).await?;
         let known: Vec<BaseRun> = self.kept(task, ArtifactKind::BaseGates).await?;
         let head_files = snapshot(&checkout, head).await?;
+        let before = Base { commit: base.as_str(), tree: &base_files, known: &known };
         let round = Round {
             sandbox: self.sandbox.as_ref(),
             dependencies: &dependencies,
             at_once: self.settings.gates_at_once,
             coverage_floor: rules.coverage_floor,
             tree: &head_files,
-            base: Some(Base { commit: base.as_str(), tree: &base_files, known: &known }),
+            base: Some(before),
         };
-        let RoundEnd { reports, base_runs } = round.run(&gates::discover(&base_files, Some(&rules))).await?;
+        let gates = gates::discover(&base_files, Some(&rules));
+        let RoundEnd { mut reports, base_runs } = round.run(&gates).await?;
+        reports.extend(self.base_tests(task, &checkout, (&round, before, &gates), &reports).await?);
         let named = |wanted: fn(&GateReport) -> bool| -> Vec<String> {
             reports.iter().filter(|report| wanted(report)).map(|report| report.name.clone()).collect()
         };

@@ -3,8 +3,11 @@
 //! A stage may be run again at any time: it reads where its task is, works, and ends by committing its
 //! result, its products and the end of its job in one transaction. Until then nothing of it counts.
 
+mod base_tests;
 mod change;
+mod commit;
 mod discuss;
+mod fence;
 mod fix;
 mod gate;
 mod implement;
@@ -14,6 +17,7 @@ mod publish;
 mod review;
 mod time;
 mod toolbox;
+mod weakened;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +25,7 @@ use std::time::Duration;
 
 use crate::agents::{AgentContext, AgentError, DEFAULT_MAX_ANSWERS, Interruption, Prompts};
 use crate::checkout::{CheckoutError, Repositories};
-use crate::config::{Limits, RepositoryPolicy};
+use crate::config::{Limits, PathSettings, RepositoryPolicy};
 use crate::domain::{Event, Reason, Rules, Severity, Stage, State, Task, TaskId};
 use crate::gates::EgressPolicy;
 use crate::github::GitHubError;
@@ -61,6 +65,8 @@ pub struct Pipeline {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub limits: Limits,
+    /// What changes may touch; a repository's policy can only be stricter.
+    pub paths: PathSettings,
     pub author: Author,
     pub reviewers: Vec<String>,
     /// Findings of these severities hold a change up.

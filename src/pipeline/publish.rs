@@ -3,12 +3,14 @@
 use crate::checkout::Observed;
 use crate::domain::{ApprovalMeans, Approvals, Event, Reason, Rules, Task, plan_digest};
 
+use super::change::{commits_of, policy};
 use super::{Pipeline, StageEnd, StageError};
 
 impl Pipeline {
     /// Looks at the issue once more. An edit that no webhook told us of stops the task here.
     pub(super) async fn publish(&self, task: &Task) -> Result<StageEnd, StageError> {
         check_approval(task, self.store.rules())?;
+        self.check_paths(task).await?;
         let mut events = Vec::new();
         match self.repositories.observe(task).await? {
             Observed::Text(text) => events.push(Event::TextObserved(text)),
@@ -17,6 +19,17 @@ impl Pipeline {
         }
         events.push(Event::PublishChecked);
         Ok(StageEnd { events, artifacts: Vec::new() })
+    }
+
+    /// The last fence: whatever came before, what breaks the path policy is not published.
+    async fn check_paths(&self, task: &Task) -> Result<(), StageError> {
+        let checkout = self.repositories.checkout(task).await?;
+        let (base, head) = commits_of(task)?;
+        let fence = self.fence(task, &checkout, base, &policy(&checkout, base)?)?;
+        match fence.refusal(head)? {
+            Some(detail) => Err(StageError::stop(Reason::ChangeRefused { detail })),
+            None => Ok(()),
+        }
     }
 }
 

@@ -23,8 +23,12 @@ impl Pipeline {
         let agent = self.agent(task, &limits).await?;
         let round = review_all(&agent, reviewers, ReviewInput { specification, change: &change }).await;
         let earlier: ReviewRound = self.kept(task, ArtifactKind::Review).await?;
-        let round = tracked(round).after(&earlier);
-        let blocking = round.open().filter(|f| self.settings.blocking.contains(&f.severity)).count() as u32;
+        let mut round = tracked(round);
+        let weakened = self.weakened(task, &checkout, &policy).await?;
+        let open = |finding| TrackedFinding { finding, status: FindingStatus::Open };
+        round.findings.extend(weakened.into_iter().map(open));
+        let round = round.after(&earlier);
+        let blocking = round.open().filter(|finding| self.blocks(finding)).count() as u32;
         let failed_reviewers = round.failed.iter().map(|failed| failed.reviewer.clone()).collect();
         let event = Event::Reviewed { blocking, failed_reviewers, reviewers: reviewers.len() as u32 };
         let artifacts = vec![json_artifact(task, ArtifactKind::Review, "review.json", &round)?];

@@ -7,16 +7,33 @@ use futures::future::BoxFuture;
 
 use crate::agents::tools::{CommandEnd, ToolAnswer, ToolRequest, Toolbox, ToolboxError, command_answer};
 use crate::gates::Dependencies;
-use crate::sandbox::{Command, Exit, LimitHit, Limits, PROGRAM_INSIDE, Session};
+use crate::sandbox::{Command, Exit, LimitHit, Limits, PROGRAM_INSIDE, SandboxError, Session};
+
+use super::Pipeline;
+use super::commit::NextCommit;
 
 /// Longest time of a command that names none, and longest that one may ask for.
 const DEFAULT_COMMAND: Duration = Duration::from_secs(300);
 
 pub(super) struct SandboxToolbox<'a> {
-    pub session: &'a dyn Session,
-    pub limits: Limits,
+    session: &'a dyn Session,
+    limits: Limits,
     /// What the gates see of the project's packages, for the model's commands too.
-    pub dependencies: Dependencies,
+    dependencies: Dependencies,
+    /// What the tree would become when the model says that it is done.
+    next: &'a NextCommit<'a>,
+}
+
+impl Pipeline {
+    /// The tools of a model, with the dependencies that the gates see.
+    pub(super) fn toolbox<'a>(
+        &self,
+        dependencies: Dependencies,
+        next: &'a NextCommit<'a>,
+        session: &'a dyn Session,
+    ) -> SandboxToolbox<'a> {
+        SandboxToolbox { session, limits: self.settings.command_limits.clone(), dependencies, next }
+    }
 }
 
 impl SandboxToolbox<'_> {
@@ -69,6 +86,26 @@ impl Toolbox for SandboxToolbox<'_> {
                 | ToolRequest::Delete { .. } => self.serve(call).await,
             }
         })
+    }
+
+    fn objection(&self) -> BoxFuture<'_, Result<Option<String>, ToolboxError>> {
+        Box::pin(async move {
+            match self.session.read_back().await {
+                Ok(back) => self.next.objection(&back.tree).map_err(|error| ToolboxError(error.to_string())),
+                Err(error) => match unreadable(&error) {
+                    Some(fault) => Ok(Some(format!("The tree cannot be taken over: {fault}"))),
+                    None => Err(ToolboxError(error.to_string())),
+                },
+            }
+        })
+    }
+}
+
+/// Why a tree could not even be read, where its files are the reason.
+fn unreadable(error: &SandboxError) -> Option<String> {
+    match error {
+        SandboxError::TreeRefused(_) | SandboxError::TreeTooLarge { .. } => Some(error.to_string()),
+        _ => None,
     }
 }
 

@@ -102,6 +102,7 @@ pub(super) fn task(specification: &TaskSpecification, titles: &[String], room: R
         page.paragraph(line_of![strong("Likely files")]);
         page.bullets(specification.likely_files.iter().map(|path| code(path).into()).collect());
     }
+    page.append(opened(specification));
     let mut facts = line_of![
         strong("Risk"),
         ": ",
@@ -124,6 +125,34 @@ pub(super) fn task(specification: &TaskSpecification, titles: &[String], room: R
     ];
     facts.extend(dependencies(specification, titles));
     page.paragraph(facts);
+    page
+}
+
+/// What an approval opens besides the ordinary: nobody may overlook it.
+fn opened(specification: &TaskSpecification) -> Page {
+    let mut page = Page::default();
+    let lists: [(Line, &[String]); 2] = [
+        (
+            line_of![
+                strong("This plan asks to change protected files."),
+                " They decide what runs, who reviews or what agents are told. An approval opens these and no others:",
+            ],
+            &specification.protected_files,
+        ),
+        (
+            line_of![
+                strong("This plan asks to change what existing tests or gates check."),
+                " In these files tests may be removed or expect something else, and settings may be laxer:",
+            ],
+            &specification.altered_tests,
+        ),
+    ];
+    for (what, paths) in lists {
+        if !paths.is_empty() {
+            page.paragraph(what);
+            page.bullets(paths.iter().map(|path| code(path).into()).collect());
+        }
+    }
     page
 }
 
@@ -244,6 +273,15 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_that_opens_protected_files_and_tests() {
+        let (mut task, titles) = (samples::task(), samples::titles());
+        let specification = &mut task.plan.as_mut().expect("a plan").specification;
+        specification.protected_files = vec![".github/workflows/ci.yml".into(), "CODEOWNERS".into()];
+        specification.altered_tests = vec!["tests/round.rs".into()];
+        insta::assert_snapshot!(plan_comment(&gateway(), &samples::plan_view(&task, &titles)).as_str());
+    }
+
+    #[test]
     fn one_plan_of_several_with_an_exact_estimate() {
         let mut task = samples::task();
         task.ordinal = 2;
@@ -286,6 +324,9 @@ mod tests {
         specification.constraints.clone_from(&list);
         specification.acceptance_criteria.clone_from(&list);
         specification.likely_files = list;
+        let files = vec!["a_b/@".repeat(300); 30];
+        specification.protected_files.clone_from(&files);
+        specification.altered_tests = files;
         specification.validate(0, 1).expect("valid");
         let source = task.source.as_mut().expect("a source");
         source.body = "```\n".repeat(16_000);

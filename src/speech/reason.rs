@@ -22,7 +22,7 @@ pub(super) fn advice(task: &Task, reason: &Reason, resume: Resume, label: &str) 
     };
     to_do.extend(fix(task, reason));
     to_do.extend(before_retrying(task, reason));
-    Advice { happened, said, kept: kept(task), to_do }
+    Advice { happened, said, kept: kept(task, reason), to_do }
 }
 
 fn happened(task: &Task, reason: &Reason) -> (Line, Option<String>) {
@@ -91,7 +91,10 @@ fn happened(task: &Task, reason: &Reason) -> (Line, Option<String>) {
         }
         Reason::BranchMoved { actual } => (branch_moved(task, actual), None),
         Reason::ChangeRefused { detail } => (
-            line_of!["The change touches what it may not touch, so it was refused.", unpublished],
+            line_of![
+                "The change touches what it may not touch, or is larger than it may be, so it was refused.",
+                unpublished
+            ],
             Some(detail.clone()),
         ),
         Reason::Refused { what, detail } if what == "write_local_branch" => {
@@ -166,7 +169,8 @@ pub(super) fn act(effect: &str) -> Piece {
     }
 }
 
-fn kept(task: &Task) -> Line {
+fn kept(task: &Task, reason: &Reason) -> Line {
+    let refused = matches!(reason, Reason::ChangeRefused { .. });
     match (&task.head, &task.base) {
         (Some(head), Some(base)) => line_of![
             "The work so far is kept as commit ",
@@ -176,6 +180,7 @@ fn kept(task: &Task) -> Line {
             ", with its patch, logs and findings.",
         ],
         (Some(head), None) => line_of!["The work so far is kept as commit ", commit(head), "."],
+        (None, _) if refused => "The plan is kept, and so is the refused change, as a patch.".into(),
         (None, _) if task.plan.is_some() => "The plan is kept. There is no code yet.".into(),
         (None, _) => "The issue was not turned into a plan yet, so there is nothing to keep.".into(),
     }
@@ -273,9 +278,12 @@ fn before_retrying(task: &Task, reason: &Reason) -> Option<Line> {
             Some("If the issue itself should say more, edit it: that makes a new plan.".into())
         }
         Reason::ChangeRefused { .. } => Some(line_of![
-            "Which paths are protected is set in ",
+            "Where the task needs a protected file, say so in the issue, by the file's path: the new plan then asks \
+             for it, and an approval opens it. Which paths are protected and how large a change may be is set in ",
             code(".orchestrator/config.yaml"),
-            " on the default branch.",
+            " on the default branch and, for all repositories, in ",
+            code("orchestrator.yaml"),
+            ".",
         ]),
         Reason::Refused { what, .. } if what == "write_local_branch" => None,
         Reason::Refused { .. } => Some(line_of![

@@ -1,6 +1,7 @@
 //! A new commit from files that came back as bytes. It is a function of its request: the same request makes
 //! the same id, so that a stage that runs again changes nothing.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -10,6 +11,7 @@ use super::error::WorkspaceError;
 use super::ignored::IgnoreRules;
 use super::mirror::{Mirror, SnapshotLimits, find_commit, is_left_out, leaves};
 use super::mirrors::{aside, sha};
+use super::names;
 use super::refs::CommitSha;
 use super::snapshot::{FileMode, RepoPath, Snapshot};
 use super::tree::{self, EXECUTABLE, GITLINK, LINK, Leaf, Leaves, REGULAR};
@@ -93,6 +95,7 @@ impl Mirror {
             if let Some(path) = tree::file_and_folder(&after) {
                 return Err(WorkspaceError::FileAndFolder(path));
             }
+            check_new_names(&base, &after)?;
             let tree = repository.find_tree(tree::write(&odb, &after)?)?;
             let parents = request.parents.iter().map(|parent| find_commit(&repository, parent));
             let parents = parents.collect::<Result<Vec<_>, _>>()?;
@@ -146,6 +149,50 @@ fn new_leaves(odb: &Odb<'_>, base: &Leaves, request: &CommitRequest<'_>) -> Resu
     Ok(after)
 }
 
+/// Refuses new files that another machine would take for other files, or could not write. Names that the
+/// repository has already are its own affair.
+fn check_new_names(base: &Leaves, after: &Leaves) -> Result<(), WorkspaceError> {
+    let new =
+        || after.keys().filter(|path| !base.contains_key(*path)).filter_map(|path| tree::repo_path(path));
+    for path in new() {
+        if let Some(reason) = names::fault(&path) {
+            return Err(WorkspaceError::UnsafeName { path, reason });
+        }
+    }
+    if new().next().is_none() {
+        return Ok(());
+    }
+    // Each file and each folder above it as it is spelled, by its fold.
+    let mut spelled: HashMap<String, String> = HashMap::new();
+    let mut exact: HashSet<String> = HashSet::new();
+    for path in after.keys().filter(|path| base.contains_key(*path)) {
+        let text = String::from_utf8_lossy(path);
+        for place in places(&text) {
+            if exact.insert(place.to_owned()) {
+                spelled.entry(names::folded(place)).or_insert_with(|| place.to_owned());
+            }
+        }
+    }
+    for path in new() {
+        for place in places(path.as_str()) {
+            if !exact.insert(place.to_owned()) {
+                continue;
+            }
+            let fold = names::folded(place);
+            if let Some(other) = spelled.get(&fold) {
+                return Err(WorkspaceError::SameName { other: other.clone(), path: path.clone() });
+            }
+            spelled.insert(fold, place.to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// The folders above a path, and the path itself.
+fn places(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(at, _)| &path[..at]).chain([path])
+}
+
 /// Whether the path is a submodule of the base or lies in one.
 fn in_submodule(base: &Leaves, path: &[u8]) -> bool {
     let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
@@ -154,14 +201,14 @@ fn in_submodule(base: &Leaves, path: &[u8]) -> bool {
 }
 
 /// Refuses a link whose target, read as text, leaves the tree or enters a git directory, and a link in the
-/// place of `.gitmodules` (git refuses that one too: CVE-2018-17456 and its kin).
+/// place of one of git's own files (git refuses those too: CVE-2018-17456 and its kin).
 fn check_link(path: &RepoPath, target: &[u8]) -> Result<(), WorkspaceError> {
     let refuse = || WorkspaceError::LinkLeavesTree {
         path: path.clone(),
         target: String::from_utf8_lossy(target).chars().take(200).collect(),
     };
     let text = str::from_utf8(target).map_err(|_| refuse())?;
-    if text.starts_with('/') || path.as_str().eq_ignore_ascii_case(".gitmodules") {
+    if text.starts_with('/') || names::is_git_file(path) {
         return Err(refuse());
     }
     let mut place: Vec<&str> = path.as_str().split('/').collect();
@@ -260,6 +307,9 @@ mod tests {
             ("a/b", "../.GIT/hooks"),
             ("a", ""),
             (".gitmodules", "x"),
+            (".GitAttributes", "x"),
+            ("a/.gitignore", "x"),
+            (".g\u{200d}itmodules", "x"),
         ] {
             assert!(!check(path, target), "{path} -> {target} was taken");
         }

@@ -1,7 +1,10 @@
 //! What changed between two commits, as GitHub shows it: three lines of context, renames found. From it
 //! comes also which lines a review comment may be put on.
 
-use git2::{Delta, Diff, DiffFindOptions, DiffFlags, DiffFormat, DiffLineType, DiffOptions, Patch};
+use git2::{
+    Delta, Diff, DiffFile, DiffFindOptions, DiffFlags, DiffFormat, DiffLineType, DiffOptions, FileMode, Odb,
+    Patch,
+};
 
 use super::error::WorkspaceError;
 use super::mirror::{Mirror, find_commit};
@@ -27,6 +30,10 @@ pub struct FileDiff {
     /// Where a renamed file was.
     pub old_path: Option<RepoPath>,
     pub status: FileStatus,
+    /// Size before the change; 0 where there was none.
+    pub old_bytes: u64,
+    /// Size after the change; 0 where there is none.
+    pub bytes: u64,
     pub content: FileContent,
 }
 
@@ -104,8 +111,9 @@ impl Mirror {
             let mut diff = repository.diff_tree_to_tree(Some(&old), Some(&new), Some(&mut options))?;
             diff.find_similar(Some(DiffFindOptions::new().renames(true).rename_limit(RENAME_LIMIT)))?;
             let mut result = TreeDiff { unified: unified(&diff)?, ..TreeDiff::default() };
+            let odb = repository.odb()?;
             for index in 0..diff.deltas().len() {
-                match file_diff(&diff, index)? {
+                match file_diff(&diff, index, &odb)? {
                     Ok(file) => result.files.push(file),
                     Err(unnamed) => result.unnamed.push(unnamed),
                 }
@@ -162,7 +170,11 @@ fn unified(diff: &Diff<'_>) -> Result<String, WorkspaceError> {
 }
 
 /// One file of the diff, or the name of one that has no usable path.
-fn file_diff(diff: &Diff<'_>, index: usize) -> Result<Result<FileDiff, String>, WorkspaceError> {
+fn file_diff(
+    diff: &Diff<'_>,
+    index: usize,
+    odb: &Odb<'_>,
+) -> Result<Result<FileDiff, String>, WorkspaceError> {
     let patch = Patch::from_diff(diff, index)?;
     let Some(delta) = diff.get_delta(index) else { return Ok(Err(String::new())) };
     let status = match delta.status() {
@@ -183,7 +195,16 @@ fn file_diff(diff: &Diff<'_>, index: usize) -> Result<Result<FileDiff, String>, 
         Some(patch) if !patch.delta().flags().contains(DiffFlags::BINARY) => text_content(&patch)?,
         _ => FileContent::Binary,
     };
-    Ok(Ok(FileDiff { path, old_path, status, content }))
+    let (old_bytes, bytes) = (size(odb, &delta.old_file())?, size(odb, &delta.new_file())?);
+    Ok(Ok(FileDiff { path, old_path, status, old_bytes, bytes, content }))
+}
+
+fn size(odb: &Odb<'_>, file: &DiffFile<'_>) -> Result<u64, WorkspaceError> {
+    // A submodule's commit is not here.
+    if file.id().is_zero() || file.mode() == FileMode::Commit {
+        return Ok(0);
+    }
+    Ok(odb.read_header(file.id())?.0 as u64)
 }
 
 fn text_content(patch: &Patch<'_>) -> Result<FileContent, WorkspaceError> {

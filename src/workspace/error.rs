@@ -23,6 +23,10 @@ pub enum WorkspaceError {
     FileAndFolder(String),
     #[error("the link {path} points to {target:?}, outside the repository")]
     LinkLeavesTree { path: RepoPath, target: String },
+    #[error("{path} and {other} are one file where case or Unicode forms do not count")]
+    SameName { path: RepoPath, other: String },
+    #[error("{path} cannot be the name of a new file: {reason}")]
+    UnsafeName { path: RepoPath, reason: &'static str },
     #[error("{0}")]
     InvalidRequest(String),
     #[error("the bundle is not usable: {0}")]
@@ -47,6 +51,17 @@ impl WorkspaceError {
             Self::Busy { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether the files themselves are what cannot be committed.
+    pub fn is_about_the_tree(&self) -> bool {
+        matches!(
+            self,
+            Self::FileAndFolder(_)
+                | Self::LinkLeavesTree { .. }
+                | Self::SameName { .. }
+                | Self::UnsafeName { .. }
+        )
     }
 
     /// Whether the server did not accept the token.

@@ -198,7 +198,7 @@ where
 
 /// Work on large trees takes a while. The tasks that its thread would have to go on with meanwhile are given to
 /// another one; outside of a runtime of several threads, it simply runs.
-pub(super) fn aside<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current() {
         Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => {
             tokio::task::block_in_place(work)

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::names::is_ignored;
+
 /// A path inside a repository: relative, `/`-separated, without empty, `.`, `..` or `.git` parts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(transparent)]
@@ -50,11 +52,7 @@ impl RepoPath {
 /// Whether a path part is `.git` on some file system: any case, NTFS short names, trailing dots and
 /// spaces, code points that HFS+ ignores.
 fn is_dot_git(part: &str) -> bool {
-    let folded: String = part
-        .chars()
-        .filter(|c| !matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}'))
-        .collect::<String>()
-        .to_lowercase();
+    let folded: String = part.chars().filter(|c| !is_ignored(*c)).collect::<String>().to_lowercase();
     let name = folded.split(':').next().unwrap_or_default().trim_end_matches(['.', ' ']);
     name == ".git" || name == "git~1"
 }

@@ -136,10 +136,12 @@ fn fired(marks: &Path) -> Vec<String> {
     entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// The greeting's story, whose model sets the traps first.
+/// The greeting's story, whose model sets the traps first. The plan opens the one file of them that is
+/// protected, so that the tree goes all the way to the push.
 fn trapping(plant: &str) -> Scenario {
-    let greeting: Value =
+    let mut greeting: Value =
         serde_saphyr::from_str(include_str!("../story/scripts/greeting.yaml")).expect("YAML");
+    greeting["rules"][0]["answer"]["json"]["tasks"][0]["protected_files"] = json!([".gitattributes"]);
     let mut rules = vec![json!({
         "name": "set traps",
         "when": { "system": ["You are an engineer who carries out one task"] },

@@ -94,6 +94,8 @@ pub fn discussed() -> Event {
         constraints: vec![],
         acceptance_criteria: vec!["it is read".into()],
         likely_files: vec![],
+        protected_files: vec![],
+        altered_tests: vec![],
         workflow: Workflow::Coding,
         risk: Risk::Low,
         size: Size::Small,

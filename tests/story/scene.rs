@@ -199,6 +199,13 @@ impl Scene {
         }
     }
 
+    /// Stops the deployment and starts it with more settings.
+    pub async fn redeploy(&mut self, settings: &str) {
+        self.stop().await;
+        self.settings = merged(&self.settings, settings);
+        self.deploy().await;
+    }
+
     /// What every story ends with: nothing went wrong between us and GitHub, no task is silently stuck, and
     /// nothing of ours stands on GitHub twice.
     pub async fn finish(self) {

@@ -45,8 +45,8 @@ async fn a_labelled_issue_becomes_a_reviewed_pull_request_and_ends_when_it_is_me
     let exits: Vec<_> = runs.iter().map(|run| run.iter().map(|gate| gate.exit).collect::<Vec<_>>()).collect();
     assert_eq!(
         exits,
-        [[Some(101)], [Some(0)], [Some(0)]],
-        "the first attempt failed, the mended ones did not"
+        [vec![Some(101)], vec![Some(0), Some(0)], vec![Some(0), Some(0)]],
+        "the first attempt failed; the mended ones did not, nor with the tests as they were"
     );
     let rounds: Vec<ReviewRound> = kept(&scene, &task, ArtifactKind::Review).await;
     let last = rounds.last().expect("a review");

@@ -66,6 +66,9 @@ async fn a_diff_tells_what_git_tells() {
 
     let moved = diff.file(&path("elsewhere/moved.txt")).expect("the file");
     assert_eq!((moved.status, moved.old_path.as_ref()), (FileStatus::Renamed, Some(&path("moved.txt"))));
+    assert_eq!((moved.old_bytes + 9, moved.bytes), (moved.bytes, 41 * 9 + 9), "sizes are of both sides");
+    let gone = diff.file(&path("gone.txt")).expect("the file");
+    assert_eq!((gone.old_bytes, gone.bytes), (5, 0));
     assert_eq!(diff.file(&path("gone.txt")).expect("the file").status, FileStatus::Deleted);
     assert_eq!(diff.file(&path("bin")).expect("the file").content, FileContent::Binary);
     assert_eq!(diff.file(&path("new.txt")).expect("the file").status, FileStatus::Added);

@@ -178,6 +178,78 @@ async fn links_out_of_the_tree_and_impossible_trees_are_refused() {
 }
 
 #[tokio::test]
+async fn new_names_that_another_machine_takes_for_others_are_refused_and_old_ones_are_not() {
+    let scene = Scene::start().await;
+    for name in ["Docs/a.md", "docs/b.md", "caf\u{e9}.txt", "aux.c", "src/old name."] {
+        scene.write(name, name);
+    }
+    scene.publish("names");
+    let mirror = scene.mirror().await;
+    let base = mirror.resolve(&branch("main")).expect("main");
+    let attempt = |names: &[&str], gone: &[&str]| {
+        let mut files = snapshot(&mirror, &base);
+        files.files.retain(|path, _| !gone.contains(&path.as_str()));
+        files.files.extend(names.iter().map(|name| (path(name), file("x"))));
+        mirror.commit(&CommitRequest {
+            parents: std::slice::from_ref(&base),
+            files: &files,
+            limits: SnapshotLimits::default(),
+            ignore: &IgnoreRules::none(),
+            author: &bot(),
+            committed_at: noon(),
+            message: "x",
+        })
+    };
+    for names in [
+        &["readme.md"][..],
+        &["README.MD"],
+        &["SRC/x"],
+        &["cafe\u{301}.txt"],
+        &["CAFE\u{301}.TXT"],
+        &["DOCS/c.md"],
+        &["docs/A.md", "docs/a.MD"],
+        &["new/x", "New/y"],
+    ] {
+        let refused = attempt(names, &[]);
+        assert!(matches!(refused, Err(WorkspaceError::SameName { .. })), "{names:?}: {refused:?}");
+    }
+    for name in ["nul", "src/COM1.rs", "a:b", "a?", "end.", "end /x", "gitmod~1", "in\u{200d}visible"] {
+        let refused = attempt(&[name], &[]);
+        assert!(matches!(refused, Err(WorkspaceError::UnsafeName { .. })), "{name:?}: {refused:?}");
+    }
+    for (names, gone) in [
+        (&["Docs/c.md", "docs/d.md"][..], &[][..]),
+        (&["aux.c", "src/old name."], &[]),
+        (&["readme.md"], &["README.md"]),
+        (&["src/caf\u{e9}.txt"], &[]),
+    ] {
+        assert!(matches!(attempt(names, gone), Ok(Some(_))), "{names:?} was refused");
+    }
+}
+
+#[tokio::test]
+async fn links_in_the_place_of_gits_own_files_are_refused_in_every_spelling() {
+    let scene = Scene::start().await;
+    let mirror = scene.mirror().await;
+    let base = mirror.resolve(&branch("main")).expect("main");
+    for name in [".gitmodules", ".GITATTRIBUTES", "src/.gitignore", ".mailmap", ".GitModules"] {
+        let mut files = snapshot(&mirror, &base);
+        let link = FileEntry { mode: FileMode::Symlink, bytes: b"README.md".to_vec() };
+        files.files.insert(path(name), link);
+        let request = CommitRequest {
+            parents: std::slice::from_ref(&base),
+            files: &files,
+            limits: SnapshotLimits::default(),
+            ignore: &IgnoreRules::none(),
+            author: &bot(),
+            committed_at: noon(),
+            message: "x",
+        };
+        assert!(matches!(mirror.commit(&request), Err(WorkspaceError::LinkLeavesTree { .. })), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_tree_beyond_its_limits_is_refused_before_it_is_read() {
     let scene = Scene::start().await;
     let mirror = scene.mirror().await;

@@ -89,6 +89,12 @@ pub struct ToolboxError(pub String);
 /// Carries out requests on one tree.
 pub trait Toolbox: Send + Sync {
     fn call<'a>(&'a self, call: &'a ToolRequest) -> BoxFuture<'a, Result<ToolAnswer, ToolboxError>>;
+
+    /// What is wrong with the tree as it stands, when the model says that it is done. It is asked once, so
+    /// that the model can mend it; whoever takes the tree over checks for himself.
+    fn objection(&self) -> BoxFuture<'_, Result<Option<String>, ToolboxError>> {
+        Box::pin(async { Ok(None) })
+    }
 }
 
 /// How a command ended, for [`command_answer`].

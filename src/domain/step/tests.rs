@@ -35,6 +35,8 @@ fn specification(title: &str) -> TaskSpecification {
         constraints: vec![],
         acceptance_criteria: vec!["a".into()],
         likely_files: vec![],
+        protected_files: vec![],
+        altered_tests: vec![],
         workflow: Workflow::Coding,
         risk: Risk::Low,
         size: Size::Small,

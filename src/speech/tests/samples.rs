@@ -73,6 +73,8 @@ pub(in crate::speech) fn task() -> Task {
         constraints: vec!["No new dependency".into()],
         acceptance_criteria: vec!["`round(2.5) == 2` and `round(3.5) == 4`".into()],
         likely_files: vec!["src/round.rs".into()],
+        protected_files: vec![],
+        altered_tests: vec![],
         workflow: Workflow::Coding,
         risk: Risk::Low,
         size: Size::Small,
