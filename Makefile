@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all of their own set-up on a fresh machine with the Rust toolchain.
 
-.PHONY: demo test test-security lint build sqlx show-run show-deploy bench-receiver help
+.PHONY: demo test test-security lint build sqlx show-run show-deploy bench-receiver bench-sandbox help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -45,3 +45,7 @@ build:
 ## make bench-receiver     the webhook receiver beside Probot and pgbench, and the memory of an idle serve
 bench-receiver:
 	@scripts/bench-receiver
+
+## make bench-sandbox      a sandbox's start beside bubblewrap, runc and podman; `cargo test` inside and outside
+bench-sandbox:
+	@scripts/bench-sandbox
