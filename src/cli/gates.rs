@@ -1,15 +1,16 @@
 //! `orchestrator gates`: which gates are found in a repository and why, and what they say of the commit that is
 //! checked out. No database, no model, and nothing is written into the repository.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::application::{self, egress_policy, redactor};
 use crate::config::{Config, Environment, RepositoryPolicy};
 use crate::domain::{GateReport, Requirement, Verdict};
-use crate::gates::{self, Gate, Round, Stores};
+use crate::gates::{self, Gate, Round, RoundEnd, Stores};
 use crate::pipeline::gate_policy;
 use crate::speech::{FoundGate, Gateway, found_gate, gate_result};
 use crate::workspace::{CommitSha, Mirrors, RepoPath, Snapshot, SnapshotLimits};
@@ -25,6 +26,9 @@ pub(super) struct GatesArguments {
     /// Run the gates in the sandbox.
     #[arg(long)]
     run: bool,
+    /// Write everything that the gates print into this folder, a file each.
+    #[arg(long, value_name = "DIR", requires = "run")]
+    logs: Option<PathBuf>,
     /// Print one JSON object, also where it is an error.
     #[arg(long)]
     json: bool,
@@ -83,10 +87,14 @@ async fn work(
     if found.is_empty() {
         say(&|_| "no gate was found: name some in .orchestrator/config.yaml".to_owned());
     }
-    let reports = match arguments.run {
+    let ended = match arguments.run {
         true => run(&config, &looked, &found).await?,
-        false => Vec::new(),
+        false => RoundEnd::default(),
     };
+    if let Some(folder) = &arguments.logs {
+        write_logs(folder, &ended).with_context(|| format!("writing logs into {}", folder.display()))?;
+    }
+    let reports = ended.reports;
     for report in &reports {
         say(&|gateway| gate_result(gateway, report));
     }
@@ -112,7 +120,7 @@ async fn look(arguments: &GatesArguments, config: &Config) -> anyhow::Result<Loo
     Ok(Looked { repository: survey.path, commit: local.head, files, policy: gate_policy(&policy) })
 }
 
-async fn run(config: &Config, looked: &Looked, found: &[Gate]) -> anyhow::Result<Vec<GateReport>> {
+async fn run(config: &Config, looked: &Looked, found: &[Gate]) -> anyhow::Result<RoundEnd> {
     let sandbox = application::sandbox(config).await?;
     let egress = egress_policy(config)?;
     let repository = format!("local-{}", looked.repository.display());
@@ -130,7 +138,21 @@ async fn run(config: &Config, looked: &Looked, found: &[Gate]) -> anyhow::Result
         tree: &looked.files,
         base: None,
     };
-    Ok(round.run(found).await?.reports)
+    Ok(round.run(found).await?)
+}
+
+/// What a report shows whole is whole; of the rest there is more.
+fn write_logs(folder: &Path, ended: &RoundEnd) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for (number, report) in ended.reports.iter().enumerate() {
+        let name = format!("{number}-{}.log", gates::file_name(&report.name));
+        let mut file = std::fs::File::create(folder.join(name))?;
+        match ended.outputs.iter().find(|output| output.gate == report.name) {
+            Some(output) => std::io::copy(&mut output.text.whole(), &mut file)?,
+            None => std::io::copy(&mut report.log.as_bytes(), &mut file)?,
+        };
+    }
+    Ok(())
 }
 
 /// What blocks is a failure; a required gate that could not run, or none at all, proves nothing.

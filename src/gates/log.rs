@@ -8,6 +8,9 @@ use regex::Regex;
 const HEAD: usize = 16 * 1024;
 const TAIL: usize = 48 * 1024;
 
+/// Bytes of a log that a report shows whole.
+pub(super) const SHOWN: usize = HEAD + TAIL;
+
 /// Control sequences of terminals (ECMA-48): CSI, OSC, and two-character escapes.
 static ESCAPES: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])").unwrap()
@@ -22,7 +25,7 @@ pub(super) fn plain(text: &str) -> String {
 
 /// The beginning and the end of a text, with a line in between that says how much is missing.
 pub(super) fn ends(text: &str) -> String {
-    if text.len() <= HEAD + TAIL {
+    if text.len() <= SHOWN {
         return text.to_owned();
     }
     let head = text.floor_char_boundary(HEAD);

@@ -24,5 +24,5 @@ pub use dependencies::{Dependencies, EgressPolicy, SetupRecord, Stores, prepare}
 pub use discover::discover;
 pub use model::{Ecosystem, Gate};
 pub use policy::{CommandLine, GatePolicy, GateRule, PythonSetup, SetupPolicy};
-pub use round::{Base, Round, RoundEnd};
+pub use round::{Base, Round, RoundEnd, WholeOutput, file_name};
 pub use run::run;

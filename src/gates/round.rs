@@ -14,7 +14,7 @@ use super::dependencies::Dependencies;
 use super::model::Gate;
 use super::run::{self, Observed};
 use crate::domain::{Baseline, Flaky, GateKind, GateReport, Requirement, Verdict};
-use crate::sandbox::{Sandbox, SandboxError};
+use crate::sandbox::{Captured, Sandbox, SandboxError};
 use crate::workspace::Snapshot;
 
 /// One run of all gates.
@@ -49,6 +49,29 @@ pub struct RoundEnd {
     pub reports: Vec<GateReport>,
     /// What is known of the base now.
     pub base_runs: Vec<BaseRun>,
+    /// Of gates that printed more than their reports show.
+    pub outputs: Vec<WholeOutput>,
+}
+
+/// Everything that a gate printed, up to the sandbox's limit of output.
+#[derive(Debug)]
+pub struct WholeOutput {
+    pub gate: String,
+    pub text: Captured,
+}
+
+/// A gate's name as a part of a path.
+pub fn file_name(gate: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    gate.chars().map(|c| if plain(c) { c } else { '-' }).collect()
+}
+
+/// One gate with everything that is to be known about it.
+struct Judged {
+    report: GateReport,
+    /// What the base was asked for.
+    base_run: Option<BaseRun>,
+    output: Option<Captured>,
 }
 
 impl Round<'_> {
@@ -64,7 +87,8 @@ impl Round<'_> {
         let ended: Vec<_> = stream::iter(runs).buffered(self.at_once.max(1)).try_collect().await?;
         let mut end = RoundEnd::default();
         end.base_runs.extend(self.base.iter().flat_map(|base| base.known).cloned());
-        for (report, base_run) in ended {
+        for Judged { report, base_run, output } in ended {
+            end.outputs.extend(output.map(|text| WholeOutput { gate: report.name.clone(), text }));
             end.reports.push(report);
             let fresh = base_run.filter(|run| end.base_runs.iter().all(|known| known.key != run.key));
             end.base_runs.extend(fresh);
@@ -87,8 +111,7 @@ impl Round<'_> {
         })
     }
 
-    /// One gate with everything that is to be known about it, and what the base was asked for.
-    async fn judged(&self, gate: &Gate) -> Result<(GateReport, Option<BaseRun>), SandboxError> {
+    async fn judged(&self, gate: &Gate) -> Result<Judged, SandboxError> {
         let mut seen = self.observed(self.tree, gate).await?;
         let mut base_run = None;
         if let Some(base) = self.base.as_ref().filter(|_| seen.report.is_failure()) {
@@ -97,6 +120,7 @@ impl Round<'_> {
             compare::mark_old(&mut seen.report.findings, &run.problems);
             base_run = Some(run);
         }
+        let output = seen.output.take();
         let mut report = seen.report();
         blame_set_up(&mut report, self.dependencies.own_failed());
         tracing::info!(
@@ -107,7 +131,7 @@ impl Round<'_> {
             flaky = report.flaky.is_some(),
             "gate"
         );
-        Ok((report, base_run))
+        Ok(Judged { report, base_run, output })
     }
 
     /// Runs a gate, and a test gate that fails once more. What fails both times counts.

@@ -8,7 +8,7 @@ use super::model::Gate;
 use super::results::{self, Results};
 use super::{failed_tests, findings, log, signs};
 use crate::domain::{GateKind, GateReport, Verdict};
-use crate::sandbox::{Command, Exit, LimitHit, Limits, Outcome, SandboxError, Session};
+use crate::sandbox::{Captured, Command, Exit, LimitHit, Limits, Outcome, SandboxError, Session};
 use crate::workspace::Snapshot;
 
 /// Runs a gate on the tree of a session.
@@ -29,6 +29,8 @@ pub(super) struct Observed {
     /// With all findings.
     pub(super) report: GateReport,
     pub(super) problems: Problems,
+    /// Everything that it printed, where the report shows only a part.
+    pub(super) output: Option<Captured>,
 }
 
 /// Findings and tests that a report names.
@@ -37,7 +39,7 @@ pub(super) const NAMED_TESTS: usize = 100;
 
 impl Observed {
     fn nothing(report: GateReport) -> Self {
-        Self { report, problems: Problems::default() }
+        Self { report, problems: Problems::default(), output: None }
     }
 
     /// The report, of a size that can be stored and shown.
@@ -105,7 +107,8 @@ pub(super) async fn observe(
         ..report(gate, verdict)
     };
     let problems = Problems::of(&report, &log, tests);
-    Ok(Observed { report, problems })
+    let output = (outcome.stdout.total_bytes() > log::SHOWN as u64).then_some(outcome.stdout);
+    Ok(Observed { report, problems, output })
 }
 
 fn report(gate: &Gate, verdict: Verdict) -> GateReport {

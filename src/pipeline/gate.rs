@@ -2,13 +2,16 @@
 
 use std::num::NonZeroU32;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
 use crate::config::{GateCommand, GateEntry, RepositoryPolicy};
 use crate::domain::{Event, GateKind, GateReport, Origin, Requirement, Task, Verdict};
 use crate::gates::{
     self, Base, BaseRun, CommandLine, Dependencies, GatePolicy, GateRule, Round, RoundEnd, SetupPolicy,
-    Stores,
+    Stores, WholeOutput,
 };
-use crate::store::ArtifactKind;
+use crate::store::{Artifact, ArtifactKind};
 use crate::workspace::Snapshot;
 
 use super::change::{commits_of, policy, snapshot};
@@ -34,7 +37,7 @@ impl Pipeline {
             base: Some(before),
         };
         let gates = gates::discover(&base_files, Some(&rules));
-        let RoundEnd { mut reports, base_runs } = round.run(&gates).await?;
+        let RoundEnd { mut reports, base_runs, outputs } = round.run(&gates).await?;
         reports.extend(self.base_tests(task, &checkout, (&round, before, &gates), &reports).await?);
         let named = |wanted: fn(&GateReport) -> bool| -> Vec<String> {
             reports.iter().filter(|report| wanted(report)).map(|report| report.name.clone()).collect()
@@ -42,6 +45,11 @@ impl Pipeline {
         let failed = named(GateReport::blocks);
         let could_not_run = named(|report| matches!(report.verdict, Verdict::CouldNotRun { .. }));
         let mut artifacts = vec![json_artifact(task, ArtifactKind::Gates, "gates.json", &reports)?];
+        let passed = |gate: &str| {
+            reports.iter().any(|report| report.name == gate && report.verdict == Verdict::Passed)
+        };
+        let logs = outputs.iter().filter(|output| !passed(&output.gate)).enumerate();
+        artifacts.extend(logs.filter_map(|(number, output)| whole_log(task, number, output)));
         if base_runs != known {
             artifacts.push(json_artifact(task, ArtifactKind::BaseGates, "base-gates.json", &base_runs)?);
         }
@@ -74,6 +82,34 @@ impl Pipeline {
             self.store.keep(task.id, &kept).await?;
         }
         Ok(dependencies)
+    }
+}
+
+/// The most that one whole output takes in the database, packed.
+const WHOLE_LOG: usize = 8 << 20;
+
+/// Everything that a gate printed, packed. What stays too large even so, or cannot be read any more, is not
+/// worth the stage: the report has its two ends.
+fn whole_log(task: &Task, number: usize, output: &WholeOutput) -> Option<Artifact> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    let packed = std::io::copy(&mut output.text.whole(), &mut packed).and_then(|_| packed.finish());
+    match packed {
+        Ok(body) if body.len() <= WHOLE_LOG => {
+            let name = format!("{number}-{}.log.gz", gates::file_name(&output.gate));
+            Some(Artifact { kind: ArtifactKind::GateLog, version: task.version, name, body })
+        }
+        Ok(body) => {
+            tracing::warn!(
+                gate = output.gate,
+                bytes = body.len(),
+                "a gate's whole output is too large to keep"
+            );
+            None
+        }
+        Err(error) => {
+            tracing::warn!(gate = output.gate, %error, "a gate's whole output cannot be read back");
+            None
+        }
     }
 }
 

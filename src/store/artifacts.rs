@@ -16,6 +16,8 @@ pub enum ArtifactKind {
     Patch,
     /// Gate reports (`Vec<GateReport>` as JSON).
     Gates,
+    /// Everything that a gate printed, where its report shows only a part (gzip).
+    GateLog,
     /// How gates do on the base, for the rounds to come (JSON).
     BaseGates,
     /// What set-up steps ran, what they printed and every request that they made (JSON).
@@ -38,6 +40,7 @@ impl ArtifactKind {
             Self::Commits => "commits",
             Self::Patch => "patch",
             Self::Gates => "gates",
+            Self::GateLog => "gate_log",
             Self::BaseGates => "base_gates",
             Self::Setup => "setup",
             Self::Review => "review",

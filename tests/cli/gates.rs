@@ -60,6 +60,12 @@ async fn a_run_ends_as_its_gates_do() {
     let report = &json["gates"][0]["report"];
     assert_eq!((report["exit"].as_i64(), report["findings"][0]["line"].as_u64()), (Some(4), Some(3)));
 
+    let long = of("long", "gates:\n  - { name: a b, run: 'seq 1 50000; exit 1' }\n");
+    let logs = machine.path("logs").display().to_string();
+    assert_eq!(gates(&machine, &long, &["--run", "--logs", &logs]).await.code, Some(1));
+    let log = std::fs::read_to_string(machine.path("logs/0-a-b.log")).expect("a log");
+    assert_eq!(log.lines().count(), 50_000, "all of it");
+
     let missing = of("missing", "gates:\n  - { name: a, run: [no-such-tool, x] }\n");
     let said = gates(&machine, &missing, &["--run"]).await;
     assert_eq!(said.code, Some(5), "{said:#?}");

@@ -1,5 +1,8 @@
 //! Gates and reviewers that will not be satisfied, and gates that never end.
 
+use std::io::Read;
+
+use flate2::read::GzDecoder;
 use orchestrator::domain::{Baseline, GateReport, Reason, State, Task, Verdict};
 use orchestrator::simulator::surroundings::MAINTAINER;
 use orchestrator::store::ArtifactKind;
@@ -133,7 +136,7 @@ async fn findings_that_block_to_the_last_round_publish_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_failed_before_holds_nothing_up_and_is_shown_as_old() {
     // The licence is missing on the base, and nobody asked for it.
-    let policy = "gates:\n  - name: check\n    run: sh check.sh\n  - name: licence\n    run: test -e LICENCE || { echo LICENCE is missing; exit 1; }\n";
+    let policy = "gates:\n  - name: check\n    run: sh check.sh\n  - name: licence\n    run: test -e LICENCE || { seq 1 20000; echo LICENCE is missing; exit 1; }\n";
     let play = Play::greeting().with_file(".orchestrator/config.yaml", policy).with_settings(ONE_ROUND);
     let scene = Scene::play(play).await;
     let issue = scene.approved_issue().await;
@@ -148,6 +151,12 @@ async fn what_failed_before_holds_nothing_up_and_is_shown_as_old() {
     let kept = scene.store.artifacts_of_kind(&task, ArtifactKind::BaseGates).await.expect("an answer");
     let runs: Vec<serde_json::Value> = serde_json::from_slice(&kept[0]).expect("runs");
     assert!(runs.len() <= 2 && !runs.is_empty(), "{runs:?}");
+    // The report shows the ends of what it printed; all of it is kept, too.
+    let packed = scene.store.artifacts_of_kind(&task, ArtifactKind::GateLog).await.expect("an answer");
+    let mut whole = String::new();
+    GzDecoder::new(packed[0].as_slice()).read_to_string(&mut whole).expect("gzip");
+    let lines = whole.lines().count();
+    assert!(last[1].log.contains("bytes cut") && lines == 20_001, "{lines} lines are kept");
     let check = scene.check_runs().await.remove(0);
     assert_eq!(check["conclusion"], "neutral");
     let summary = check["output"]["summary"].as_str().unwrap_or_default().to_owned();
