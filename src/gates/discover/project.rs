@@ -25,6 +25,10 @@ impl<'a> Project<'a> {
         Some(Self { ecosystem, folder: RepoPath::parse(folder).ok(), base })
     }
 
+    pub(super) fn has_manifest(&self) -> bool {
+        self.first(manifests(self.ecosystem)).is_some()
+    }
+
     /// The path in the tree of a file of the project.
     pub(in crate::gates) fn path(&self, name: &str) -> String {
         self.folder.as_ref().map_or(name.to_owned(), |folder| format!("{folder}/{name}"))

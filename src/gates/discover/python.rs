@@ -4,21 +4,78 @@ use toml::{Table, Value};
 
 use super::ci::Ci;
 use super::project::{Project, at};
+use super::shell::is_literal;
 use super::{Draft, words};
 use crate::domain::{GateKind, Requirement};
 use crate::gates::model::Gate;
 
+/// A tool that looks at the code: what it is for, its name, the words that run it, the files that configure it,
+/// and how it is run here where CI names no paths.
+struct Tool {
+    kind: GateKind,
+    name: &'static str,
+    words: &'static [&'static str],
+    files: &'static [&'static str],
+    command: &'static [&'static str],
+    /// What it looks at where neither CI nor its configuration says.
+    everything: &'static [&'static str],
+}
+
+const fn tool(
+    kind: GateKind,
+    words: &'static [&'static str],
+    files: &'static [&'static str],
+    command: &'static [&'static str],
+    everything: &'static [&'static str],
+) -> Tool {
+    Tool { kind, name: words[0], words, files, command, everything }
+}
+
+const TOOLS_BY_CI: &[Tool] = &[
+    tool(
+        GateKind::Lint,
+        &["ruff check", "ruff", "astral-sh/ruff-action", "chartboost/ruff-action"],
+        &["ruff.toml", ".ruff.toml"],
+        &["ruff", "check"],
+        &[],
+    ),
+    tool(GateKind::Types, &["mypy"], &["mypy.ini", ".mypy.ini"], &["python3", "-m", "mypy"], &["."]),
+    tool(GateKind::Format, &["black", "psf/black"], &[], &["python3", "-m", "black", "--check"], &["."]),
+    tool(GateKind::Lint, &["flake8"], &[".flake8"], &["python3", "-m", "flake8"], &[]),
+    tool(
+        GateKind::Types,
+        &["pyright", "basedpyright", "jakebailey/pyright-action"],
+        &["pyrightconfig.json"],
+        &["pyright"],
+        &[],
+    ),
+    tool(GateKind::Types, &["ty check"], &["ty.toml"], &["ty", "check"], &[]),
+    tool(GateKind::Types, &["pyrefly check"], &["pyrefly.toml"], &["pyrefly", "check"], &[]),
+    tool(GateKind::Format, &["isort"], &[".isort.cfg"], &["python3", "-m", "isort", "--check-only"], &["."]),
+    tool(GateKind::Lint, &["pylint"], &[".pylintrc"], &["python3", "-m", "pylint", "--recursive=y"], &["."]),
+    tool(GateKind::Lint, &["interrogate"], &[], &["interrogate"], &["."]),
+    tool(GateKind::Lint, &["validate-pyproject"], &[], &["validate-pyproject"], &["pyproject.toml"]),
+    tool(GateKind::Lint, &["check-manifest"], &[], &["check-manifest"], &[]),
+    tool(GateKind::Lint, &["vulture"], &[], &["vulture"], &["."]),
+    tool(GateKind::Lint, &["pydocstyle"], &[], &["pydocstyle"], &[]),
+    tool(GateKind::Lint, &["djlint"], &[], &["djlint", "--check"], &["."]),
+];
+
+/// Tools whose configuration alone shows that they are meant.
+const CONFIGURED: &[&str] = &["ruff check", "mypy", "black", "flake8", "pyright", "isort", "pylint", "ty check"];
+
 pub(super) fn gates(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
     let facts = Facts::of(project, ci);
     let mut gates: Vec<Gate> = facts.pytest().or_else(|| facts.unittest()).into_iter().collect();
-    let tools = [
-        facts.tool(GateKind::Lint, "ruff check", "ruff", &["ruff.toml", ".ruff.toml"], "ruff check"),
-        facts.ruff_format(),
-        facts.tool(GateKind::Types, "mypy", "mypy", &["mypy.ini", ".mypy.ini"], facts.mypy_command()),
-        facts.tool(GateKind::Format, "black", "black", &[], "python3 -m black --check ."),
-        facts.tool(GateKind::Lint, "flake8", "flake8", &[".flake8"], "python3 -m flake8"),
-    ];
-    gates.extend(tools.into_iter().flatten());
+    for (at, tool) in TOOLS_BY_CI.iter().enumerate() {
+        gates.extend(facts.tool(tool));
+        if at == 0 {
+            gates.extend(facts.ruff_format());
+        }
+    }
+    gates.extend(facts.coverage());
+    gates.extend(facts.documentation());
+    gates.extend(facts.lock_file());
     gates
 }
 
@@ -46,7 +103,8 @@ impl<'p, 'b> Facts<'p, 'b> {
             .or_else(|| self.ci.mentions("pytest").map(str::to_owned))
             .or_else(|| self.declared_in("pytest"))
             .or_else(|| conftest().map(|path| self.project.path(path)))?;
-        Some(self.gate(GateKind::Test, "pytest", "python3 -m pytest", Requirement::Required, source))
+        let command = words("python3 -m pytest");
+        Some(self.gate(GateKind::Test, "pytest", command, Requirement::Required, source))
     }
 
     fn unittest(&self) -> Option<Gate> {
@@ -58,50 +116,139 @@ impl<'p, 'b> Facts<'p, 'b> {
         })?;
         // A folder of tests that is no package has to be named; a package is found from the root.
         let folder = path.split_once('/').map(|(folder, _)| folder);
-        let command = match folder {
+        let command = words(&match folder {
             Some(folder) if !self.project.has(&format!("{folder}/__init__.py")) => {
                 format!("python3 -m unittest discover -v -s {folder}")
             }
             _ => "python3 -m unittest discover -v".to_owned(),
-        };
+        });
         let source = self.project.path(path);
-        Some(self.gate(GateKind::Test, "unittest", &command, Requirement::Required, source))
+        Some(self.gate(GateKind::Test, "unittest", command, Requirement::Required, source))
     }
 
-    fn tool(
-        &self,
-        kind: GateKind,
-        name: &str,
-        section: &str,
-        files: &[&str],
-        command: impl AsRef<str>,
-    ) -> Option<Gate> {
-        let mentioned = self.ci.mentions(section);
-        let source = mentioned.map(str::to_owned).or_else(|| self.configured(section, files))?;
+    fn tool(&self, tool: &Tool) -> Option<Gate> {
+        let mentioned = tool.words.iter().find_map(|words| self.ci.mentions(words).map(|file| (*words, file)));
+        let section = tool.name.split(' ').next().unwrap_or(tool.name);
+        let configured = || CONFIGURED.contains(&tool.name).then(|| self.configured(section, tool.files)).flatten();
+        let source = mentioned.map(|(_, file)| file.to_owned()).or_else(configured)?;
         // A type checker that is configured at all is meant; of style, what CI runs.
-        let strict = mentioned.is_some() || kind == GateKind::Types;
+        let strict = mentioned.is_some() || tool.kind == GateKind::Types;
         let requirement = if strict { Requirement::Required } else { Requirement::Advisory };
-        Some(self.gate(kind, name, command.as_ref(), requirement, source))
+        let mut paths = mentioned.map(|(words, _)| self.paths_after(words)).unwrap_or_default();
+        if paths.is_empty() && !(section == "mypy" && self.mypy_knows_its_files()) {
+            paths.extend(tool.everything.iter().map(|path| (*path).to_owned()));
+        }
+        let mut command: Vec<String> = tool.command.iter().map(|word| (*word).to_owned()).collect();
+        command.extend(paths);
+        let name = if tool.name == "ruff check" { "ruff check" } else { section };
+        Some(self.gate(tool.kind, name, command, requirement, source))
+    }
+
+    /// What CI lets a tool look at: the words after it that are paths of the tree.
+    fn paths_after(&self, words: &str) -> Vec<String> {
+        let flags = self.ci.flags_after(words).unwrap_or_default();
+        let is_path = |word: &String| {
+            let path = word.trim_start_matches("./").trim_end_matches('/');
+            let inside = format!("{path}/");
+            !word.starts_with('-') && self.project.files().any(|(file, _)| file == path || file.starts_with(&inside))
+        };
+        let mut paths: Vec<String> = flags.iter().filter(|word| is_path(word)).cloned().collect();
+        paths.dedup();
+        paths
+    }
+
+    /// A floor that the tests' reach has to keep: `coverage report` fails below it.
+    fn coverage(&self) -> Option<Gate> {
+        let report = self.ci.calls_of("coverage").find(|(_, words)| {
+            words.first().is_some_and(|word| word == "report") && !words.iter().any(|word| word == "--format=markdown")
+        });
+        let (line, words) = report?;
+        let floor = words.iter().find(|word| word.starts_with("--fail-under="));
+        let run = self.ci.calls_of("coverage").find(|(_, words)| words.first().is_some_and(|word| word == "run"));
+        let runs = run.map(|(_, words)| words[1..].iter().filter(|word| is_literal(word)).cloned().collect::<Vec<_>>());
+        let runs = runs.filter(|words| words.len() > 1 && words.iter().any(|word| word == "pytest"));
+        let runs = runs.map_or_else(|| "-m pytest".to_owned(), |words| words.join(" "));
+        let floor = floor.map(|floor| format!(" {floor}")).unwrap_or_default();
+        // Parts are put together where there are any.
+        let script = format!(
+            "python3 -m coverage run {runs} && {{ python3 -m coverage combine || true; }} && python3 -m coverage report{floor}"
+        );
+        let command = ["sh", "-c", &script].map(str::to_owned).to_vec();
+        let mut gate = self.gate(GateKind::Coverage, "coverage", command, Requirement::Required, line.file.clone());
+        gate.needs_dependencies = has_dependencies(self.project).then_some(self.project.ecosystem);
+        Some(gate)
+    }
+
+    /// Documentation that CI builds with warnings as errors, or whose examples it runs.
+    fn documentation(&self) -> Vec<Gate> {
+        let mut gates: Vec<Gate> = vec![];
+        for (line, said) in self.ci.calls_of("sphinx-build") {
+            let after = |option: &str| {
+                let at = said.iter().position(|word| word == option)?;
+                said.get(at + 1).map(String::as_str)
+            };
+            let builder = after("-b").or_else(|| after("-M")).unwrap_or("html");
+            let strict = said.iter().any(|word| word == "-W" || word == "--fail-on-warning");
+            let folder = said.iter().find(|word| !word.starts_with('-') && self.is_folder(word));
+            let (Some(folder), true) = (folder, builder == "doctest" || strict && builder.contains("html")) else {
+                continue;
+            };
+            let (kind, name) = match builder {
+                "doctest" => (GateKind::Test, "sphinx doctest".to_owned()),
+                builder => (GateKind::Lint, format!("sphinx {builder}")),
+            };
+            if gates.iter().all(|gate| gate.name != name) {
+                let command = words(&format!("python3 -m sphinx -W -b {builder} {folder} /tmp/documentation"));
+                gates.push(self.gate(kind, &name, command, Requirement::Required, line.file.clone()));
+            }
+        }
+        let mut mkdocs = self.ci.calls_of("mkdocs");
+        if let Some((line, _)) = mkdocs.find(|(_, words)| words.first().is_some_and(|word| word == "build")) {
+            let command = words("python3 -m mkdocs build --site-dir /tmp/documentation");
+            gates.push(self.gate(GateKind::Lint, "mkdocs", command, Requirement::Required, line.file.clone()));
+        }
+        for gate in &mut gates {
+            gate.needs_dependencies = has_dependencies(self.project).then_some(self.project.ecosystem);
+        }
+        gates
+    }
+
+    fn is_folder(&self, word: &str) -> bool {
+        let inside = format!("{}/", word.trim_start_matches("./").trim_end_matches('/'));
+        self.project.files().any(|(file, _)| file.starts_with(&inside))
+    }
+
+    /// Whether the lock file says what the manifest asks. It asks the registry, which gates do not reach.
+    fn lock_file(&self) -> Option<Gate> {
+        let checks = |words: &str| self.ci.mentions(words).map(str::to_owned);
+        let (source, command) = checks("uv lock")
+            .map(|file| (file, "uv lock --check --offline"))
+            .or_else(|| checks("poetry check").map(|file| (file, "poetry check")))?;
+        let tool = command.split(" --").next().unwrap_or(command);
+        let requirement = if tool == "uv lock" { Requirement::Advisory } else { Requirement::Required };
+        Some(self.gate(GateKind::Custom, tool, words(command), requirement, source))
     }
 
     /// ruff formats only where that is asked for: most who lint with it format with something else.
     fn ruff_format(&self) -> Option<Gate> {
         let configured =
             at(&self.pyproject, &["tool", "ruff", "format"]).map(|_| self.project.path("pyproject.toml"));
-        let mentioned = self.ci.mentions("ruff format").or_else(|| self.ci.mentions("ruff-format"));
+        let mentioned = self.ci.mentions("ruff format");
         let source = mentioned.map(str::to_owned).or(configured)?;
         let requirement = if mentioned.is_some() { Requirement::Required } else { Requirement::Advisory };
-        Some(self.gate(GateKind::Format, "ruff format", "ruff format --check", requirement, source))
+        let mut command = words("ruff format --check");
+        command.extend(self.paths_after("ruff format"));
+        Some(self.gate(GateKind::Format, "ruff format", command, requirement, source))
     }
 
-    fn mypy_command(&self) -> &'static str {
+    fn mypy_knows_its_files(&self) -> bool {
         let names_files =
             |text: &str| text.lines().any(|l| l.starts_with("files") || l.starts_with("packages"));
         let section = at(&self.pyproject, &["tool", "mypy"]).and_then(Value::as_table);
         let in_section = section.is_some_and(|s| s.contains_key("files") || s.contains_key("packages"));
         let in_file =
             ["mypy.ini", ".mypy.ini"].iter().filter_map(|file| self.project.text(file)).any(names_files);
-        if in_section || in_file { "python3 -m mypy" } else { "python3 -m mypy ." }
+        in_section || in_file
     }
 
     /// The file in which a tool is configured.
@@ -129,14 +276,14 @@ impl<'p, 'b> Facts<'p, 'b> {
         &self,
         kind: GateKind,
         tool: &str,
-        command: &str,
+        command: Vec<String>,
         requirement: Requirement,
         source: String,
     ) -> Gate {
         // A linter reads the code and imports nothing.
         let needs_dependencies =
             matches!(kind, GateKind::Test | GateKind::Types) && has_dependencies(self.project);
-        Draft { kind, tool, command: words(command), requirement, needs_dependencies, source }
+        Draft { kind, tool, command, requirement, needs_dependencies, source }
             .gate(self.project)
     }
 }
@@ -149,7 +296,7 @@ pub(super) fn has_dependencies(project: &Project<'_>) -> bool {
 
 /// Packages that a project's code does not import.
 const TOOLS: &[&str] =
-    &["pytest", "ruff", "mypy", "black", "flake8", "tox", "nox", "pre-commit", "build", "twine"];
+    &["pytest", "ruff", "mypy", "black", "flake8", "tox", "nox", "pre-commit", "build", "twine", "coverage", "codespell"];
 
 /// The names of the packages that a project's files ask for, normalised (PEP 503).
 pub(in crate::gates) fn declares(project: &Project<'_>) -> Vec<String> {
