@@ -79,12 +79,12 @@ impl Step {
         let part = Part::of(project);
         let python = policy.and_then(|policy| policy.python.as_ref());
         let script = match project.ecosystem {
-            Ecosystem::Rust => scripts::rust(project),
+            Ecosystem::Rust => scripts::in_other_folders(project, gates, &scripts::rust),
             Ecosystem::Python => python::script(project, gates, python),
             Ecosystem::JavaScript => scripts::javascript(project),
-            Ecosystem::Go => "go mod download all".to_owned(),
-            Ecosystem::Java => scripts::java(project),
-            Ecosystem::Ruby => "bundle install".to_owned(),
+            Ecosystem::Go => scripts::in_other_folders(project, gates, &|_| "go mod download all".to_owned()),
+            Ecosystem::Java => scripts::java(project, gates),
+            Ecosystem::Ruby => scripts::in_other_folders(project, gates, &|_| "bundle install".to_owned()),
         };
         Self { folder: part.folder.clone(), parts: vec![part], script }
     }

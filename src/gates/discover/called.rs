@@ -11,20 +11,22 @@ use crate::workspace::{RepoPath, Snapshot};
 /// `found`: the gates of the tools that are known.
 pub(super) fn gates(base: &Snapshot, ci: &Ci, found: &[Gate]) -> Vec<Gate> {
     let mut gates: Vec<Gate> = vec![];
-    let mut add = |name: String, what: &str, runs: &str, command: Vec<String>, (folder, file): (&str, &str)| {
-        let covered = found.iter().any(|gate| does(runs, gate)) || needs_more(runs);
-        let known = gates.iter().any(|gate: &Gate| gate.name == name);
-        if let Some(kind) = kind(what).filter(|_| !covered && !known && gates.len() < MOST) {
-            let mut gate = plain(kind, name, command, Requirement::Required, file.to_owned());
-            gate.cwd = RepoPath::parse(folder).ok();
-            // It may use the packages of any project, and those of one are shown to all.
-            gates.push(gate);
-        }
-    };
+    let mut add =
+        |name: String, what: &str, runs: &str, command: Vec<String>, (folder, file): (&str, &str)| {
+            let covered = found.iter().any(|gate| does(runs, gate)) || needs_more(runs);
+            let known = gates.iter().any(|gate: &Gate| gate.name == name);
+            if let Some(kind) = kind(what).filter(|_| !covered && !known && gates.len() < MOST) {
+                let mut gate = plain(kind, name, command, Requirement::Required, file.to_owned());
+                gate.cwd = RepoPath::parse(folder).ok();
+                // It may use the packages of any project, and those of one are shown to all.
+                gates.push(gate);
+            }
+        };
     let files = tasks::read(base);
     for call in ci.calls() {
         let line = call.line;
-        if let Some(file) = files.iter().find(|file| call.words[0] == file.program && line.folder.is_empty()) {
+        if let Some(file) = files.iter().find(|file| call.words[0] == file.program && line.folder.is_empty())
+        {
             for target in targets(&call.words).into_iter().filter(|target| file.has(target)) {
                 let runs: Vec<String> = file.runs(target).into_iter().map(|one| one.text).collect();
                 let command = vec![file.program.to_owned(), target.to_owned()];
@@ -48,6 +50,11 @@ const MOST: usize = 8;
 
 /// Whether a script does what a gate does: its tool is in it.
 fn does(runs: &str, gate: &Gate) -> bool {
+    // Programs that only show the tests of another in their own way.
+    let runs = &runs
+        .replace("richgo test", "go test")
+        .replace("gotestsum", "go test")
+        .replace("cargo nextest run", "cargo test");
     let tool = gate.name.split(" in ").next().unwrap_or(&gate.name);
     // A part of the tests under its own name is not the tests.
     let tool = tool.split(" (").next().unwrap_or(tool);
@@ -71,7 +78,20 @@ fn kind(name: &str) -> Option<GateKind> {
     let lower = name.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     match () {
-        () if says(&["install", "setup", "deploy", "release", "publish", "clean", "upload", "bootstrap", "bench"]) => None,
+        () if says(&[
+            "install",
+            "setup",
+            "deploy",
+            "release",
+            "publish",
+            "clean",
+            "upload",
+            "bootstrap",
+            "bench",
+        ]) =>
+        {
+            None
+        }
         () if says(&["fmt", "format", "style"]) => Some(GateKind::Format),
         () if says(&["lint", "clippy", "vet"]) => Some(GateKind::Lint),
         () if says(&["type", "mypy"]) => Some(GateKind::Types),

@@ -49,7 +49,9 @@ impl Ci {
         }
         let task_files = tasks::read(base);
         if lines.is_empty() {
-            lines.extend(task_files.iter().flat_map(|one| one.all().into_iter().map(|part| line_of(one.file, part))));
+            lines.extend(
+                task_files.iter().flat_map(|one| one.all().into_iter().map(|part| line_of(one.file, part))),
+            );
         }
         let mut seen = BTreeSet::new();
         let mut at = 0;
@@ -147,7 +149,8 @@ fn called(base: &Snapshot, tasks: &[TaskFile], line: &Line, seen: &mut BTreeSet<
     if let Some(file) = tasks.iter().find(|file| file.program == program && line.folder.is_empty()) {
         let named = targets(&words);
         let default = if named.is_empty() { file.default_target() } else { None };
-        let targets = named.into_iter().chain(default).filter(|name| seen.insert(format!("{program} {name}")));
+        let targets =
+            named.into_iter().chain(default).filter(|name| seen.insert(format!("{program} {name}")));
         let parts: Vec<Simple> = targets.flat_map(|name| file.runs(name)).collect();
         return parts.into_iter().map(|part| line_of(file.file, part)).collect();
     }
@@ -185,7 +188,10 @@ fn is_setting(word: &str) -> bool {
 
 /// Programs that run the program in their arguments, and those of their options that take a value.
 const RUNNERS: &[(&[&str], &[&str])] = &[
-    (&["uv", "run"], &["--group", "--only-group", "--extra", "--with", "--python", "-p", "--package", "--directory"]),
+    (
+        &["uv", "run"],
+        &["--group", "--only-group", "--extra", "--with", "--python", "-p", "--package", "--directory"],
+    ),
     (&["poetry", "run"], &[]),
     (&["pdm", "run"], &[]),
     (&["hatch", "run"], &[]),
@@ -214,7 +220,10 @@ fn program_and_arguments(mut words: Vec<String>) -> Vec<String> {
             }
         }
     }
-    if words.len() > 2 && words[0].trim_end_matches(|c: char| c.is_ascii_digit() || c == '.') == "python" && words[1] == "-m" {
+    if words.len() > 2
+        && words[0].trim_end_matches(|c: char| c.is_ascii_digit() || c == '.') == "python"
+        && words[1] == "-m"
+    {
         words.drain(..2);
     }
     if let Some(program) = words.first_mut()

@@ -34,7 +34,8 @@ pub(super) fn commands(base: &Snapshot) -> Vec<String> {
     let config: Option<Value> =
         entry.and_then(|entry| serde_saphyr::from_str(&String::from_utf8_lossy(&entry.bytes)).ok());
     let Some(config) = config else { return vec![] };
-    let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let list =
+        |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let repositories = list(&config, "repos");
     let hooks = repositories.iter().flat_map(|repository| list(repository, "hooks"));
     hooks.filter(looks_at_files).filter_map(|hook| command(&hook)).collect()
@@ -43,7 +44,9 @@ pub(super) fn commands(base: &Snapshot) -> Vec<String> {
 fn looks_at_files(hook: &Value) -> bool {
     let stages = hook.get("stages").and_then(Value::as_array);
     stages.is_none_or(|stages| {
-        stages.iter().any(|stage| matches!(stage.as_str(), Some("pre-commit" | "commit" | "pre-push" | "push")))
+        stages
+            .iter()
+            .any(|stage| matches!(stage.as_str(), Some("pre-commit" | "commit" | "pre-push" | "push")))
     })
 }
 
@@ -54,8 +57,11 @@ fn command(hook: &Value) -> Option<String> {
     let named = COMMANDS.iter().find(|(name, _)| *name == id).map_or(id, |(_, command)| command);
     let mut words = vec![own.unwrap_or(named)];
     let rewrites = ["--fix", "--write", "-w", "--write-changes", "--in-place", "-i"];
-    let arguments = hook.get("args").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    words.extend(arguments.filter(|word| !rewrites.iter().any(|flag| word.starts_with(flag)) && !word.contains(' ')));
+    let arguments =
+        hook.get("args").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    words.extend(
+        arguments.filter(|word| !rewrites.iter().any(|flag| word.starts_with(flag)) && !word.contains(' ')),
+    );
     Some(words.join(" "))
 }
 
@@ -68,7 +74,10 @@ mod tests {
     fn hooks_are_the_commands_that_they_run() {
         let text = "repos:\n  - repo: https://example.com/ruff\n    hooks:\n      - id: ruff-check\n        args: [--fix]\n      - id: codespell\n        args: ['--skip=*.svg', --write-changes]\n      \
                     - id: gitlint\n        stages: [commit-msg]\n  - repo: local\n    hooks:\n      - id: mine\n        entry: python check.py\n";
-        assert_eq!(commands(&tree(&[(FILE, text)])), ["ruff check", "codespell --skip=*.svg", "python check.py"]);
+        assert_eq!(
+            commands(&tree(&[(FILE, text)])),
+            ["ruff check", "codespell --skip=*.svg", "python check.py"]
+        );
         assert_eq!(commands(&tree(&[(FILE, "[[[")])), [""; 0]);
     }
 }

@@ -55,7 +55,8 @@ pub(super) fn gates(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
     };
     let mut gates = vec![];
     // What CI runs may hold checks of its own, such as integration tests; it never installs or deploys here.
-    let by_ci = tests.iter().find_map(|name| asked.iter().find(|one| one.name == *name && one.options.is_empty()));
+    let by_ci =
+        tests.iter().find_map(|name| asked.iter().find(|one| one.name == *name && one.options.is_empty()));
     let tested = match by_ci.map(|one| one.name.as_str()) {
         Some("verify" | "install") => "verify",
         Some("build" | "check") => "check",
@@ -106,7 +107,10 @@ impl Asked {
         let mut words = self.options.clone();
         let is_plugin = self.name.contains(':');
         let by_source = ["spotless", "checkstyle", "rat", "license", "formatter", "fmt", "sortpom"];
-        if matches!(tool, JavaTool::Maven(_)) && is_plugin && !by_source.iter().any(|name| self.name.contains(name)) {
+        if matches!(tool, JavaTool::Maven(_))
+            && is_plugin
+            && !by_source.iter().any(|name| self.name.contains(name))
+        {
             words.extend(["-DskipTests", "package"].map(str::to_owned));
         }
         words.push(self.name.clone());
@@ -138,11 +142,14 @@ fn maven_goals(project: &Project<'_>, ci: &Ci) -> Vec<Asked> {
                 _ => goals.push(word.clone()),
             }
         }
-        let by_default = goals.is_empty() && !call.words.iter().any(|word| word == "--version" || word == "-v");
+        let by_default =
+            goals.is_empty() && !call.words.iter().any(|word| word == "--version" || word == "-v");
         if by_default {
             goals.extend(default_goals(project));
         }
-        if !known {
+        // Another virtual machine is not there.
+        let elsewhere = |word: &String| word.contains("native") && !word.starts_with('!');
+        if !known || options.iter().any(elsewhere) {
             continue;
         }
         for goal in goals {
@@ -155,7 +162,11 @@ fn maven_goals(project: &Project<'_>, ci: &Ci) -> Vec<Asked> {
     }
     // A goal of the whole build is not asked for again of a part.
     let whole = |name: &str| found.iter().any(|one| one.name == name && one.options.is_empty());
-    found.iter().filter(|one| one.options.iter().all(|word| !is_module(word)) || !whole(&one.name)).cloned().collect()
+    found
+        .iter()
+        .filter(|one| one.options.iter().all(|word| !is_module(word)) || !whole(&one.name))
+        .cloned()
+        .collect()
 }
 
 fn is_module(word: &str) -> bool {
@@ -172,13 +183,17 @@ fn default_goals(project: &Project<'_>) -> Vec<String> {
 
 fn gradle_tasks(ci: &Ci) -> Vec<Asked> {
     let mut found: Vec<Asked> = vec![];
-    let valued = ["-x", "--exclude-task", "--tests", "--init-script", "-I", "-b", "-p", "--project-dir", "-D", "-P"];
-    for call in ci.calls().filter(|call| matches!(call.words[0].trim_start_matches("./"), "gradle" | "gradlew")) {
+    let valued =
+        ["-x", "--exclude-task", "--tests", "--init-script", "-I", "-b", "-p", "--project-dir", "-D", "-P"];
+    for call in
+        ci.calls().filter(|call| matches!(call.words[0].trim_start_matches("./"), "gradle" | "gradlew"))
+    {
         let mut words = call.words[1..].iter();
         while let Some(word) = words.next() {
             if valued.contains(&word.as_str()) {
                 words.next();
-            } else if !word.starts_with('-') && is_literal(word) && found.iter().all(|one| one.name != *word) {
+            } else if !word.starts_with('-') && is_literal(word) && found.iter().all(|one| one.name != *word)
+            {
                 found.push(Asked::new(word, &call.line.file));
             }
         }
@@ -192,12 +207,28 @@ fn kind(name: &str) -> Option<GateKind> {
     // Of `:module:task` and `plugin:goal@execution` the words count alike.
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     match () {
-        () if says(&["publish", "release", "deploy", "upload", "install", "clean", "assemble", "emulator"]) => None,
+        () if says(&[
+            "publish", "release", "deploy", "upload", "install", "clean", "assemble", "emulator",
+        ]) =>
+        {
+            None
+        }
         // Another virtual machine or a device is not there.
         () if says(&["native", "connected", "android", "ios", "sonar"]) && !says(&["animal-sniffer"]) => None,
         () if says(&["spotless", "ktfmt", "formatter", "fmt:check"]) => Some(GateKind::Format),
         () if says(&["coverage", "jacoco", "kover"]) => Some(GateKind::Coverage),
-        () if says(&["checkstyle", "pmd", "spotbugs", "detekt", "lint", "javadoc", "rat:check", "enforce", "dokka"]) => {
+        () if says(&[
+            "checkstyle",
+            "pmd",
+            "spotbugs",
+            "detekt",
+            "lint",
+            "javadoc",
+            "rat:check",
+            "enforce",
+            "dokka",
+        ]) =>
+        {
             Some(GateKind::Lint)
         }
         () if says(&["test", "verify", "jmh"]) => Some(GateKind::Test),

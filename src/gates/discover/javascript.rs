@@ -93,6 +93,8 @@ pub(super) fn gates(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
         let tool = command.join(" ");
         gates.push(gate(project, *kind, (&tool, command), (requirement, project.path("package.json"))));
     }
+    let rank = |gate: &Gate| SCRIPTS.iter().position(|(kind, _)| *kind == gate.kind).unwrap_or(SCRIPTS.len());
+    gates.sort_by_key(rank);
     gates
 }
 
@@ -166,9 +168,40 @@ fn called_scripts<'s>(ci: &Ci, script: &dyn Fn(&str) -> Option<&'s str>) -> Vec<
 /// because it fails.
 fn is_check(name: &str) -> bool {
     const OTHERS: &[&str] = &[
-        "install", "prepare", "release", "publish", "deploy", "start", "dev", "serve", "clean", "docs", "doc",
-        "bench", "benchmark", "coveralls", "codecov", "version", "changelog", "preview", "setup", "bootstrap", "exec",
-        "dlx", "audit", "init", "add", "config", "upload", "generate", "size", "why", "list", "ls", "view", "login",
+        "install",
+        "prepare",
+        "release",
+        "publish",
+        "deploy",
+        "start",
+        "dev",
+        "serve",
+        "clean",
+        "docs",
+        "doc",
+        "bench",
+        "benchmark",
+        "coveralls",
+        "codecov",
+        "version",
+        "changelog",
+        "preview",
+        "setup",
+        "bootstrap",
+        "exec",
+        "dlx",
+        "audit",
+        "init",
+        "add",
+        "config",
+        "upload",
+        "generate",
+        "size",
+        "why",
+        "list",
+        "ls",
+        "view",
+        "login",
     ];
     !OTHERS.contains(&name.split([':', '-', '_']).next().unwrap_or(name))
 }

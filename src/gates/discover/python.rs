@@ -62,7 +62,8 @@ const TOOLS_BY_CI: &[Tool] = &[
 ];
 
 /// Tools whose configuration alone shows that they are meant.
-const CONFIGURED: &[&str] = &["ruff check", "mypy", "black", "flake8", "pyright", "isort", "pylint", "ty check"];
+const CONFIGURED: &[&str] =
+    &["ruff check", "mypy", "black", "flake8", "pyright", "isort", "pylint", "ty check"];
 
 pub(super) fn gates(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
     let facts = Facts::of(project, ci);
@@ -127,9 +128,11 @@ impl<'p, 'b> Facts<'p, 'b> {
     }
 
     fn tool(&self, tool: &Tool) -> Option<Gate> {
-        let mentioned = tool.words.iter().find_map(|words| self.ci.mentions(words).map(|file| (*words, file)));
+        let mentioned =
+            tool.words.iter().find_map(|words| self.ci.mentions(words).map(|file| (*words, file)));
         let section = tool.name.split(' ').next().unwrap_or(tool.name);
-        let configured = || CONFIGURED.contains(&tool.name).then(|| self.configured(section, tool.files)).flatten();
+        let configured =
+            || CONFIGURED.contains(&tool.name).then(|| self.configured(section, tool.files)).flatten();
         let source = mentioned.map(|(_, file)| file.to_owned()).or_else(configured)?;
         // A type checker that is configured at all is meant; of style, what CI runs.
         let strict = mentioned.is_some() || tool.kind == GateKind::Types;
@@ -150,7 +153,8 @@ impl<'p, 'b> Facts<'p, 'b> {
         let is_path = |word: &String| {
             let path = word.trim_start_matches("./").trim_end_matches('/');
             let inside = format!("{path}/");
-            !word.starts_with('-') && self.project.files().any(|(file, _)| file == path || file.starts_with(&inside))
+            !word.starts_with('-')
+                && self.project.files().any(|(file, _)| file == path || file.starts_with(&inside))
         };
         let mut paths: Vec<String> = flags.iter().filter(|word| is_path(word)).cloned().collect();
         paths.dedup();
@@ -160,12 +164,15 @@ impl<'p, 'b> Facts<'p, 'b> {
     /// A floor that the tests' reach has to keep: `coverage report` fails below it.
     fn coverage(&self) -> Option<Gate> {
         let report = self.ci.calls_of("coverage").find(|(_, words)| {
-            words.first().is_some_and(|word| word == "report") && !words.iter().any(|word| word == "--format=markdown")
+            words.first().is_some_and(|word| word == "report")
+                && !words.iter().any(|word| word == "--format=markdown")
         });
         let (line, words) = report?;
         let floor = words.iter().find(|word| word.starts_with("--fail-under="));
-        let run = self.ci.calls_of("coverage").find(|(_, words)| words.first().is_some_and(|word| word == "run"));
-        let runs = run.map(|(_, words)| words[1..].iter().filter(|word| is_literal(word)).cloned().collect::<Vec<_>>());
+        let run =
+            self.ci.calls_of("coverage").find(|(_, words)| words.first().is_some_and(|word| word == "run"));
+        let runs = run
+            .map(|(_, words)| words[1..].iter().filter(|word| is_literal(word)).cloned().collect::<Vec<_>>());
         let runs = runs.filter(|words| words.len() > 1 && words.iter().any(|word| word == "pytest"));
         let runs = runs.map_or_else(|| "-m pytest".to_owned(), |words| words.join(" "));
         let floor = floor.map(|floor| format!(" {floor}")).unwrap_or_default();
@@ -174,7 +181,8 @@ impl<'p, 'b> Facts<'p, 'b> {
             "python3 -m coverage run {runs} && {{ python3 -m coverage combine || true; }} && python3 -m coverage report{floor}"
         );
         let command = ["sh", "-c", &script].map(str::to_owned).to_vec();
-        let mut gate = self.gate(GateKind::Coverage, "coverage", command, Requirement::Required, line.file.clone());
+        let mut gate =
+            self.gate(GateKind::Coverage, "coverage", command, Requirement::Required, line.file.clone());
         gate.needs_dependencies = has_dependencies(self.project).then_some(self.project.ecosystem);
         Some(gate)
     }
@@ -190,7 +198,11 @@ impl<'p, 'b> Facts<'p, 'b> {
             let builder = after("-b").or_else(|| after("-M")).unwrap_or("html");
             let strict = said.iter().any(|word| word == "-W" || word == "--fail-on-warning");
             let folder = said.iter().find(|word| !word.starts_with('-') && self.is_folder(word));
-            let (Some(folder), true) = (folder, builder == "doctest" || strict && builder.contains("html")) else {
+            // An environment of tox builds it for whoever asks; CI's own step is a check.
+            let strict = strict
+                && builder.contains("html")
+                && !super::python_tasks::FILES.contains(&line.file.as_str());
+            let (Some(folder), true) = (folder, builder == "doctest" || strict) else {
                 continue;
             };
             let (kind, name) = match builder {
@@ -198,14 +210,21 @@ impl<'p, 'b> Facts<'p, 'b> {
                 builder => (GateKind::Lint, format!("sphinx {builder}")),
             };
             if gates.iter().all(|gate| gate.name != name) {
-                let command = words(&format!("python3 -m sphinx -W -b {builder} {folder} /tmp/documentation"));
+                let command =
+                    words(&format!("python3 -m sphinx -W -b {builder} {folder} /tmp/documentation"));
                 gates.push(self.gate(kind, &name, command, Requirement::Required, line.file.clone()));
             }
         }
         let mut mkdocs = self.ci.calls_of("mkdocs");
         if let Some((line, _)) = mkdocs.find(|(_, words)| words.first().is_some_and(|word| word == "build")) {
             let command = words("python3 -m mkdocs build --site-dir /tmp/documentation");
-            gates.push(self.gate(GateKind::Lint, "mkdocs", command, Requirement::Required, line.file.clone()));
+            gates.push(self.gate(
+                GateKind::Lint,
+                "mkdocs",
+                command,
+                Requirement::Required,
+                line.file.clone(),
+            ));
         }
         for gate in &mut gates {
             gate.needs_dependencies = has_dependencies(self.project).then_some(self.project.ecosystem);
@@ -218,15 +237,12 @@ impl<'p, 'b> Facts<'p, 'b> {
         self.project.files().any(|(file, _)| file.starts_with(&inside))
     }
 
-    /// Whether the lock file says what the manifest asks. It asks the registry, which gates do not reach.
+    /// Whether the lock file says what the manifest asks. `uv lock --check` asks the registry, which gates do
+    /// not reach.
     fn lock_file(&self) -> Option<Gate> {
-        let checks = |words: &str| self.ci.mentions(words).map(str::to_owned);
-        let (source, command) = checks("uv lock")
-            .map(|file| (file, "uv lock --check --offline"))
-            .or_else(|| checks("poetry check").map(|file| (file, "poetry check")))?;
-        let tool = command.split(" --").next().unwrap_or(command);
-        let requirement = if tool == "uv lock" { Requirement::Advisory } else { Requirement::Required };
-        Some(self.gate(GateKind::Custom, tool, words(command), requirement, source))
+        let source = self.ci.mentions("poetry check")?.to_owned();
+        let command = words("poetry check");
+        Some(self.gate(GateKind::Custom, "poetry check", command, Requirement::Required, source))
     }
 
     /// ruff formats only where that is asked for: most who lint with it format with something else.
@@ -283,8 +299,7 @@ impl<'p, 'b> Facts<'p, 'b> {
         // A linter reads the code and imports nothing.
         let needs_dependencies =
             matches!(kind, GateKind::Test | GateKind::Types) && has_dependencies(self.project);
-        Draft { kind, tool, command, requirement, needs_dependencies, source }
-            .gate(self.project)
+        Draft { kind, tool, command, requirement, needs_dependencies, source }.gate(self.project)
     }
 }
 
@@ -295,8 +310,20 @@ pub(super) fn has_dependencies(project: &Project<'_>) -> bool {
 }
 
 /// Packages that a project's code does not import.
-const TOOLS: &[&str] =
-    &["pytest", "ruff", "mypy", "black", "flake8", "tox", "nox", "pre-commit", "build", "twine", "coverage", "codespell"];
+const TOOLS: &[&str] = &[
+    "pytest",
+    "ruff",
+    "mypy",
+    "black",
+    "flake8",
+    "tox",
+    "nox",
+    "pre-commit",
+    "build",
+    "twine",
+    "coverage",
+    "codespell",
+];
 
 /// The names of the packages that a project's files ask for, normalised (PEP 503).
 pub(in crate::gates) fn declares(project: &Project<'_>) -> Vec<String> {

@@ -10,6 +10,10 @@ use super::project::at;
 use super::shell::{self, Simple, Variables};
 use crate::workspace::Snapshot;
 
+/// The files that they are in.
+pub(super) const FILES: &[&str] =
+    &["tox.ini", "setup.cfg", "tox.toml", "pyproject.toml", "hatch.toml", "noxfile.py"];
+
 /// The commands with the file that holds them.
 pub(super) fn lines(base: &Snapshot) -> Vec<(&'static str, Simple)> {
     let mut found = vec![];
@@ -45,6 +49,8 @@ fn of_ini(text: &str) -> Vec<String> {
     static FACTOR: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^[\w.!,{}-]+\s*:\s+").unwrap());
     let mut commands = vec![];
     let mut inside = false;
+    static GIVEN: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{posargs(?::([^{}]*))?\}").unwrap());
+    let text = GIVEN.replace_all(text, "$1");
     for line in text.replace("\\\n", " ").lines() {
         let continues = line.starts_with([' ', '\t']);
         if !continues {
@@ -57,7 +63,11 @@ fn of_ini(text: &str) -> Vec<String> {
             commands.push(line.trim().trim_start_matches("- ").to_owned());
         }
     }
-    commands.iter().map(|line| FACTOR.replace(line, "").into_owned()).filter(|line| !line.is_empty()).collect()
+    commands
+        .iter()
+        .map(|line| FACTOR.replace(line, "").into_owned())
+        .filter(|line| !line.is_empty())
+        .collect()
 }
 
 /// The `commands` of tox, lists of words, and the `scripts` of hatch, lines or lists of lines.
@@ -90,14 +100,17 @@ fn of_toml(value: &Value, depth: usize, commands: &mut Vec<String>) {
 
 /// The words of each `session.run(…)`.
 fn of_nox(text: &str) -> Vec<String> {
-    static RUN: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"(?s)\bsession\.run(?:_always)?\(([^()]*(?:\([^()]*\)[^()]*)*)\)").unwrap());
-    static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"(\w+\s*=\s*)?"([^"\n]*)"|(\w+\s*=\s*)?'([^'\n]*)'"#).unwrap());
+    static RUN: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?s)\bsession\.run(?:_always)?\(([^()]*(?:\([^()]*\)[^()]*)*)\)").unwrap()
+    });
+    static WORD: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r#"(\w+\s*=\s*)?"([^"\n]*)"|(\w+\s*=\s*)?'([^'\n]*)'"#).unwrap());
     static SETTINGS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{[^}]*\}").unwrap());
     let words = |call: &str| -> String {
         let call = SETTINGS.replace_all(call, "");
         let found = WORD.captures_iter(&call).filter(|one| one.get(1).is_none() && one.get(3).is_none());
-        let words = found.filter_map(|one| one.get(2).or_else(|| one.get(4)).map(|word| word.as_str().to_owned()));
+        let words =
+            found.filter_map(|one| one.get(2).or_else(|| one.get(4)).map(|word| word.as_str().to_owned()));
         words.collect::<Vec<_>>().join(" ")
     };
     RUN.captures_iter(text).map(|call| words(&call[1])).filter(|line| !line.is_empty()).collect()
@@ -114,10 +127,10 @@ mod tests {
 
     #[test]
     fn the_environments_commands_are_read_and_what_they_install_is_not() {
-        let ini = "[testenv]\ndeps = mypy\ncommands =\n    tests: pytest {posargs}\n    py{310,311}: mypy src \\\n      tests\n[testenv:x]\ncommands = codespell\nskip = true\n    black\n";
-        assert_eq!(of("tox.ini", ini), ["pytest {posargs}", "mypy src        tests", "codespell"]);
+        let ini = "[testenv]\ndeps = mypy\ncommands =\n    tests: pytest {posargs:tests}\n    py{310,311}: mypy src \\\n      tests\n[testenv:x]\ncommands = codespell\nskip = true\n    black\n";
+        assert_eq!(of("tox.ini", ini), ["pytest tests", "mypy src        tests", "codespell"]);
         let toml = "[tool.tox.env.a]\ncommands = [[\"mypy\"], [\"pytest\", \"-v\", {replace = \"posargs\"}]]\n[tool.hatch.envs.b.scripts]\nlint = [\"ruff check\", \"black .\"]\nx = \"pylint x\"\n";
-        assert_eq!(of("pyproject.toml", toml), ["ruff check", "black .", "pylint x", "mypy", "pytest -v"]);
+        assert_eq!(of("pyproject.toml", toml), ["mypy", "pytest -v", "ruff check", "black .", "pylint x"]);
         let nox = "@nox.session\ndef x(session):\n    session.install(\"flake8\")\n    session.run(\n        \"coverage\", 'run', \"-m\", \"pytest\", *session.posargs, env={\"A\": \"b\"},\n    )\n";
         assert_eq!(of("noxfile.py", nox), ["coverage run -m pytest"]);
     }

@@ -81,8 +81,10 @@ fn is_test(task: &str) -> bool {
 }
 
 /// Tasks and programs that check nothing.
-const NO_CHECKS: &[&str] =
-    &["build", "install", "release", "doc", "docs", "yard", "clean", "compile", "setup", "db", "gem", "jekyll", "deploy", "assets"];
+const NO_CHECKS: &[&str] = &[
+    "build", "install", "release", "doc", "docs", "yard", "clean", "compile", "setup", "db", "gem", "jekyll",
+    "deploy", "assets",
+];
 
 /// Other programs of the bundle and tasks of rake, as CI calls them.
 fn others(project: &Project<'_>, asked: &[(String, Vec<String>)]) -> Vec<Gate> {
@@ -91,9 +93,14 @@ fn others(project: &Project<'_>, asked: &[(String, Vec<String>)]) -> Vec<Gate> {
         let by_task = words[0] == "rake";
         let Some(name) = (if by_task { words.get(1) } else { words.first() }) else { continue };
         let known = TOOLS.iter().any(|(_, tool, ..)| words.iter().any(|word| word == tool));
-        let plain = !by_task && matches!(words[0].as_str(), "rspec" | "rails" | "ruby" | "appraisal" | "danger");
-        let first = name.split([':', '-']).next().unwrap_or(name);
-        if known || plain || by_task && words[1..].iter().all(|task| is_test(task)) || NO_CHECKS.contains(&first) {
+        let plain =
+            !by_task && matches!(words[0].as_str(), "rspec" | "rails" | "ruby" | "appraisal" | "danger");
+        let first = name.split(':').next().unwrap_or(name);
+        if known
+            || plain
+            || by_task && words[1..].iter().all(|task| is_test(task))
+            || NO_CHECKS.contains(&first)
+        {
             continue;
         }
         let kind = match () {

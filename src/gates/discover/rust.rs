@@ -89,13 +89,15 @@ impl Calls<'_> {
     }
 
     fn test(&self) -> Gate {
-        let whole = |call: &&Call<'_>| !call.has_any(PARTS) && !call.has_any(&["--no-run", "--doc", "--benches"]);
+        let whole =
+            |call: &&Call<'_>| !call.has_any(PARTS) && !call.has_any(&["--no-run", "--doc", "--benches"]);
         let call = self.of("test").find(whole).or_else(|| self.of("nextest").find(whole));
         let call = call.or_else(|| self.of("test").next());
         let source = call.map_or_else(|| self.project.path("Cargo.toml"), |call| call.line.file.clone());
         // A failure that is old must not hide what comes after it.
         let mut command = words("cargo test --no-fail-fast");
-        let flags = call.filter(|call| !call.has_any(PARTS)).map(|call| call.flags.as_slice()).unwrap_or_default();
+        let flags =
+            call.filter(|call| !call.has_any(PARTS)).map(|call| call.flags.as_slice()).unwrap_or_default();
         let taken =
             ["--workspace", "--all", "--all-features", "--no-default-features", "--all-targets", "--benches"];
         command.extend(known(flags, &taken));
@@ -138,12 +140,13 @@ impl Calls<'_> {
 
     fn clippy(&self, ci: &Ci) -> Option<Gate> {
         let manifest = self.project.toml("Cargo.toml").unwrap_or_default();
-        let lints = at(&manifest, &["lints", "clippy"])
-            .or_else(|| at(&manifest, &["workspace", "lints", "clippy"]));
+        let lints =
+            at(&manifest, &["lints", "clippy"]).or_else(|| at(&manifest, &["workspace", "lints", "clippy"]));
         let configured = self.project.first(&["clippy.toml", ".clippy.toml"]).or(lints.map(|_| "Cargo.toml"));
         let whole = self.of("clippy").find(|call| !call.has_any(PARTS));
         let call = whole.or_else(|| self.of("clippy").next());
-        let by_action = || ["actions-rs/clippy-check", "giraffate/clippy-action"].iter().find_map(|one| ci.mentions(one));
+        let by_action =
+            || ["actions-rs/clippy-check", "giraffate/clippy-action"].iter().find_map(|one| ci.mentions(one));
         let mentioned = call.map(|call| call.line.file.as_str()).or_else(by_action);
         let source = mentioned.map(str::to_owned).or(configured.map(|file| self.project.path(file)))?;
         let flags = call.map(|call| call.flags.as_slice()).unwrap_or_default();
@@ -190,7 +193,8 @@ impl Calls<'_> {
             command.extend(words("env RUSTDOCFLAGS=-Dwarnings"));
         }
         command.extend(words("cargo doc"));
-        let taken = ["--workspace", "--all", "--all-features", "--no-deps", "--document-private-items", "--lib"];
+        let taken =
+            ["--workspace", "--all", "--all-features", "--no-deps", "--document-private-items", "--lib"];
         command.extend(known(&call.flags, &taken));
         Some(self.gate(GateKind::Lint, "cargo doc", command, &call.line.file))
     }

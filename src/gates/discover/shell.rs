@@ -19,9 +19,8 @@ pub(super) struct Simple {
 
 pub(super) type Variables = BTreeMap<String, String>;
 
-static VARIABLE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\$(?:\{([A-Za-z_]\w*)\}|\(([A-Za-z_]\w*)\)|([A-Za-z_]\w*))").unwrap()
-});
+static VARIABLE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\$(?:\{([A-Za-z_]\w*)\}|\(([A-Za-z_]\w*)\)|([A-Za-z_]\w*))").unwrap());
 static ASSIGNMENT: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^(?:export\s+)?([A-Za-z_]\w*)=(.*)$").unwrap());
 
@@ -168,7 +167,8 @@ fn split(script: &str) -> Vec<String> {
 
 /// A command without the words of the language before it and the brackets around it.
 fn bare(part: &str) -> &str {
-    const KEYWORDS: &[&str] = &["if", "then", "elif", "else", "do", "while", "until", "!", "time", "sudo", "exec"];
+    const KEYWORDS: &[&str] =
+        &["if", "then", "elif", "else", "do", "while", "until", "!", "time", "sudo", "exec"];
     let mut part = part.trim_start_matches(['(', '{', '@']).trim();
     if part.ends_with(')') && part.matches(')').count() > part.matches('(').count() {
         part = part.trim_end_matches(')').trim_end();
@@ -227,7 +227,9 @@ mod tests {
     #[test]
     fn a_script_is_taken_apart_into_its_commands() {
         assert_eq!(
-            of("set -ex\npip install ruff mypy # both\nif ! cargo fmt --check; then exit 1; fi\ngo vet ./... | tee log && echo done"),
+            of(
+                "set -ex\npip install ruff mypy # both\nif ! cargo fmt --check; then exit 1; fi\ngo vet ./... | tee log && echo done"
+            ),
             ["cargo fmt --check", "exit 1", "fi", "go vet ./...", "tee log"]
         );
         assert_eq!(of("test -z \"$(gofmt -l . | head)\""), ["test -z \"$(gofmt -l . | head)\""]);

@@ -134,7 +134,9 @@ impl TaskFile {
         };
         let with_recipe = |target: &&Target| target.name == name && !target.recipe.is_empty();
         let all = || self.targets.iter();
-        all().find(with_recipe).or_else(|| all().find(|target| target.name == name)).or_else(|| all().find(by_pattern))
+        let by_name = all().find(with_recipe).or_else(|| all().find(|target| target.name == name));
+        // Of several patterns the one that says most.
+        by_name.or_else(|| all().filter(by_pattern).max_by_key(|target| target.name.len()))
     }
 }
 
@@ -151,7 +153,7 @@ mod tests {
     #[test]
     fn a_target_runs_its_recipe_and_what_it_needs() {
         let text = "GO ?= go\nFLAGS := $(shell date)\nall: test\ntest: vet # first\n\t@$(GO) test $(FLAGS) ./...\nvet:\n\t-$(GO) vet \\\n\t  ./...\nlint-%:\n\tlinter $*\n";
-        assert_eq!(runs(text, "test"), ["go vet    ./...", "go test $(FLAGS) ./..."]);
+        assert_eq!(runs(text, "test"), ["go vet  \t  ./...", "go test $(FLAGS) ./..."]);
         assert_eq!(runs(text, "lint-full"), ["linter $*"]);
         assert_eq!(runs(text, "other"), [""; 0]);
         assert_eq!(read(&tree(&[("Makefile", text)]))[0].default_target(), Some("all"));

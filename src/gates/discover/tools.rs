@@ -45,7 +45,13 @@ const TOOLS: &[Tool] = &[
     tool(
         RUST,
         GateKind::Audit,
-        &["cargo audit", "cargo-audit", "actions-rs/audit-check", "rustsec/audit-check", "actions-rust-lang/audit"],
+        &[
+            "cargo audit",
+            "cargo-audit",
+            "actions-rs/audit-check",
+            "rustsec/audit-check",
+            "actions-rust-lang/audit",
+        ],
         "cargo audit --no-fetch",
         &[],
     ),
@@ -87,13 +93,43 @@ const TOOLS: &[Tool] = &[
         "codespell",
         &[".codespellrc"],
     ),
-    tool(None, GateKind::Lint, &["cffconvert", "citation-file-format/cffconvert-github-action"], "cffconvert --validate", &[]),
+    tool(
+        None,
+        GateKind::Lint,
+        &["cffconvert", "citation-file-format/cffconvert-github-action"],
+        "cffconvert --validate",
+        &[],
+    ),
     tool(None, GateKind::Lint, &["yamllint", "ibiqlik/action-yamllint"], "yamllint .", &[]),
-    tool(None, GateKind::Lint, &["markdownlint-cli2", "DavidAnson/markdownlint-cli2-action"], "markdownlint-cli2", &[]),
-    tool(None, GateKind::Lint, &["editorconfig-checker", "editorconfig-checker/action-editorconfig-checker"], "editorconfig-checker", &[]),
+    tool(
+        None,
+        GateKind::Lint,
+        &["markdownlint-cli2", "DavidAnson/markdownlint-cli2-action"],
+        "markdownlint-cli2",
+        &[],
+    ),
+    tool(
+        None,
+        GateKind::Lint,
+        &["editorconfig-checker", "editorconfig-checker/action-editorconfig-checker"],
+        "editorconfig-checker",
+        &[],
+    ),
     tool(None, GateKind::Lint, &["reuse lint", "fsfe/reuse-action"], "reuse lint", &[]),
-    tool(None, GateKind::Audit, &["trivy", "aquasecurity/trivy-action"], "trivy fs --exit-code 1 --skip-db-update .", &[]),
-    tool(None, GateKind::Audit, &["osv-scanner", "google/osv-scanner-action"], "osv-scanner --offline -r .", &[]),
+    tool(
+        None,
+        GateKind::Audit,
+        &["trivy", "aquasecurity/trivy-action"],
+        "trivy fs --exit-code 1 --skip-db-update .",
+        &[],
+    ),
+    tool(
+        None,
+        GateKind::Audit,
+        &["osv-scanner", "google/osv-scanner-action"],
+        "osv-scanner --offline -r .",
+        &[],
+    ),
 ];
 
 pub(super) fn gates(base: &Snapshot, projects: &[Project<'_>], ci: &Ci) -> Vec<Gate> {

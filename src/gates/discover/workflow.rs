@@ -39,7 +39,8 @@ pub(super) fn lines(base: &Snapshot) -> Vec<Line> {
         let Some(jobs) = workflow.get("jobs").and_then(Value::as_object) else {
             let mut found = vec![];
             any_steps(&workflow, 0, &mut |step| found.push(step));
-            let place = Place { file: path, base, folder: String::new(), env: Variables::new(), matrix: None };
+            let place =
+                Place { file: path, base, folder: String::new(), env: Variables::new(), matrix: None };
             found.into_iter().for_each(|step| place.step(step, &mut judged, 0));
             continue;
         };
@@ -107,10 +108,13 @@ fn leaves_out(of: &Value) -> bool {
     }
     says("event_name != 'pull_request'")
         || says("event_name == '") && !says("event_name == 'pull_request'")
-        || says("github.ref == ") || says("github.ref_type == 'tag'")
+        || says("github.ref == ")
+        || says("github.ref_type == 'tag'")
         || says("startsWith(github.ref") && !says("!startsWith(github.ref")
         || ["Windows", "macOS"].iter().any(|system| says(&format!("runner.os == '{system}'")))
-        || ["windows", "macos"].iter().any(|system| says(&format!("== '{system}")) || says(&format!("os, '{system}")) && !says("!startsWith"))
+        || ["windows", "macos"].iter().any(|system| {
+            says(&format!("== '{system}")) || says(&format!("os, '{system}")) && !says("!startsWith")
+        })
         || text.trim() == "failure()"
         || text.trim() == "false"
 }
@@ -244,21 +248,34 @@ impl Place<'_> {
     }
 }
 
-/// The first value of a key that is for Linux: of its list, or else of what is included.
+/// The value of a key in the first combination that is for Linux: of the key's list, or of what is included
+/// and belongs to a combination of the lists. A key that a combination lacks is empty.
 fn of_matrix(matrix: &Map<String, Value>, key: &str) -> Option<String> {
     let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
-    let included = matrix.get("include").and_then(Value::as_array).into_iter().flatten();
-    let for_linux = included.filter(|entry| {
-        let values = entry.as_object().into_iter().flat_map(Map::values).filter_map(Value::as_str);
-        !values.into_iter().any(is_elsewhere)
-    });
-    let listed = matrix.get(first).and_then(Value::as_array).into_iter().flatten();
-    let mut values = listed.chain(for_linux.filter_map(|entry| entry.get(first)));
     let inside = |value: &Value| match rest {
         None => value_text(value),
         Some(rest) => value.get(rest).and_then(value_text),
     };
-    values.find_map(|value| inside(value).filter(|text| !is_elsewhere(text)))
+    let list = |key: &str| matrix.get(key).and_then(Value::as_array);
+    if let Some(listed) = list(first).filter(|_| !matches!(first, "include" | "exclude")) {
+        return listed.iter().find_map(|value| inside(value).filter(|text| !is_elsewhere(text)));
+    }
+    let is_list = |key: &String| !matches!(key.as_str(), "include" | "exclude");
+    // A list that only the run knows may hold anything.
+    if matrix.iter().any(|(key, value)| is_list(key) && !value.is_array()) {
+        return None;
+    }
+    let has_lists = matrix.keys().any(is_list);
+    let included = matrix.get("include").and_then(Value::as_array).into_iter().flatten();
+    let mut of_linux = included.filter_map(Value::as_object).filter(|entry| {
+        !entry.values().filter_map(Value::as_str).any(is_elsewhere)
+            && entry.iter().all(|(key, value)| list(key).is_none_or(|listed| listed.contains(value)))
+    });
+    let found = match has_lists {
+        true => of_linux.find_map(|entry| entry.get(first)),
+        false => of_linux.next()?.get(first),
+    };
+    found.map_or(Some(String::new()), inside)
 }
 
 fn value_text(value: &Value) -> Option<String> {
@@ -288,8 +305,10 @@ mod tests {
 
     #[test]
     fn only_what_a_change_waits_for_counts() {
-        let release = "on:\n  push:\n    tags: ['v*']\njobs:\n  a:\n    steps:\n      - run: make release-check\n";
-        let nightly = "on:\n  schedule: [{cron: '0 0 * * *'}]\njobs:\n  a:\n    steps:\n      - run: make slow\n";
+        let release =
+            "on:\n  push:\n    tags: ['v*']\njobs:\n  a:\n    steps:\n      - run: make release-check\n";
+        let nightly =
+            "on:\n  schedule: [{cron: '0 0 * * *'}]\njobs:\n  a:\n    steps:\n      - run: make slow\n";
         let pushed = "on: push\njobs:\n  a:\n    steps:\n      - run: make pushed\n";
         let request = "on: [push, pull_request]\njobs:\n  a:\n    steps:\n      - run: make test\n      - run: make x\n        if: github.event_name != 'pull_request'\n  \
                        b:\n    if: github.event_name == 'schedule'\n    steps: [{run: make y}]\n  c:\n    runs-on: windows-latest\n    steps: [{run: make z}]\n";
@@ -307,19 +326,16 @@ mod tests {
     fn expressions_are_filled_in_from_the_environment_and_the_matrix() {
         let text = "on: pull_request\nenv:\n  CARGO: cargo\n  EMPTY:\njobs:\n  a:\n    strategy:\n      matrix:\n        os: [windows-latest, ubuntu-latest]\n        include:\n          - {os: macos-latest, set: mac}\n          - {os: ubuntu-latest, set: full}\n    \
                     steps:\n      - run: ${{ env.CARGO }} test ${{ env.EMPTY }} --x\n      - run: make test-${{ matrix.set }} ${{ matrix.os }}\n      - run: tox -e ${{ matrix.tox || 'py3' }} ${{ secrets.X }}\n";
-        assert_eq!(
-            ci(text),
-            ["cargo test  --x", "make test-full ubuntu-latest", "tox -e py3 \u{1}"]
-        );
+        assert_eq!(ci(text), ["cargo test  --x", "make test-full ubuntu-latest", "tox -e py3 \u{1}"]);
     }
 
     #[test]
     fn a_step_runs_in_its_folder_and_an_action_of_the_repository_is_its_steps() {
         let text = "on: pull_request\ndefaults:\n  run:\n    working-directory: ./benches\njobs:\n  a:\n    steps:\n      - run: cargo fmt\n      - run: x\n        working-directory: fuzz\n      - uses: ./.github/actions/mine\n      - uses: a/b@v1\n";
-        let action = "runs:\n  using: composite\n  steps:\n    - run: y\n";
+        let action = "runs:\n  using: composite\n  steps:\n    - run: own\n";
         assert_eq!(
             of(&[(".github/workflows/ci.yml", text), (".github/actions/mine/action.yml", action)]),
-            ["benches: cargo fmt", "fuzz: x", "benches: y", "benches: a/b"]
+            ["benches: cargo fmt", "fuzz: x", "benches: own", "benches: a/b"]
         );
     }
 }
