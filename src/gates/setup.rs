@@ -56,7 +56,7 @@ pub(super) struct Filled {
 /// Time for one set-up.
 const TIME: Duration = Duration::from_secs(20 * 60);
 /// How caches are laid out: another number fills new ones.
-const LAYOUT: &str = "2";
+const LAYOUT: &str = "3";
 
 impl Part {
     fn of(project: &Project<'_>) -> Self {
@@ -84,7 +84,7 @@ impl Step {
             Ecosystem::JavaScript => scripts::javascript(project),
             Ecosystem::Go => scripts::in_other_folders(project, gates, &|_| "go mod download all".to_owned()),
             Ecosystem::Java => scripts::java(project, gates),
-            Ecosystem::Ruby => scripts::in_other_folders(project, gates, &|_| "bundle install".to_owned()),
+            Ecosystem::Ruby => scripts::in_other_folders(project, gates, &|_| scripts::RUBY.to_owned()),
         };
         Self { folder: part.folder.clone(), parts: vec![part], script }
     }
@@ -182,7 +182,7 @@ impl Step {
                 Some(Ecosystem::Java) => {
                     &[("GRADLE_RO_DEP_CACHE", "/gradle/caches"), ("MAVEN_USER_HOME", "/maven")]
                 }
-                Some(Ecosystem::Ruby) => &[("BUNDLE_PATH", "/bundle"), ("BUNDLE_APP_CONFIG", "/config")],
+                Some(Ecosystem::Ruby) => &[("GEM_HOME", "/gems"), ("BUNDLE_APP_CONFIG", "/config")],
                 Some(Ecosystem::JavaScript) | None => &[],
             };
             let of_part =

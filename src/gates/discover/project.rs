@@ -56,6 +56,14 @@ impl<'a> Project<'a> {
         self.text(name)?.parse().ok()
     }
 
+    /// Whether a word of a command is a file or folder of the project.
+    pub(super) fn holds(&self, word: &str) -> bool {
+        let path = word.trim_start_matches("./").trim_end_matches('/');
+        let inside =
+            |file: &str| file.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        !path.is_empty() && !word.starts_with('-') && self.files().any(|(file, _)| inside(file))
+    }
+
     /// The files below the project's folder, by their path from there.
     pub(in crate::gates) fn files(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         let prefix = self.folder.as_ref().map_or(String::new(), |folder| format!("{folder}/"));

@@ -150,13 +150,7 @@ impl<'p, 'b> Facts<'p, 'b> {
     /// What CI lets a tool look at: the words after it that are paths of the tree.
     fn paths_after(&self, words: &str) -> Vec<String> {
         let flags = self.ci.flags_after(words).unwrap_or_default();
-        let is_path = |word: &String| {
-            let path = word.trim_start_matches("./").trim_end_matches('/');
-            let inside = format!("{path}/");
-            !word.starts_with('-')
-                && self.project.files().any(|(file, _)| file == path || file.starts_with(&inside))
-        };
-        let mut paths: Vec<String> = flags.iter().filter(|word| is_path(word)).cloned().collect();
+        let mut paths: Vec<String> = flags.iter().filter(|word| self.project.holds(word)).cloned().collect();
         paths.dedup();
         paths
     }

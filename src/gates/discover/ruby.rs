@@ -27,7 +27,16 @@ pub(super) fn gates(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
         let wanted = if *kind == GateKind::Security { asks(tool) } else { None };
         let Some(source) = mentioned.clone().or(configured).or(wanted) else { continue };
         let strict = *kind != GateKind::Audit && (mentioned.is_some() || *kind == GateKind::Types);
-        gates.push(gate(project, (*kind, tool, words), super::required_if(strict), source));
+        let mut line = (*words).to_owned();
+        // It looks at what CI lets it look at.
+        let by_ci = asked.iter().find(|(_, words)| words[0] == *tool);
+        for path in by_ci.map(|(_, words)| words.as_slice()).unwrap_or_default().iter().skip(1) {
+            if project.holds(path) {
+                line.push(' ');
+                line.push_str(path);
+            }
+        }
+        gates.push(gate(project, (*kind, tool, &line), super::required_if(strict), source));
     }
     gates.extend(others(project, &asked));
     gates

@@ -40,18 +40,30 @@ pub(super) fn javascript(project: &Project<'_>) -> String {
     )
 }
 
+/// Java does not read the variables that name a proxy.
+const JAVA_PROXY: &str = "proxy=${https_proxy#http://}; of() { echo \"-D$1.proxyHost=${proxy%:*} -D$1.proxyPort=${proxy##*:}\"; }\n\
+                          JAVA_TOOL_OPTIONS=\"$(of https) $(of http)\"; export JAVA_TOOL_OPTIONS\n";
+
+/// What is installed in the sandbox counts as well: where the registry cannot be asked it may be enough.
+pub(super) const RUBY: &str = "bundle install || bundle install --local";
+
 /// What Gradle's and Maven's own resolvers ask for when they build and test: neither has a command that
 /// fetches all of it. Whether the tests pass is no matter here, whether everything compiles is.
 pub(super) fn java(project: &Project<'_>, gates: &[Gate]) -> String {
     let tool = JavaTool::of(project);
-    let mut script = match tool {
+    let mut script = JAVA_PROXY.to_owned();
+    script.push_str(&match tool {
         JavaTool::Gradle(program) => format!(
             "{program} --no-daemon testClasses\n{program} --no-daemon --continue test || echo 'tests failed, or packages that only they need are missing'"
         ),
         JavaTool::Maven(program) => {
-            format!("{program} -B -Dmaven.test.failure.ignore=true dependency:go-offline test")
+            // It asks for every module of the build as if it were published, and so fails for many.
+            format!(
+                "{program} -B dependency:go-offline || echo 'not all of it was fetched ahead'\n\
+                 {program} -B -Dmaven.test.failure.ignore=true test"
+            )
         }
-    };
+    });
     // The plug-ins of the other gates, and what those ask for, are fetched by running them.
     let (JavaTool::Gradle(program) | JavaTool::Maven(program)) = tool;
     let own = gates.iter().filter(|gate| gate.command.first().is_some_and(|first| first == program));
