@@ -26,7 +26,7 @@ use crate::telemetry::Redactor;
 use crate::web::{WebState, router};
 
 pub use models::model_settings;
-pub use parts::{bubblewrap, egress_policy, github, redactor};
+pub use parts::{bubblewrap, command_limits, egress_policy, github, redactor};
 
 /// Days that a question or a plan waits for a person.
 const WAIT_DAYS: u32 = 14;

@@ -208,7 +208,7 @@ impl Step {
         format!("{}/generated", self.parts[0].root())
     }
 
-    fn command(&self, target: &Path, hosts: Vec<HostName>) -> Command {
+    fn command(&self, target: &Path, hosts: Vec<HostName>, limits: &Limits) -> Command {
         let root = self.parts[0].root();
         let script = format!(
             "exec 2>&1; set -e; mkdir -p {root}/generated {root}/scratch; cd {}\n{}\nrm -rf {root}/scratch\n",
@@ -218,7 +218,7 @@ impl Step {
         let mut command = Command::new(["sh", "-c", &script]);
         let env = SETUP_ENV.iter().map(|(name, value)| ((*name).to_owned(), value.replace("{root}", &root)));
         command.env = self.env().into_iter().chain(env).collect();
-        command.limits = Limits { wall: TIME, ..Limits::default() };
+        command.limits = Limits { wall: TIME, ..limits.clone() };
         command.network = Network::AllowList(hosts);
         let mounts = self.places().into_iter();
         command.mounts = mounts
@@ -259,7 +259,7 @@ pub(super) async fn fill(
     base: &Snapshot,
     step: &Step,
     cache: &Cache,
-    hosts: Vec<HostName>,
+    (hosts, limits): (Vec<HostName>, &Limits),
 ) -> Result<Filled, SandboxError> {
     let target = cache.begin()?;
     for (part, _) in step.places() {
@@ -268,7 +268,7 @@ pub(super) async fn fill(
             .map_err(|source| SandboxError::Io { doing: format!("making {}", folder.display()), source })?;
     }
     let session = sandbox.open(base).await?;
-    let outcome = session.run(&step.command(target.path(), hosts)).await;
+    let outcome = session.run(&step.command(target.path(), hosts, limits)).await;
     let folder = match &outcome {
         Ok(outcome) if outcome.succeeded() => {
             let left = target.path().join(step.parts[0].name()).join("generated");
