@@ -32,6 +32,12 @@ pub(super) fn gates(base: &Snapshot, ci: &Ci, found: &[Gate]) -> Vec<Gate> {
                 let command = vec![file.program.to_owned(), target.to_owned()];
                 add(command.join(" "), target, &runs.join("\n"), command, ("", &line.file));
             }
+        } else if let Some(path) = interpreted(base, &call.words, &line.folder) {
+            let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
+            let command: Vec<String> = super::shell::words(&line.text);
+            if command.iter().all(|word| super::shell::is_literal(word)) {
+                add(name.clone(), &name, "", command, (&line.folder, &line.file));
+            }
         } else if let Some(path) = own_script(base, line) {
             let text = text_of(base, &path).unwrap_or_default();
             let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
@@ -43,6 +49,16 @@ pub(super) fn gates(base: &Snapshot, ci: &Ci, found: &[Gate]) -> Vec<Gate> {
         }
     }
     gates
+}
+
+/// The script of the tree that an interpreter is given. Of the interpreters that need nothing else.
+fn interpreted(base: &Snapshot, words: &[String], folder: &str) -> Option<String> {
+    let [program, script, ..] = words else { return None };
+    if !matches!(program.as_str(), "node" | "python" | "python3" | "ruby") {
+        return None;
+    }
+    let path = super::shell::joined(folder, script)?;
+    text_of(base, &path).map(|_| path)
 }
 
 /// Gates of this sort at most.

@@ -62,6 +62,7 @@ impl Ci {
             at += 1;
         }
         lines.extend(python_tasks::lines(base).into_iter().map(|(file, part)| line_of(file, part)));
+        lines.iter_mut().for_each(|line| in_named_folder(base, line));
         let commands = hooks::commands(base).into_iter();
         lines.extend(commands.map(|text| line_of(hooks::FILE, Simple { text, folder: String::new() })));
         Self { lines }
@@ -136,6 +137,22 @@ impl Ci {
 pub(super) fn text_of(base: &Snapshot, path: &str) -> Option<String> {
     let entry = base.files.get(&RepoPath::parse(path).ok()?)?;
     Some(String::from_utf8_lossy(&entry.bytes).into_owned())
+}
+
+/// A call of cargo that names the manifest of another workspace runs in its folder.
+fn in_named_folder(base: &Snapshot, line: &mut Line) {
+    static MANIFEST: LazyLock<Regex> = LazyLock::new(|| Regex::new(r" --manifest-path[ =](\S+)").unwrap());
+    let Some(found) = MANIFEST.captures(&line.text).filter(|_| line.text.starts_with("cargo ")) else {
+        return;
+    };
+    let folder = found[1].rsplit_once('/').map_or("", |(folder, _)| folder);
+    let Some(folder) = shell::joined(&line.folder, folder) else { return };
+    let is_workspace =
+        text_of(base, &format!("{folder}/Cargo.toml")).is_some_and(|text| text.contains("[workspace]"));
+    if folder == line.folder || is_workspace {
+        line.text = MANIFEST.replace(&line.text, "").into_owned();
+        line.folder = folder;
+    }
 }
 
 fn line_of(file: &str, part: Simple) -> Line {

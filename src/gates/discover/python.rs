@@ -74,6 +74,7 @@ pub(super) fn gates(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
             gates.extend(facts.ruff_format());
         }
     }
+    gates.extend(facts.marked_tests());
     gates.extend(facts.coverage());
     gates.extend(facts.documentation());
     gates.extend(facts.lock_file());
@@ -155,8 +156,61 @@ impl<'p, 'b> Facts<'p, 'b> {
         paths
     }
 
+    /// Tests with a mark that the others leave out.
+    fn marked_tests(&self) -> Vec<Gate> {
+        let mut gates: Vec<Gate> = vec![];
+        for (line, words) in self.ci.calls_of("pytest") {
+            let mark = words.iter().position(|word| word == "-m").and_then(|at| words.get(at + 1));
+            let Some(mark) = mark.filter(|mark| is_literal(mark) && !mark.contains("not ")) else { continue };
+            let name = format!("pytest -m {mark}");
+            if gates.iter().all(|gate| gate.name != name) {
+                let command = ["python3", "-m", "pytest", "-m", mark].map(str::to_owned).to_vec();
+                gates.push(self.gate(
+                    GateKind::Test,
+                    &name,
+                    command,
+                    Requirement::Required,
+                    line.file.clone(),
+                ));
+            }
+        }
+        gates
+    }
+
+    /// A floor that the configuration sets.
+    fn floor(&self) -> Option<String> {
+        let in_pyproject =
+            at(&self.pyproject, &["tool", "coverage", "report", "fail_under"]).map(|_| "pyproject.toml");
+        let sets = |file: &&&str| {
+            let text = self.project.text(file).unwrap_or_default();
+            text.lines().any(|line| line.trim_start().starts_with("fail_under"))
+        };
+        let file =
+            in_pyproject.or_else(|| [".coveragerc", "setup.cfg", "tox.ini"].iter().find(sets).copied())?;
+        Some(self.project.path(file))
+    }
+
     /// A floor that the tests' reach has to keep: `coverage report` fails below it.
     fn coverage(&self) -> Option<Gate> {
+        self.reported_coverage().or_else(|| {
+            let file = self.floor()?;
+            self.pytest()?;
+            Some(self.coverage_gate("-m pytest", "", file))
+        })
+    }
+
+    fn coverage_gate(&self, runs: &str, floor: &str, file: String) -> Gate {
+        // Parts are put together where there are any.
+        let script = format!(
+            "python3 -m coverage run {runs} && {{ python3 -m coverage combine || true; }} && python3 -m coverage report{floor}"
+        );
+        let command = ["sh", "-c", &script].map(str::to_owned).to_vec();
+        let mut gate = self.gate(GateKind::Coverage, "coverage", command, Requirement::Required, file);
+        gate.needs_dependencies = has_dependencies(self.project).then_some(self.project.ecosystem);
+        gate
+    }
+
+    fn reported_coverage(&self) -> Option<Gate> {
         let report = self.ci.calls_of("coverage").find(|(_, words)| {
             words.first().is_some_and(|word| word == "report")
                 && !words.iter().any(|word| word == "--format=markdown")
@@ -170,15 +224,7 @@ impl<'p, 'b> Facts<'p, 'b> {
         let runs = runs.filter(|words| words.len() > 1 && words.iter().any(|word| word == "pytest"));
         let runs = runs.map_or_else(|| "-m pytest".to_owned(), |words| words.join(" "));
         let floor = floor.map(|floor| format!(" {floor}")).unwrap_or_default();
-        // Parts are put together where there are any.
-        let script = format!(
-            "python3 -m coverage run {runs} && {{ python3 -m coverage combine || true; }} && python3 -m coverage report{floor}"
-        );
-        let command = ["sh", "-c", &script].map(str::to_owned).to_vec();
-        let mut gate =
-            self.gate(GateKind::Coverage, "coverage", command, Requirement::Required, line.file.clone());
-        gate.needs_dependencies = has_dependencies(self.project).then_some(self.project.ecosystem);
-        Some(gate)
+        Some(self.coverage_gate(&runs, &floor, line.file.clone()))
     }
 
     /// Documentation that CI builds with warnings as errors, or whose examples it runs.

@@ -41,10 +41,15 @@ const DROPPED: &[&str] = &["--verbose", "-v", "-vv", "--quiet", "-q", "--locked"
 const PARTS: &[&str] = &["-p", "--package", "--manifest-path", "--bin", "--test", "--bench", "--example"];
 
 fn calls(ci: &Ci) -> Vec<Call<'_>> {
-    let calls = ci.calls_of("cargo").map(|(line, words)| {
-        let mut words = words.into_iter().skip_while(|word| word.starts_with('+'));
-        let sub = words.next().unwrap_or_default();
-        Call { line, sub, flags: without_dropped(words) }
+    let calls = ci.calls().filter_map(|call| {
+        // A plug-in may be called by the name of its own program.
+        let own = call.words[0].strip_prefix("cargo-").map(str::to_owned);
+        if own.is_none() && call.words[0] != "cargo" {
+            return None;
+        }
+        let mut words = call.words.into_iter().skip(1).skip_while(|word| word.starts_with('+'));
+        let sub = own.or_else(|| words.next()).unwrap_or_default();
+        Some(Call { line: call.line, sub, flags: without_dropped(words) })
     });
     // Another target needs a compiler of its own.
     calls.filter(|call| !call.flags.iter().any(|flag| flag == "--target")).collect()
@@ -203,20 +208,31 @@ impl Calls<'_> {
     fn others(&self) -> Vec<Gate> {
         let mut gates = vec![];
         for (kind, sub) in OTHERS {
-            let said = |call: &&Call<'_>| call.is_known() && !call.flags.iter().any(|flag| flag == "setup");
-            let Some(call) = self.of(sub).find(said) else { continue };
-            // What brings the lock file up to date checks it only if it may not.
-            if *sub == "update" && !call.line.text.contains("--locked") {
-                continue;
+            let said = |call: &&Call<'_>| {
+                // What brings the lock file up to date checks it only if it may not.
+                let checks = *sub != "update" || call.line.text.contains("--locked");
+                checks && call.is_known() && !call.flags.iter().any(|flag| flag == "setup")
+            };
+            // Another set of features is a variant, another thing to do with it is not.
+            let mut done: Vec<Option<&String>> = vec![];
+            for call in self.of(sub).filter(said) {
+                let doing = call
+                    .flags
+                    .iter()
+                    .find(|flag| !flag.starts_with('-') && SUBCOMMANDS.contains(&flag.as_str()));
+                if done.contains(&doing) || done.len() == MOST {
+                    continue;
+                }
+                done.push(doing);
+                let mut command = words(&format!("cargo {sub}"));
+                command.extend(call.flags.iter().cloned());
+                if *sub == "update" {
+                    command.push("--locked".into());
+                }
+                let mut gate = self.gate(*kind, &format!("cargo {sub}"), command, &call.line.file);
+                gate.requirement = required_if(*kind != GateKind::Audit);
+                gates.push(gate);
             }
-            let mut command = words(&format!("cargo {sub}"));
-            command.extend(call.flags.iter().cloned());
-            if *sub == "update" {
-                command.push("--locked".into());
-            }
-            let mut gate = self.gate(*kind, &format!("cargo {sub}"), command, &call.line.file);
-            gate.requirement = required_if(*kind != GateKind::Audit);
-            gates.push(gate);
         }
         gates
     }
@@ -224,6 +240,9 @@ impl Calls<'_> {
 
 /// Gates of one sort at most.
 const MOST: usize = 4;
+
+/// What `cargo hack` and its like do with each choice.
+const SUBCOMMANDS: &[&str] = &["check", "test", "clippy", "build", "doc", "check-external-types"];
 
 const OTHERS: &[(GateKind, &str)] = &[
     (GateKind::Lint, "docs-rs"),

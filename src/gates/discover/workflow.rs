@@ -39,12 +39,19 @@ pub(super) fn lines(base: &Snapshot) -> Vec<Line> {
         let Some(jobs) = workflow.get("jobs").and_then(Value::as_object) else {
             let mut found = vec![];
             any_steps(&workflow, 0, &mut |step| found.push(step));
-            let place =
-                Place { file: path, base, folder: String::new(), env: Variables::new(), matrix: None };
+            let place = Place {
+                file: path,
+                base,
+                folder: String::new(),
+                env: Variables::new(),
+                matrix: None,
+                chosen: None,
+            };
             found.into_iter().for_each(|step| place.step(step, &mut judged, 0));
             continue;
         };
-        let of_jobs = || jobs.values().flat_map(|job| job_lines(base, path, &workflow, job));
+        let judging = jobs.iter().filter(|(name, _)| !brings_out(name));
+        let of_jobs = || judging.clone().flat_map(|(_, job)| job_lines(base, path, &workflow, job));
         match begun_by(workflow.get("on").or_else(|| workflow.get("true"))) {
             Begun::ByRequest => judged.extend(of_jobs()),
             Begun::ByPush => pushed.extend(of_jobs()),
@@ -119,6 +126,13 @@ fn leaves_out(of: &Value) -> bool {
         || text.trim() == "false"
 }
 
+/// Whether a job brings something to people, by its name.
+fn brings_out(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["publish", "deploy"].iter().any(|word| name.contains(word))
+        || name.split(['-', '_']).any(|word| word == "release") && !name.contains("check")
+}
+
 fn is_elsewhere(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["windows", "macos", "win-", "mac-"].iter().any(|system| name.starts_with(system))
@@ -129,7 +143,32 @@ fn job_lines(base: &Snapshot, file: &str, workflow: &Value, job: &Value) -> Vec<
         return vec![];
     }
     let matrix = job.get("strategy").and_then(|strategy| strategy.get("matrix")).and_then(Value::as_object);
-    let mut place = Place { file, base, folder: String::new(), env: Variables::new(), matrix };
+    let rounds = folders_of(base, matrix);
+    let of_round = |chosen| one_round(base, (file, workflow, job), (matrix, chosen));
+    if rounds.is_empty() { of_round(None) } else { rounds.into_iter().map(Some).flat_map(of_round).collect() }
+}
+
+/// A list of a matrix whose values are folders of the tree: what runs in one says nothing of the others.
+fn folders_of(base: &Snapshot, matrix: Option<&Map<String, Value>>) -> Vec<(String, String)> {
+    const MOST: usize = 8;
+    let is_folder = |value: &Value| {
+        let Some(folder) = value.as_str().and_then(|place| shell::joined("", place)) else { return false };
+        let inside = format!("{folder}/");
+        folder.is_empty() || base.files.keys().any(|path| path.as_str().starts_with(&inside))
+    };
+    let lists = matrix.into_iter().flatten().filter_map(|(key, value)| Some((key, value.as_array()?)));
+    let mut lists =
+        lists.filter(|(_, values)| values.len() > 1 && values.len() <= MOST && values.iter().all(is_folder));
+    let Some((key, values)) = lists.next() else { return vec![] };
+    values.iter().filter_map(Value::as_str).map(|value| (key.clone(), value.to_owned())).collect()
+}
+
+fn one_round<'a>(
+    base: &'a Snapshot,
+    (file, workflow, job): (&'a str, &'a Value, &'a Value),
+    (matrix, chosen): (Option<&'a Map<String, Value>>, Option<(String, String)>),
+) -> Vec<Line> {
+    let mut place = Place { file, base, folder: String::new(), env: Variables::new(), matrix, chosen };
     for of in [workflow, job] {
         place.add_env(of);
         let folder = of.get("defaults").and_then(|d| d.get("run")).and_then(|r| r.get("working-directory"));
@@ -161,6 +200,8 @@ struct Place<'a> {
     folder: String,
     env: Variables,
     matrix: Option<&'a Map<String, Value>>,
+    /// The key of the matrix that is taken in turn, and its value in this one.
+    chosen: Option<(String, String)>,
 }
 
 impl Place<'_> {
@@ -240,7 +281,10 @@ impl Place<'_> {
         }
         match name.split_once('.')? {
             ("env", name) => self.env.get(name).cloned(),
-            ("matrix", key) => of_matrix(self.matrix?, key),
+            ("matrix", key) => match &self.chosen {
+                Some((chosen, value)) if chosen == key => Some(value.clone()),
+                _ => of_matrix(self.matrix?, key),
+            },
             ("github", "workspace") => Some(".".to_owned()),
             ("runner", "os") => Some("Linux".to_owned()),
             _ => None,
