@@ -26,6 +26,8 @@ pub(super) use python::{declares as python_declares, test_extras};
 
 use std::collections::BTreeMap;
 
+use regex::Regex;
+
 use super::model::{Ecosystem, Gate};
 use super::policy::{GatePolicy, TIMEOUT};
 use crate::domain::{GateKind, Requirement};
@@ -148,6 +150,11 @@ impl Draft<'_> {
 /// What CI runs holds a change up; what is only configured is shown.
 fn required_if(meant: bool) -> Requirement {
     if meant { Requirement::Required } else { Requirement::Advisory }
+}
+
+/// A pattern that is a literal, so that it is right or wrong for everybody.
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).unwrap()
 }
 
 fn words(line: &str) -> Vec<String> {

@@ -33,7 +33,7 @@ const GO_CI: &str = "on: pull_request\njobs:\n  a:\n    steps:\n      - run: |\n
 const GO_TEST: &str = "package adder\n\nimport \"testing\"\n\nfunc TestAdd(t *testing.T) {\n\tif Add(1, 2) != 3 {\n\t\t\
                        t.Error(\"1 + 2 is not 3\")\n\t}\n}\n";
 
-fn go_module<'t>(code: &'t str) -> [(&'static str, &'t str); 4] {
+fn go_module(code: &str) -> [(&'static str, &str); 4] {
     [
         ("go.mod", "module example.com/adder\n\ngo 1.19\n"),
         ("adder.go", code),
@@ -69,7 +69,7 @@ const RAKEFILE: &str = "require 'rake/testtask'\nRake::TestTask.new { |task| tas
 const RUBY_TEST: &str = "require 'minitest/autorun'\nrequire_relative '../lib/adder'\nclass AdderTest < Minitest::Test\n  def test_adds\n    \
                          assert_equal 3, Adder.add(1, 2)\n  end\nend\n";
 
-fn gem<'t>(code: &'t str) -> [(&'static str, &'t str); 5] {
+fn gem(code: &str) -> [(&'static str, &str); 5] {
     [
         ("Gemfile", "source 'https://rubygems.org'\ngem 'rake'\ngem 'minitest'\n"),
         ("Rakefile", RAKEFILE),
@@ -101,13 +101,13 @@ const POM: &str = "<project xmlns=\"http://maven.apache.org/POM/4.0.0\">\n  <mod
 /// Debian's packages of Java libraries are a repository for Maven.
 const SETTINGS: &str = "<settings><mirrors><mirror><id>local</id><mirrorOf>*</mirrorOf><url>file:///usr/share/maven-repo</url></mirror></mirrors></settings>\n";
 
-fn maven<'t>(code: &'t str) -> Vec<(&'static str, &'t str)> {
+fn maven(code: &str) -> Vec<(&'static str, &str)> {
     let mut files = maven_from_the_registry(code);
     files.extend([(".mvn/settings.xml", SETTINGS), (".mvn/maven.config", "-s\n.mvn/settings.xml\n")]);
     files
 }
 
-fn maven_from_the_registry<'t>(code: &'t str) -> Vec<(&'static str, &'t str)> {
+fn maven_from_the_registry(code: &str) -> Vec<(&'static str, &str)> {
     vec![
         ("pom.xml", POM),
         ("src/main/java/adder/Adder.java", code),

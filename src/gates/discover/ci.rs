@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::pattern;
 use super::shell::{self, Simple, Variables, is_literal};
 use super::tasks::{self, TaskFile};
 use super::workflow::{self, Line};
@@ -127,7 +128,7 @@ impl Ci {
                     c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'))
                 };
                 // A program may be called by its path, such as `.venv/bin/mypy`.
-                !(inside(before) && before != Some('/')) && !inside(after)
+                !(inside(after) || inside(before) && before != Some('/'))
             })?;
             Some((line, at.0 + words.len()))
         })
@@ -141,7 +142,7 @@ pub(super) fn text_of(base: &Snapshot, path: &str) -> Option<String> {
 
 /// A call of cargo that names the manifest of another workspace runs in its folder.
 fn in_named_folder(base: &Snapshot, line: &mut Line) {
-    static MANIFEST: LazyLock<Regex> = LazyLock::new(|| Regex::new(r" --manifest-path[ =](\S+)").unwrap());
+    static MANIFEST: LazyLock<Regex> = LazyLock::new(|| pattern(r" --manifest-path[ =](\S+)"));
     let Some(found) = MANIFEST.captures(&line.text).filter(|_| line.text.starts_with("cargo ")) else {
         return;
     };
@@ -199,7 +200,7 @@ pub(super) fn own_script(base: &Snapshot, line: &Line) -> Option<String> {
 }
 
 fn is_setting(word: &str) -> bool {
-    static SETTING: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^[A-Za-z_]\w*=").unwrap());
+    static SETTING: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[A-Za-z_]\w*="));
     SETTING.is_match(word)
 }
 

@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::Draft;
 use super::ci::Ci;
+use super::pattern;
 use super::project::Project;
 use super::shell::is_literal;
 use crate::domain::{GateKind, Requirement};
@@ -174,8 +175,7 @@ fn is_module(word: &str) -> bool {
 }
 
 fn default_goals(project: &Project<'_>) -> Vec<String> {
-    static GOAL: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"<defaultGoal>\s*([^<]+?)\s*</defaultGoal>").unwrap());
+    static GOAL: LazyLock<Regex> = LazyLock::new(|| pattern(r"<defaultGoal>\s*([^<]+?)\s*</defaultGoal>"));
     let text = project.text("pom.xml").unwrap_or_default();
     let found = GOAL.captures(text).map(|found| super::words(&found[1])).unwrap_or_default();
     if found.is_empty() { vec!["verify".to_owned()] } else { found }

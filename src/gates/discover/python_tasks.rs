@@ -6,6 +6,7 @@ use regex::Regex;
 use toml::Value;
 
 use super::ci::text_of;
+use super::pattern;
 use super::project::at;
 use super::shell::{self, Simple, Variables};
 use crate::workspace::Snapshot;
@@ -46,10 +47,10 @@ pub(super) fn lines(base: &Snapshot) -> Vec<(&'static str, Simple)> {
 
 /// The indented lines below `commands =`, without the factors before them.
 fn of_ini(text: &str) -> Vec<String> {
-    static FACTOR: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^[\w.!,{}-]+\s*:\s+").unwrap());
+    static FACTOR: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[\w.!,{}-]+\s*:\s+"));
     let mut commands = vec![];
     let mut inside = false;
-    static GIVEN: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{posargs(?::([^{}]*))?\}").unwrap());
+    static GIVEN: LazyLock<Regex> = LazyLock::new(|| pattern(r"\{posargs(?::([^{}]*))?\}"));
     let text = GIVEN.replace_all(text, "$1");
     for line in text.replace("\\\n", " ").lines() {
         let continues = line.starts_with([' ', '\t']);
@@ -100,12 +101,11 @@ fn of_toml(value: &Value, depth: usize, commands: &mut Vec<String>) {
 
 /// The words of each `session.run(…)`.
 fn of_nox(text: &str) -> Vec<String> {
-    static RUN: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"(?s)\bsession\.run(?:_always)?\(([^()]*(?:\([^()]*\)[^()]*)*)\)").unwrap()
-    });
+    static RUN: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"(?s)\bsession\.run(?:_always)?\(([^()]*(?:\([^()]*\)[^()]*)*)\)"));
     static WORD: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r#"(\w+\s*=\s*)?"([^"\n]*)"|(\w+\s*=\s*)?'([^'\n]*)'"#).unwrap());
-    static SETTINGS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{[^}]*\}").unwrap());
+        LazyLock::new(|| pattern(r#"(\w+\s*=\s*)?"([^"\n]*)"|(\w+\s*=\s*)?'([^'\n]*)'"#));
+    static SETTINGS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\{[^}]*\}"));
     let words = |call: &str| -> String {
         let call = SETTINGS.replace_all(call, "");
         let found = WORD.captures_iter(&call).filter(|one| one.get(1).is_none() && one.get(3).is_none());

@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
+use super::pattern;
+
 /// Stands for a value that only the run knows.
 pub(super) const UNKNOWN: char = '\u{1}';
 
@@ -20,9 +22,8 @@ pub(super) struct Simple {
 pub(super) type Variables = BTreeMap<String, String>;
 
 static VARIABLE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"\$(?:\{([A-Za-z_]\w*)\}|\(([A-Za-z_]\w*)\)|([A-Za-z_]\w*))").unwrap());
-static ASSIGNMENT: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^(?:export\s+)?([A-Za-z_]\w*)=(.*)$").unwrap());
+    LazyLock::new(|| pattern(r"\$(?:\{([A-Za-z_]\w*)\}|\(([A-Za-z_]\w*)\)|([A-Za-z_]\w*))"));
+static ASSIGNMENT: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(?:export\s+)?([A-Za-z_]\w*)=(.*)$"));
 
 /// The commands of a script that begins in `folder`, without those that only print, and those that install
 /// what later ones use: the names of tools in these are no use of the tools.
@@ -128,11 +129,8 @@ fn split(script: &str) -> Vec<String> {
     let mut rest = script.chars().peekable();
     while let Some(c) = rest.next() {
         match (quote, c) {
-            (Some(open), _) => {
-                if open == c {
-                    quote = None;
-                }
-            }
+            (Some(open), _) if open == c => quote = None,
+            (Some(_), _) => {}
             (None, '#') if part.trim().is_empty() || part.ends_with(char::is_whitespace) => {
                 while rest.peek().is_some_and(|c| *c != '\n') {
                     rest.next();
@@ -208,7 +206,7 @@ fn is_preparation(text: &str) -> bool {
         let node = r"(?:npm|pnpm|yarn|bun) +(?:ci|install|i|add|config|cache|link|publish|pack)\b|corepack";
         let system = r"apt|apt-get|brew|choco|yum|dnf|apk|pacman|snap";
         let more = r"gem +install|bundle +(?:install|config|update)|go +(?:install|get|mod +download|env|build)|echo|printf|curl|wget|mkdir|export|set|source|cp|mv|rm|git|docker|tar|test -f";
-        Regex::new(&format!(r"^(?:{pip}|{others}|{rust}|{node}|{system}|{more})(?:\s|$)")).unwrap()
+        pattern(&format!(r"^(?:{pip}|{others}|{rust}|{node}|{system}|{more})(?:\s|$)"))
     });
     PREPARES.is_match(text)
 }

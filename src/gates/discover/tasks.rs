@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::pattern;
 use super::shell::{self, Simple, Variables};
 use crate::domain::GateKind;
 use crate::workspace::{RepoPath, Snapshot};
@@ -46,9 +47,9 @@ const NAMES: &[(GateKind, &[&str])] = &[
 ];
 
 static TARGET: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^@?([A-Za-z%][\w.%/-]*)(?:\s+[\w=' \x22+*-]+)?\s*:([^=].*|)$").unwrap());
+    LazyLock::new(|| pattern(r"^@?([A-Za-z%][\w.%/-]*)(?:\s+[\w=' \x22+*-]+)?\s*:([^=].*|)$"));
 static VARIABLE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^(?:export\s+)?([A-Za-z_]\w*)\s*(?:\?|:|::|\+)?=\s*(.*)$").unwrap());
+    LazyLock::new(|| pattern(r"^(?:export\s+)?([A-Za-z_]\w*)\s*(?:\?|:|::|\+)?=\s*(.*)$"));
 
 /// The first task file of each program.
 pub(super) fn read(base: &Snapshot) -> Vec<TaskFile> {

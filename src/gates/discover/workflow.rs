@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 use serde_json::{Map, Value};
 
+use super::pattern;
 use super::shell::{self, UNKNOWN, Variables};
 use crate::workspace::{RepoPath, Snapshot};
 
@@ -149,7 +150,7 @@ fn job_lines(base: &Snapshot, file: &str, workflow: &Value, job: &Value) -> Vec<
 }
 
 /// A list of a matrix whose values are folders of the tree: what runs in one says nothing of the others.
-fn folders_of(base: &Snapshot, matrix: Option<&Map<String, Value>>) -> Vec<(String, String)> {
+fn folders_of(base: &Snapshot, matrix: Option<&Map<String, Value>>) -> Vec<Chosen> {
     const MOST: usize = 8;
     let is_folder = |value: &Value| {
         let Some(folder) = value.as_str().and_then(|place| shell::joined("", place)) else { return false };
@@ -166,7 +167,7 @@ fn folders_of(base: &Snapshot, matrix: Option<&Map<String, Value>>) -> Vec<(Stri
 fn one_round<'a>(
     base: &'a Snapshot,
     (file, workflow, job): (&'a str, &'a Value, &'a Value),
-    (matrix, chosen): (Option<&'a Map<String, Value>>, Option<(String, String)>),
+    (matrix, chosen): (Option<&'a Map<String, Value>>, Option<Chosen>),
 ) -> Vec<Line> {
     let mut place = Place { file, base, folder: String::new(), env: Variables::new(), matrix, chosen };
     for of in [workflow, job] {
@@ -192,6 +193,9 @@ fn any_steps<'v>(value: &'v Value, depth: usize, found: &mut dyn FnMut(&'v Map<S
     }
 }
 
+/// A key of a matrix and one of its values.
+type Chosen = (String, String);
+
 /// Where the steps of a job run, and with what.
 #[derive(Clone)]
 struct Place<'a> {
@@ -201,7 +205,7 @@ struct Place<'a> {
     env: Variables,
     matrix: Option<&'a Map<String, Value>>,
     /// The key of the matrix that is taken in turn, and its value in this one.
-    chosen: Option<(String, String)>,
+    chosen: Option<Chosen>,
 }
 
 impl Place<'_> {
@@ -261,8 +265,7 @@ impl Place<'_> {
 
     /// A text with its expressions filled in as far as they are known.
     fn resolved(&self, text: &str) -> String {
-        static EXPRESSION: LazyLock<Regex> =
-            LazyLock::new(|| Regex::new(r"(?s)\$\{\{\s*(.*?)\s*\}\}").unwrap());
+        static EXPRESSION: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?s)\$\{\{\s*(.*?)\s*\}\}"));
         let value = |found: &Captures<'_>| self.value(&found[1]).unwrap_or_else(|| UNKNOWN.to_string());
         EXPRESSION.replace_all(text, value).into_owned()
     }
