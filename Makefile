@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all of their own set-up on a fresh machine with the Rust toolchain.
 
-.PHONY: demo test test-security lint build sqlx show-run show-deploy bench-receiver bench-sandbox help
+.PHONY: demo test test-security test-java lint build sqlx show-run show-deploy bench-receiver bench-sandbox bench-gates help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -24,6 +24,16 @@ test-security:
 	@scripts/bootstrap --test
 	@scripts/contract
 	@scripts/test-security
+
+## make test-java          set-up and gates of Maven and Gradle in the sandbox; installs Java's tools
+test-java:
+	@scripts/bootstrap --java
+	cargo test --locked --test gates toolchains -- --ignored
+
+## make bench-gates        the gates that are found in public projects, beside what their own CI runs
+bench-gates:
+	@cargo build --locked --quiet
+	@scripts/bench-gates
 
 ## make show-run           `run` on a public package of each of three languages, from their registries
 show-run:

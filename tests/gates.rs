@@ -15,6 +15,8 @@ use orchestrator::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
 
 mod sandbox_support;
 use sandbox_support::*;
+#[path = "gates/toolchains.rs"]
+mod toolchains;
 
 fn place() -> Place {
     let search = std::env::var_os("PATH").unwrap_or_default();
@@ -25,7 +27,12 @@ fn place() -> Place {
 async fn reports(files: &[(&str, &str)]) -> Vec<GateReport> {
     let place = place();
     let base = snapshot(files);
-    let stores = Stores { cache_root: &place.path().join("cache"), repository: "test/1", egress: None };
+    let stores = Stores {
+        cache_root: &place.path().join("cache"),
+        repository: "test/1",
+        egress: None,
+        limits: &Limits::default(),
+    };
     let dependencies = prepare(&place.sandbox, &base, None, stores).await.expect("prepared");
     let mut reports = vec![];
     for gate in discover(&base, None) {
@@ -221,8 +228,12 @@ async fn a_set_up_that_is_refused_a_host_says_which() {
         [("sub/Cargo.toml", manifest.as_str()), ("sub/src/lib.rs", ""), (".cargo/config.toml", config)];
     let base = snapshot(&files);
     let egress = EgressPolicy { allow_hosts: vec![HostName::parse("other.example").expect("a host")] };
-    let stores =
-        Stores { cache_root: &place.path().join("cache"), repository: "test/1", egress: Some(&egress) };
+    let stores = Stores {
+        cache_root: &place.path().join("cache"),
+        repository: "test/1",
+        egress: Some(&egress),
+        limits: &Limits::default(),
+    };
     let dependencies = prepare(&place.sandbox, &base, None, stores).await.expect("prepared");
     let session = place.sandbox.open(&base).await.expect("a session");
     let report = run(&*session, &discover(&base, None)[0], &dependencies).await.expect("ran");
@@ -473,7 +484,7 @@ async fn prepared(
         ..GatePolicy::default()
     };
     let cache_root = place.path().join("cache");
-    let stores = Stores { cache_root: &cache_root, repository: "test/1", egress };
+    let stores = Stores { cache_root: &cache_root, repository: "test/1", egress, limits: &Limits::default() };
     prepare(&place.sandbox, base, Some(&policy), stores).await.expect("prepared")
 }
 

@@ -166,18 +166,23 @@ fn pipeline(
             reviewers: config.reviewers.clone(),
             blocking: config.blocking_severities.iter().map(severity).collect(),
             wait_days: WAIT_DAYS,
-            command_limits: Limits {
-                wall: config.sandbox.wall,
-                cpu: std::time::Duration::from_secs(config.sandbox.cpu_seconds),
-                memory_bytes: config.sandbox.memory_mb * 1024 * 1024,
-                processes: config.sandbox.processes,
-                ..Limits::default()
-            },
+            command_limits: command_limits(config),
             gates_at_once: config.sandbox.gates_at_once,
             egress,
             dependencies: config.data_dir.join("dependencies"),
         },
     })
+}
+
+/// What a command in the sandbox may use.
+pub fn command_limits(config: &Config) -> Limits {
+    Limits {
+        wall: config.sandbox.wall,
+        cpu: std::time::Duration::from_secs(config.sandbox.cpu_seconds),
+        memory_bytes: config.sandbox.memory_mb * 1024 * 1024,
+        processes: config.sandbox.processes,
+        ..Limits::default()
+    }
 }
 
 /// Where set-up steps may fetch packages from; `None`: nowhere.

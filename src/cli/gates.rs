@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::application::{self, egress_policy, redactor};
+use crate::application::{self, command_limits, egress_policy, redactor};
 use crate::config::{Config, Environment, RepositoryPolicy};
 use crate::domain::{GateReport, Requirement, Verdict};
 use crate::gates::{self, Gate, Round, RoundEnd, Stores};
@@ -128,6 +128,7 @@ async fn run(config: &Config, looked: &Looked, found: &[Gate]) -> anyhow::Result
         cache_root: &config.data_dir.join("dependencies"),
         repository: &repository,
         egress: egress.as_ref(),
+        limits: &command_limits(config),
     };
     let dependencies = gates::prepare(&*sandbox, &looked.files, Some(&looked.policy), stores).await?;
     let round = Round {

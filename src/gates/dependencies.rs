@@ -8,7 +8,7 @@ use super::discover::{self, Project, discover};
 use super::model::{Ecosystem, Gate};
 use super::policy::GatePolicy;
 use super::setup::{self, Step};
-use crate::sandbox::{Access, EgressRecord, HostName, Mount, Sandbox, SandboxError};
+use crate::sandbox::{Access, EgressRecord, HostName, Limits, Mount, Sandbox, SandboxError};
 use crate::workspace::Snapshot;
 
 /// What the operator lets set-up steps reach.
@@ -27,6 +27,8 @@ pub struct Stores<'a> {
     pub repository: &'a str,
     /// The deployment's list, not the repository's.
     pub egress: Option<&'a EgressPolicy>,
+    /// What set-up steps and gates may use; of the times only that of the processor.
+    pub limits: &'a Limits,
 }
 
 /// The packages that gates get to see.
@@ -38,6 +40,7 @@ pub struct Dependencies {
     own_failed: Option<String>,
     /// Set-up was not possible because no hosts are allowed.
     not_configured: bool,
+    limits: Limits,
     /// What was fetched just now, for the task's record.
     pub records: Vec<SetupRecord>,
 }
@@ -82,7 +85,7 @@ pub async fn prepare(
     stores: Stores<'_>,
 ) -> Result<Dependencies, SandboxError> {
     let gates = discover(base, policy);
-    let mut dependencies = Dependencies::default();
+    let mut dependencies = Dependencies { limits: stores.limits.clone(), ..Dependencies::default() };
     let projects = discover::projects(base);
     let setup = policy.map(|policy| &policy.setup);
     if let Some(setup) = setup.filter(|setup| !setup.commands.is_empty()) {
@@ -162,7 +165,7 @@ impl Dependencies {
             self.not_configured = true;
             return Ok(Err(not_configured(&step)));
         }
-        let filled = setup::fill(sandbox, base, &step, &cache, hosts).await?;
+        let filled = setup::fill(sandbox, base, &step, &cache, (hosts, stores.limits)).await?;
         self.records.push(filled.record);
         Ok(filled.folder.map(|folder| self.ready.push(Ready { folder, step })))
     }
@@ -170,6 +173,10 @@ impl Dependencies {
     /// Why the packages of an ecosystem are not there; `None` where they are, or where none are needed.
     pub fn missing(&self, ecosystem: Ecosystem) -> Option<&str> {
         self.missing.get(&ecosystem).map(String::as_str)
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Why the repository's own set-up commands did not do their work; `None` where they did, or it has none.

@@ -3,26 +3,35 @@
 //! Its tool configuration says which tools it means; its CI says with which flags, and which of them hold a
 //! change up. Only the base branch's tree is asked.
 
+mod called;
 mod ci;
 mod go;
+mod hooks;
 mod java;
 mod javascript;
 mod project;
 mod python;
+mod python_tasks;
 mod ruby;
 mod rust;
+mod shell;
 mod tasks;
 mod tools;
+mod workflow;
 
 pub(super) use java::JavaTool;
 pub(super) use javascript::PackageManager;
 pub(super) use project::Project;
 pub(super) use python::{declares as python_declares, test_extras};
 
+use std::collections::BTreeMap;
+
+use regex::Regex;
+
 use super::model::{Ecosystem, Gate};
 use super::policy::{GatePolicy, TIMEOUT};
 use crate::domain::{GateKind, Requirement};
-use crate::workspace::Snapshot;
+use crate::workspace::{RepoPath, Snapshot};
 use ci::Ci;
 
 /// The gates of a repository. `base` is the tree of its default branch, `policy` the part of
@@ -34,9 +43,25 @@ pub fn discover(base: &Snapshot, policy: Option<&GatePolicy>) -> Vec<Gate> {
     let ci = Ci::read(base);
     let projects = projects(base);
     let mut gates: Vec<Gate> = projects.iter().flat_map(|project| gates_of(project, &ci)).collect();
+    gates.extend(projects.iter().flat_map(|project| gates_of_others(project, &ci)));
     gates.extend(tools::gates(base, &projects, &ci));
-    let tasks = tools::task_gates(base, &ci, &gates);
+    let called = called::gates(base, &ci, &gates);
+    gates.extend(called);
+    let tasks = tools::task_gates(base, &gates);
     gates.extend(tasks);
+    with_names_of_their_own(gates)
+}
+
+/// A second gate of a name is told from the first by a number.
+fn with_names_of_their_own(mut gates: Vec<Gate>) -> Vec<Gate> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for gate in &mut gates {
+        let count = seen.entry(gate.name.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            gate.name = format!("{} ({count})", gate.name);
+        }
+    }
     gates
 }
 
@@ -46,6 +71,32 @@ pub(super) fn projects(base: &Snapshot) -> Vec<Project<'_>> {
 }
 
 fn gates_of(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
+    let ci = &ci.within(project.folder.as_ref().map_or("", RepoPath::as_str));
+    of_ecosystem(project, ci)
+}
+
+/// What CI runs in folders of the same ecosystem that are projects of their own. Of the ecosystems whose
+/// packages several folders can share.
+fn gates_of_others(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
+    if !matches!(project.ecosystem, Ecosystem::Rust | Ecosystem::Go | Ecosystem::Ruby) {
+        return vec![];
+    }
+    let mut gates = vec![];
+    for folder in ci.folders() {
+        let there = RepoPath::parse(folder).ok().filter(|folder| project.folder.as_ref() != Some(folder));
+        let Some(there) = there else { continue };
+        let other = Project { ecosystem: project.ecosystem, folder: Some(there), base: project.base };
+        if other.has_manifest() {
+            let ci = ci.only_in(folder);
+            let own = of_ecosystem(&other, &ci).into_iter();
+            // What is only configured there is for those who work there.
+            gates.extend(own.filter(|gate| ci.has_file(&gate.source)));
+        }
+    }
+    gates
+}
+
+fn of_ecosystem(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
     match project.ecosystem {
         Ecosystem::Rust => rust::gates(project, ci),
         Ecosystem::Python => python::gates(project, ci),
@@ -99,6 +150,11 @@ impl Draft<'_> {
 /// What CI runs holds a change up; what is only configured is shown.
 fn required_if(meant: bool) -> Requirement {
     if meant { Requirement::Required } else { Requirement::Advisory }
+}
+
+/// A pattern that is a literal, so that it is right or wrong for everybody.
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).unwrap()
 }
 
 fn words(line: &str) -> Vec<String> {

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 
 use crate::domain::{Age, GateFinding, GateSeverity as Severity};
+use crate::sandbox::WORK;
 use crate::workspace::RepoPath;
 
 /// More findings than this are not read.
@@ -85,7 +86,7 @@ impl Reader<'_> {
             // Python: the deepest frame of the traceback that lies in the tree.
             let frames =
                 lines[..at].iter().rev().take_while(|l| l.starts_with(' ') || l.starts_with("Traceback"));
-            let frame = frames.filter_map(|l| FRAME.captures(l)).find(|c| c["path"].starts_with("/work/"));
+            let frame = frames.filter_map(|l| FRAME.captures(l)).find(|c| in_tree(&c["path"]).is_some());
             if let Some(c) = frame {
                 self.add(&c["path"], Some(&c["line"]), line, Severity::Error);
             }
@@ -150,7 +151,7 @@ impl Place<'_> {
     /// A path in the repository; `None` for what lies elsewhere, such as a library.
     fn path(self, text: &str) -> Option<RepoPath> {
         let text = text.strip_prefix("file://").unwrap_or(text);
-        let relative = match (text.strip_prefix("/work/"), self.cwd) {
+        let relative = match (in_tree(text), self.cwd) {
             (Some(inside), _) => inside.to_owned(),
             (None, _) if text.starts_with('/') => return None,
             (None, Some(cwd)) => format!("{cwd}/{}", text.trim_start_matches("./")),
@@ -168,9 +169,14 @@ fn severity(word: &str) -> Severity {
     if word.starts_with("warn") { Severity::Warning } else { Severity::Error }
 }
 
+/// A path of the sandbox from the tree's root on; `None` outside of it.
+fn in_tree(path: &str) -> Option<&str> {
+    path.strip_prefix(WORK)?.strip_prefix('/')
+}
+
 macro_rules! patterns {
     ($($name:ident = $text:expr;)*) => {
-        $(static $name: LazyLock<Regex> = LazyLock::new(|| pattern($text));)*
+        $(static $name: LazyLock<Regex> = LazyLock::new(|| pattern(&$text));)*
     };
 }
 
@@ -192,8 +198,8 @@ patterns! {
     FRAME = r#"^  File "(?P<path>[^"]+)", line (?P<line>\d+)"#;
     TRACEBACK_END = r"^[\w.]*(?:Error|Exception|Failure|Warning|Exit)(?::|$)";
     TAP_FAILURE = r"^\s*not ok \d+ - (?P<name>.+)$";
-    TAP_FRAME = r"^\s+.*\((?:file://)?(?P<path>/work/[^:()]+):(?P<line>\d+):\d+\)$";
-    STACK = r"^\s+at (?:.*\()?(?:file://)?(?P<path>/work/[^:()]+):(?P<line>\d+):\d+\)?$";
+    TAP_FRAME = format!(r"^\s+.*\((?:file://)?(?P<path>{WORK}/[^:()]+):(?P<line>\d+):\d+\)$");
+    STACK = format!(r"^\s+at (?:.*\()?(?:file://)?(?P<path>{WORK}/[^:()]+):(?P<line>\d+):\d+\)?$");
 }
 
 #[cfg(test)]

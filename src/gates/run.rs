@@ -8,7 +8,7 @@ use super::model::Gate;
 use super::results::{self, Results};
 use super::{failed_tests, findings, log, signs};
 use crate::domain::{GateKind, GateReport, Verdict};
-use crate::sandbox::{Captured, Command, Exit, LimitHit, Limits, Outcome, SandboxError, Session};
+use crate::sandbox::{Captured, Command, Exit, LimitHit, Limits, Outcome, SandboxError, Session, WORK};
 use crate::workspace::Snapshot;
 
 /// Runs a gate on the tree of a session.
@@ -141,7 +141,7 @@ fn command(gate: &Gate, dependencies: &Dependencies) -> Command {
     }
     for generated in dependencies.generated() {
         // The tree's own files win; a file that cannot be placed shows in what the gate says.
-        script.push_str(&format!("cp -rn {}/. /work/ 2>/dev/null; ", quoted(&generated)));
+        script.push_str(&format!("cp -rn {}/. {WORK}/ 2>/dev/null; ", quoted(&generated)));
     }
     for line in dependencies.prelude() {
         script.push_str(line);
@@ -157,11 +157,17 @@ fn command(gate: &Gate, dependencies: &Dependencies) -> Command {
         argv,
         env,
         cwd: gate.cwd.clone(),
-        limits: Limits { wall: gate.timeout, cpu: gate.timeout * 4, ..Limits::default() },
+        limits: limits(gate, dependencies.limits()),
         mounts: dependencies.mounts(),
         scratch: dependencies.scratch(),
         ..Command::default()
     }
+}
+
+/// The deployment's limits with the gate's own time. Where that is longer, so is its processor time.
+fn limits(gate: &Gate, configured: &Limits) -> Limits {
+    let longer = gate.timeout.as_secs_f64() / configured.wall.as_secs_f64().max(1.0);
+    Limits { wall: gate.timeout, cpu: configured.cpu.mul_f64(longer.max(1.0)), ..configured.clone() }
 }
 
 /// No colours, no questions, no attempts at the network.

@@ -56,7 +56,7 @@ pub(super) struct Filled {
 /// Time for one set-up.
 const TIME: Duration = Duration::from_secs(20 * 60);
 /// How caches are laid out: another number fills new ones.
-const LAYOUT: &str = "2";
+const LAYOUT: &str = "3";
 
 impl Part {
     fn of(project: &Project<'_>) -> Self {
@@ -79,12 +79,12 @@ impl Step {
         let part = Part::of(project);
         let python = policy.and_then(|policy| policy.python.as_ref());
         let script = match project.ecosystem {
-            Ecosystem::Rust => scripts::rust(project),
+            Ecosystem::Rust => scripts::in_other_folders(project, gates, &scripts::rust),
             Ecosystem::Python => python::script(project, gates, python),
             Ecosystem::JavaScript => scripts::javascript(project),
-            Ecosystem::Go => "go mod download all".to_owned(),
-            Ecosystem::Java => scripts::java(project),
-            Ecosystem::Ruby => "bundle install".to_owned(),
+            Ecosystem::Go => scripts::in_other_folders(project, gates, &|_| "go mod download all".to_owned()),
+            Ecosystem::Java => scripts::java(project, gates),
+            Ecosystem::Ruby => scripts::in_other_folders(project, gates, &|_| scripts::RUBY.to_owned()),
         };
         Self { folder: part.folder.clone(), parts: vec![part], script }
     }
@@ -182,7 +182,7 @@ impl Step {
                 Some(Ecosystem::Java) => {
                     &[("GRADLE_RO_DEP_CACHE", "/gradle/caches"), ("MAVEN_USER_HOME", "/maven")]
                 }
-                Some(Ecosystem::Ruby) => &[("BUNDLE_PATH", "/bundle"), ("BUNDLE_APP_CONFIG", "/config")],
+                Some(Ecosystem::Ruby) => &[("GEM_HOME", "/gems"), ("BUNDLE_APP_CONFIG", "/config")],
                 Some(Ecosystem::JavaScript) | None => &[],
             };
             let of_part =
@@ -208,7 +208,7 @@ impl Step {
         format!("{}/generated", self.parts[0].root())
     }
 
-    fn command(&self, target: &Path, hosts: Vec<HostName>) -> Command {
+    fn command(&self, target: &Path, hosts: Vec<HostName>, limits: &Limits) -> Command {
         let root = self.parts[0].root();
         let script = format!(
             "exec 2>&1; set -e; mkdir -p {root}/generated {root}/scratch; cd {}\n{}\nrm -rf {root}/scratch\n",
@@ -218,7 +218,7 @@ impl Step {
         let mut command = Command::new(["sh", "-c", &script]);
         let env = SETUP_ENV.iter().map(|(name, value)| ((*name).to_owned(), value.replace("{root}", &root)));
         command.env = self.env().into_iter().chain(env).collect();
-        command.limits = Limits { wall: TIME, ..Limits::default() };
+        command.limits = Limits { wall: TIME, ..limits.clone() };
         command.network = Network::AllowList(hosts);
         let mounts = self.places().into_iter();
         command.mounts = mounts
@@ -259,7 +259,7 @@ pub(super) async fn fill(
     base: &Snapshot,
     step: &Step,
     cache: &Cache,
-    hosts: Vec<HostName>,
+    (hosts, limits): (Vec<HostName>, &Limits),
 ) -> Result<Filled, SandboxError> {
     let target = cache.begin()?;
     for (part, _) in step.places() {
@@ -268,7 +268,7 @@ pub(super) async fn fill(
             .map_err(|source| SandboxError::Io { doing: format!("making {}", folder.display()), source })?;
     }
     let session = sandbox.open(base).await?;
-    let outcome = session.run(&step.command(target.path(), hosts)).await;
+    let outcome = session.run(&step.command(target.path(), hosts, limits)).await;
     let folder = match &outcome {
         Ok(outcome) if outcome.succeeded() => {
             let left = target.path().join(step.parts[0].name()).join("generated");

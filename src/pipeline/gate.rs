@@ -71,6 +71,7 @@ impl Pipeline {
             cache_root: &self.settings.dependencies,
             repository: &repository,
             egress: self.settings.egress.as_ref(),
+            limits: &self.settings.command_limits,
         };
         let dependencies = gates::prepare(self.sandbox.as_ref(), base_files, Some(rules), stores).await?;
         for record in dependencies.records.iter().filter(|record| !record.succeeded) {

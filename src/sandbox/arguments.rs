@@ -35,12 +35,24 @@ const HOST_ETC: &[&str] = &[
     "/etc/ld.so.conf",
     "/etc/ld.so.conf.d",
     "/etc/localtime",
+    // Maven's start and its log; its settings may hold passwords.
+    "/etc/maven/logging",
+    "/etc/maven/m2.conf",
     "/etc/mime.types",
     "/etc/pki/ca-trust",
     "/etc/pki/tls/certs",
     "/etc/ssl/certs",
     "/etc/ssl/openssl.cnf",
 ];
+
+/// What Debian's Java runtimes keep in `/etc`, a folder for each version, as far as a program needs it.
+fn java_settings() -> Vec<PathBuf> {
+    let folders = std::fs::read_dir("/etc").into_iter().flatten().flatten();
+    let of_java = folders.filter(|entry| entry.file_name().to_string_lossy().starts_with("java-"));
+    let files = of_java.flat_map(|entry| std::fs::read_dir(entry.path()).into_iter().flatten().flatten());
+    // The keys and passwords of remote control lie in `management`.
+    files.filter(|file| file.file_name() != "management").map(|file| file.path()).collect()
+}
 
 /// Files of `/etc` that are the same on every machine.
 pub(super) const OWN_ETC: &[(&str, &str)] = &[
@@ -153,8 +165,9 @@ impl Inside<'_> {
         for folder in ["/etc", "/etc/pki", "/etc/pki/tls", "/etc/ssl", "/run", "/run/orchestrator"] {
             list.add(["--perms", "0755", "--dir", folder]);
         }
-        for file in HOST_ETC.iter().map(Path::new).filter(|file| file.exists()) {
-            list.bind("--ro-bind", file.into(), file);
+        let settings = HOST_ETC.iter().map(PathBuf::from).chain(java_settings());
+        for file in settings.filter(|file| file.exists()) {
+            list.bind("--ro-bind", file.clone(), &file);
         }
         for (name, _) in OWN_ETC {
             let inside = format!("/etc/{name}");

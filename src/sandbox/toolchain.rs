@@ -30,7 +30,7 @@ impl Toolchain {
     }
 }
 
-/// Finds Rust, Python, Node and Go in a search path such as the value of `PATH`.
+/// Finds Rust, Python, Node, Go, Ruby and Java with its builders in a search path such as the value of `PATH`.
 ///
 /// The toolchains' own programs are asked where they live. They run from `/`, so that no file of a project
 /// chooses another version.
@@ -45,8 +45,14 @@ pub fn detect(search: &str) -> Vec<Toolchain> {
     let go = find(search, "go")
         .and_then(|program| answer(&program, &["env", "GOROOT"]))
         .map(|folder| ("go", folder));
-    [rust, python, node, go]
+    let ruby = find(search, "ruby")
+        .and_then(|program| answer(&program, &["-e", "print RbConfig::CONFIG['prefix']"]))
+        .map(|folder| ("ruby", folder));
+    let by_folder =
+        ["java", "mvn", "gradle"].map(|name| prefix_of(search, name).map(|folder| (name, folder)));
+    [rust, python, node, go, ruby]
         .into_iter()
+        .chain(by_folder)
         .flatten()
         .filter_map(|(name, folder)| made_visible(name, &folder))
         .collect()

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use orchestrator::domain::{GateKind, Requirement};
-use orchestrator::gates::{Dependencies, Gate, run};
+use orchestrator::gates::{
+    CommandLine, Dependencies, EgressPolicy, Gate, GatePolicy, SetupPolicy, Stores, prepare, run,
+};
 use orchestrator::sandbox::{
-    Access, Bubblewrap, BubblewrapOptions, Command, Mount, Sandbox, detect_toolchains,
+    Access, Bubblewrap, BubblewrapOptions, Command, HostName, Limits, Sandbox, detect_toolchains,
 };
 use orchestrator::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
 
@@ -142,26 +144,42 @@ async fn the_configuration_of_a_tool_sees_no_secret() {
 #[tokio::test]
 async fn what_one_task_writes_into_a_cache_no_other_sees() {
     let folder = tempfile::tempdir().expect("a folder");
-    let cache = folder.path().join("cache");
-    std::fs::create_dir(&cache).expect("a folder");
-    std::fs::write(cache.join("package"), "good\n").expect("a file");
     let sandbox = Bubblewrap::new(BubblewrapOptions::new(folder.path().join("sandbox"), PROGRAM));
     let sandbox = sandbox.expect("a sandbox");
-    let poison = "echo poison > /cache/package; echo poison > /cache/more; rm -f /cache/package; \
-                  ln -sf /work /cache/link; chmod 777 /cache; mv /cache /elsewhere; echo tried";
-    for (access, poisoned) in [(Access::ReadOnly, false), (Access::ReadWrite, true)] {
+    let line = "mkdir /deps/own/kept; echo good > /deps/own/kept/package";
+    let setup = SetupPolicy { commands: vec![CommandLine::Shell(line.into())], python: None };
+    let policy = GatePolicy { gates: Some(vec![]), setup, ..GatePolicy::default() };
+    let egress = EgressPolicy { allow_hosts: vec![HostName::parse("packages.example").expect("a host")] };
+    let poison = "cd /deps/own/kept; echo poison > package; echo poison > more; rm -f package; ln -sf /work link; \
+                  chmod 777 .; mv /deps/own /elsewhere; echo tried";
+    for (weak, poisoned) in [(false, false), (true, true)] {
+        let cache_root = folder.path().join(format!("cache-{weak}"));
         let mut said = Vec::new();
-        // A session for each task, as in a deployment.
-        for script in [poison, "cat /cache/package /cache/more"] {
+        // Each task prepares for itself, and has a session of its own.
+        for (task, script) in [poison, "cd /deps/own/kept; cat package more"].into_iter().enumerate() {
+            let limits = Limits::default();
+            let stores = Stores {
+                cache_root: &cache_root,
+                repository: "test/1",
+                egress: Some(&egress),
+                limits: &limits,
+            };
+            let prepared =
+                prepare(&sandbox, &Snapshot::default(), Some(&policy), stores).await.expect("prepared");
+            assert_eq!(prepared.records.len(), usize::from(task == 0), "the second task finds it filled");
             let session = sandbox.open(&Snapshot::default()).await.expect("a session");
             let mut command = Command::new(["sh", "-c", script]);
-            command.mounts.push(Mount { host: cache.clone(), inside: "/cache".into(), access });
+            command.mounts = prepared.mounts();
+            assert!(!command.mounts.is_empty());
+            if weak {
+                // The weak variant shares the cache as it is.
+                command.mounts.iter_mut().for_each(|mount| mount.access = Access::ReadWrite);
+            }
             said.push(session.run(&command).await.expect("ran").stdout.text());
             session.close().await.expect("closed");
         }
         assert_eq!(said[0], "tried\n");
-        // Gates are given the cache read-only; the weak variant shares it as it is.
-        assert_eq!(said[1].contains("poison") || !said[1].contains("good"), poisoned, "{access:?}: {said:?}");
+        assert_eq!(said[1].contains("poison") || !said[1].contains("good"), poisoned, "{said:?}");
     }
 }
 

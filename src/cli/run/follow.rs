@@ -95,9 +95,10 @@ impl<'a> Follower<'a> {
         for record in history.iter().filter(|record| known.is_none_or(|known| record.version > known)) {
             if record.event == "gated" {
                 let gates = self.store.latest_artifact(task, ArtifactKind::Gates).await?;
-                let gates: Vec<GateReport> =
-                    gates.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-                gates.iter().for_each(|gate| self.say(&gate_progress(&gateway, gate)));
+                match read_gates(gates.as_deref()) {
+                    Ok(gates) => gates.iter().for_each(|gate| self.say(&gate_progress(&gateway, gate))),
+                    Err(reason) => self.say(&redact(&format!("          the gates ran, but {reason}"))),
+                }
             }
             let then = self.store.task_as_of(task.id, record.version).await?;
             // What runs here is approved by running it and at work at once, and the check before publishing
@@ -129,5 +130,24 @@ impl<'a> Follower<'a> {
         self.spinner.set_message(message);
         self.spinner.tick();
         Ok(())
+    }
+}
+
+/// The reports that a task kept, or why they cannot be shown.
+fn read_gates(kept: Option<&[u8]>) -> Result<Vec<GateReport>, String> {
+    let bytes = kept.ok_or("their report was not kept")?;
+    serde_json::from_slice(bytes).map_err(|error| format!("their kept report cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_cannot_be_read_is_said_to_be_so() {
+        assert_eq!(read_gates(Some(b"[]")), Ok(vec![]));
+        assert_eq!(read_gates(None), Err("their report was not kept".into()));
+        let reason = read_gates(Some(b"[{}]")).expect_err("no report");
+        assert!(reason.starts_with("their kept report cannot be read: missing field"), "{reason}");
     }
 }

@@ -15,7 +15,8 @@ const LINT_FILES: &[&str] = &[".golangci.yml", ".golangci.yaml", ".golangci.toml
 pub(super) fn gates(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
     let mut gates = vec![test(project, ci)];
     let shell = |line: &str| ["sh", "-c", line].map(str::to_owned).to_vec();
-    if let Some(file) = ci.mentions("gofmt").or_else(|| ci.mentions("go fmt")) {
+    let formats = ["gofmt", "go fmt", "gofumpt", "goimports"];
+    if let Some(file) = formats.iter().find_map(|words| ci.mentions(words)) {
         gates.push(gate(project, GateKind::Format, "gofmt", shell(GOFMT), file.to_owned()));
     }
     let linted = ci

@@ -25,6 +25,10 @@ impl<'a> Project<'a> {
         Some(Self { ecosystem, folder: RepoPath::parse(folder).ok(), base })
     }
 
+    pub(super) fn has_manifest(&self) -> bool {
+        self.first(manifests(self.ecosystem)).is_some()
+    }
+
     /// The path in the tree of a file of the project.
     pub(in crate::gates) fn path(&self, name: &str) -> String {
         self.folder.as_ref().map_or(name.to_owned(), |folder| format!("{folder}/{name}"))
@@ -50,6 +54,14 @@ impl<'a> Project<'a> {
 
     pub(in crate::gates) fn toml(&self, name: &str) -> Option<toml::Table> {
         self.text(name)?.parse().ok()
+    }
+
+    /// Whether a word of a command is a file or folder of the project.
+    pub(super) fn holds(&self, word: &str) -> bool {
+        let path = word.trim_start_matches("./").trim_end_matches('/');
+        let inside =
+            |file: &str| file.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        !path.is_empty() && !word.starts_with('-') && self.files().any(|(file, _)| inside(file))
     }
 
     /// The files below the project's folder, by their path from there.

@@ -8,19 +8,79 @@ use super::{Draft, words};
 use crate::domain::{GateKind, Requirement};
 use crate::gates::model::Gate;
 
+/// A tool that looks at the code: what it is for, its name, the words that run it, the files that configure it,
+/// and how it is run here where CI names no paths.
+struct Tool {
+    kind: GateKind,
+    name: &'static str,
+    words: &'static [&'static str],
+    files: &'static [&'static str],
+    command: &'static [&'static str],
+    /// What it looks at where neither CI nor its configuration says.
+    everything: &'static [&'static str],
+}
+
+const fn tool(
+    kind: GateKind,
+    words: &'static [&'static str],
+    files: &'static [&'static str],
+    command: &'static [&'static str],
+    everything: &'static [&'static str],
+) -> Tool {
+    Tool { kind, name: words[0], words, files, command, everything }
+}
+
+const TOOLS_BY_CI: &[Tool] = &[
+    tool(
+        GateKind::Lint,
+        &["ruff check", "ruff", "astral-sh/ruff-action", "chartboost/ruff-action"],
+        &["ruff.toml", ".ruff.toml"],
+        &["ruff", "check"],
+        &[],
+    ),
+    tool(GateKind::Types, &["mypy"], &["mypy.ini", ".mypy.ini"], &["python3", "-m", "mypy"], &["."]),
+    tool(GateKind::Format, &["black", "psf/black"], &[], &["python3", "-m", "black", "--check"], &["."]),
+    tool(GateKind::Lint, &["flake8"], &[".flake8"], &["python3", "-m", "flake8"], &[]),
+    tool(
+        GateKind::Types,
+        &["pyright", "basedpyright", "jakebailey/pyright-action"],
+        &["pyrightconfig.json"],
+        &["pyright"],
+        &[],
+    ),
+    tool(GateKind::Types, &["ty check"], &["ty.toml"], &["ty", "check"], &[]),
+    tool(GateKind::Types, &["pyrefly check"], &["pyrefly.toml"], &["pyrefly", "check"], &[]),
+    tool(GateKind::Format, &["isort"], &[".isort.cfg"], &["python3", "-m", "isort", "--check-only"], &["."]),
+    tool(GateKind::Lint, &["pylint"], &[".pylintrc"], &["python3", "-m", "pylint", "--recursive=y"], &["."]),
+    tool(GateKind::Lint, &["interrogate"], &[], &["interrogate"], &["."]),
+    tool(GateKind::Lint, &["validate-pyproject"], &[], &["validate-pyproject"], &["pyproject.toml"]),
+    tool(GateKind::Lint, &["check-manifest"], &[], &["check-manifest"], &[]),
+    tool(GateKind::Lint, &["vulture"], &[], &["vulture"], &["."]),
+    tool(GateKind::Lint, &["pydocstyle"], &[], &["pydocstyle"], &[]),
+    tool(GateKind::Lint, &["djlint"], &[], &["djlint", "--check"], &["."]),
+];
+
+/// Tools whose configuration alone shows that they are meant.
+const CONFIGURED: &[&str] =
+    &["ruff check", "mypy", "black", "flake8", "pyright", "isort", "pylint", "ty check"];
+
 pub(super) fn gates(project: &Project<'_>, ci: &Ci) -> Vec<Gate> {
     let facts = Facts::of(project, ci);
     let mut gates: Vec<Gate> = facts.pytest().or_else(|| facts.unittest()).into_iter().collect();
-    let tools = [
-        facts.tool(GateKind::Lint, "ruff check", "ruff", &["ruff.toml", ".ruff.toml"], "ruff check"),
-        facts.ruff_format(),
-        facts.tool(GateKind::Types, "mypy", "mypy", &["mypy.ini", ".mypy.ini"], facts.mypy_command()),
-        facts.tool(GateKind::Format, "black", "black", &[], "python3 -m black --check ."),
-        facts.tool(GateKind::Lint, "flake8", "flake8", &[".flake8"], "python3 -m flake8"),
-    ];
-    gates.extend(tools.into_iter().flatten());
+    for (at, tool) in TOOLS_BY_CI.iter().enumerate() {
+        gates.extend(facts.tool(tool));
+        if at == 0 {
+            gates.extend(facts.ruff_format());
+        }
+    }
+    gates.extend(facts.marked_tests());
+    gates.extend(facts.coverage());
+    gates.extend(facts.documentation());
+    gates.extend(facts.lock_file());
     gates
 }
+
+mod checks;
 
 struct Facts<'p, 'b> {
     project: &'p Project<'b>,
@@ -46,7 +106,8 @@ impl<'p, 'b> Facts<'p, 'b> {
             .or_else(|| self.ci.mentions("pytest").map(str::to_owned))
             .or_else(|| self.declared_in("pytest"))
             .or_else(|| conftest().map(|path| self.project.path(path)))?;
-        Some(self.gate(GateKind::Test, "pytest", "python3 -m pytest", Requirement::Required, source))
+        let command = words("python3 -m pytest");
+        Some(self.gate(GateKind::Test, "pytest", command, Requirement::Required, source))
     }
 
     fn unittest(&self) -> Option<Gate> {
@@ -58,50 +119,64 @@ impl<'p, 'b> Facts<'p, 'b> {
         })?;
         // A folder of tests that is no package has to be named; a package is found from the root.
         let folder = path.split_once('/').map(|(folder, _)| folder);
-        let command = match folder {
+        let command = words(&match folder {
             Some(folder) if !self.project.has(&format!("{folder}/__init__.py")) => {
                 format!("python3 -m unittest discover -v -s {folder}")
             }
             _ => "python3 -m unittest discover -v".to_owned(),
-        };
+        });
         let source = self.project.path(path);
-        Some(self.gate(GateKind::Test, "unittest", &command, Requirement::Required, source))
+        Some(self.gate(GateKind::Test, "unittest", command, Requirement::Required, source))
     }
 
-    fn tool(
-        &self,
-        kind: GateKind,
-        name: &str,
-        section: &str,
-        files: &[&str],
-        command: impl AsRef<str>,
-    ) -> Option<Gate> {
-        let mentioned = self.ci.mentions(section);
-        let source = mentioned.map(str::to_owned).or_else(|| self.configured(section, files))?;
+    fn tool(&self, tool: &Tool) -> Option<Gate> {
+        let mentioned =
+            tool.words.iter().find_map(|words| self.ci.mentions(words).map(|file| (*words, file)));
+        let section = tool.name.split(' ').next().unwrap_or(tool.name);
+        let configured =
+            || CONFIGURED.contains(&tool.name).then(|| self.configured(section, tool.files)).flatten();
+        let source = mentioned.map(|(_, file)| file.to_owned()).or_else(configured)?;
         // A type checker that is configured at all is meant; of style, what CI runs.
-        let strict = mentioned.is_some() || kind == GateKind::Types;
+        let strict = mentioned.is_some() || tool.kind == GateKind::Types;
         let requirement = if strict { Requirement::Required } else { Requirement::Advisory };
-        Some(self.gate(kind, name, command.as_ref(), requirement, source))
+        let mut paths = mentioned.map(|(words, _)| self.paths_after(words)).unwrap_or_default();
+        if paths.is_empty() && !(section == "mypy" && self.mypy_knows_its_files()) {
+            paths.extend(tool.everything.iter().map(|path| (*path).to_owned()));
+        }
+        let mut command: Vec<String> = tool.command.iter().map(|word| (*word).to_owned()).collect();
+        command.extend(paths);
+        let name = if tool.name == "ruff check" { "ruff check" } else { section };
+        Some(self.gate(tool.kind, name, command, requirement, source))
+    }
+
+    /// What CI lets a tool look at: the words after it that are paths of the tree.
+    fn paths_after(&self, words: &str) -> Vec<String> {
+        let flags = self.ci.flags_after(words).unwrap_or_default();
+        let mut paths: Vec<String> = flags.iter().filter(|word| self.project.holds(word)).cloned().collect();
+        paths.dedup();
+        paths
     }
 
     /// ruff formats only where that is asked for: most who lint with it format with something else.
     fn ruff_format(&self) -> Option<Gate> {
         let configured =
             at(&self.pyproject, &["tool", "ruff", "format"]).map(|_| self.project.path("pyproject.toml"));
-        let mentioned = self.ci.mentions("ruff format").or_else(|| self.ci.mentions("ruff-format"));
+        let mentioned = self.ci.mentions("ruff format");
         let source = mentioned.map(str::to_owned).or(configured)?;
         let requirement = if mentioned.is_some() { Requirement::Required } else { Requirement::Advisory };
-        Some(self.gate(GateKind::Format, "ruff format", "ruff format --check", requirement, source))
+        let mut command = words("ruff format --check");
+        command.extend(self.paths_after("ruff format"));
+        Some(self.gate(GateKind::Format, "ruff format", command, requirement, source))
     }
 
-    fn mypy_command(&self) -> &'static str {
+    fn mypy_knows_its_files(&self) -> bool {
         let names_files =
             |text: &str| text.lines().any(|l| l.starts_with("files") || l.starts_with("packages"));
         let section = at(&self.pyproject, &["tool", "mypy"]).and_then(Value::as_table);
         let in_section = section.is_some_and(|s| s.contains_key("files") || s.contains_key("packages"));
         let in_file =
             ["mypy.ini", ".mypy.ini"].iter().filter_map(|file| self.project.text(file)).any(names_files);
-        if in_section || in_file { "python3 -m mypy" } else { "python3 -m mypy ." }
+        in_section || in_file
     }
 
     /// The file in which a tool is configured.
@@ -129,15 +204,14 @@ impl<'p, 'b> Facts<'p, 'b> {
         &self,
         kind: GateKind,
         tool: &str,
-        command: &str,
+        command: Vec<String>,
         requirement: Requirement,
         source: String,
     ) -> Gate {
         // A linter reads the code and imports nothing.
         let needs_dependencies =
             matches!(kind, GateKind::Test | GateKind::Types) && has_dependencies(self.project);
-        Draft { kind, tool, command: words(command), requirement, needs_dependencies, source }
-            .gate(self.project)
+        Draft { kind, tool, command, requirement, needs_dependencies, source }.gate(self.project)
     }
 }
 
@@ -148,8 +222,20 @@ pub(super) fn has_dependencies(project: &Project<'_>) -> bool {
 }
 
 /// Packages that a project's code does not import.
-const TOOLS: &[&str] =
-    &["pytest", "ruff", "mypy", "black", "flake8", "tox", "nox", "pre-commit", "build", "twine"];
+const TOOLS: &[&str] = &[
+    "pytest",
+    "ruff",
+    "mypy",
+    "black",
+    "flake8",
+    "tox",
+    "nox",
+    "pre-commit",
+    "build",
+    "twine",
+    "coverage",
+    "codespell",
+];
 
 /// The names of the packages that a project's files ask for, normalised (PEP 503).
 pub(in crate::gates) fn declares(project: &Project<'_>) -> Vec<String> {

@@ -1,6 +1,8 @@
 use super::*;
 use crate::workspace::{FileEntry, FileMode, RepoPath};
 
+mod by_ci;
+
 pub(super) fn tree(files: &[(&str, &str)]) -> Snapshot {
     let entry = |text: &str| FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().to_vec() };
     let file = |(path, text): &(&str, &str)| (RepoPath::parse(*path).expect("a path"), entry(text));
@@ -143,7 +145,7 @@ fn javascript_gates_are_the_packages_scripts() {
         ]),
         [
             "Required Test: pnpm run test, needs javascript, from package.json",
-            "Required Lint: pnpm run lint:check, needs javascript, from package.json",
+            "Required Lint: pnpm run lint:check, needs javascript, from .github/workflows/a.yml",
             "Required Types: pnpm run typecheck, needs javascript, from package.json",
             "Advisory Format: pnpm run format:check, needs javascript, from package.json",
         ]
@@ -278,8 +280,8 @@ fn task_files_are_asked_where_nothing_else_is_found_or_ci_runs_them() {
             (".github/workflows/ci.yml", "- run: just lint\n")
         ]),
         [
-            "Required Test: cargo test --no-fail-fast, needs nothing, from justfile",
-            "Required Lint: just lint, needs nothing, from justfile",
+            "Required Test: cargo test --no-fail-fast, needs nothing, from Cargo.toml",
+            "Required Lint: just lint, needs nothing, from .github/workflows/ci.yml",
         ]
     );
 }

@@ -3,7 +3,7 @@
 
 use super::ci::Ci;
 use super::project::Project;
-use super::tasks::{self, Task};
+use super::tasks;
 use super::{Draft, required_if, words};
 use crate::domain::{GateKind, Requirement};
 use crate::gates::model::{Ecosystem, Gate};
@@ -38,14 +38,23 @@ const TOOLS: &[Tool] = &[
     tool(
         RUST,
         GateKind::Audit,
-        &["cargo deny", "EmbarkStudios/cargo-deny-action"],
+        &["cargo deny", "cargo-deny", "EmbarkStudios/cargo-deny-action"],
         "cargo deny --offline check",
         &["deny.toml"],
     ),
-    tool(RUST, GateKind::Audit, &["cargo audit", "cargo-audit"], "cargo audit --no-fetch", &[]),
-    tool(PYTHON, GateKind::Format, &["isort"], "python3 -m isort --check-only .", &[".isort.cfg"]),
-    tool(PYTHON, GateKind::Lint, &["pylint"], "python3 -m pylint --recursive=y .", &[]),
-    tool(PYTHON, GateKind::Types, &["pyright", "basedpyright"], "pyright", &["pyrightconfig.json"]),
+    tool(
+        RUST,
+        GateKind::Audit,
+        &[
+            "cargo audit",
+            "cargo-audit",
+            "actions-rs/audit-check",
+            "rustsec/audit-check",
+            "actions-rust-lang/audit",
+        ],
+        "cargo audit --no-fetch",
+        &[],
+    ),
     tool(PYTHON, GateKind::Security, &["bandit"], "python3 -m bandit -q -r .", &[".bandit"]),
     tool(PYTHON, GateKind::Audit, &["pip-audit"], "pip-audit", &[]),
     tool(
@@ -69,7 +78,58 @@ const TOOLS: &[Tool] = &[
         "typos",
         &["typos.toml", "_typos.toml", ".typos.toml"],
     ),
-    tool(None, GateKind::Lint, &["actionlint"], "actionlint", &[]),
+    tool(None, GateKind::Lint, &["actionlint", "raven-actions/actionlint"], "actionlint", &[]),
+    tool(
+        None,
+        GateKind::Security,
+        &["zizmor", "zizmorcore/zizmor-action", "woodruffw/zizmor-action"],
+        "zizmor --offline .",
+        &[],
+    ),
+    tool(
+        None,
+        GateKind::Lint,
+        &["codespell", "codespell-project/actions-codespell"],
+        "codespell",
+        &[".codespellrc"],
+    ),
+    tool(
+        None,
+        GateKind::Lint,
+        &["cffconvert", "citation-file-format/cffconvert-github-action"],
+        "cffconvert --validate",
+        &[],
+    ),
+    tool(None, GateKind::Lint, &["yamllint", "ibiqlik/action-yamllint"], "yamllint .", &[]),
+    tool(
+        None,
+        GateKind::Lint,
+        &["markdownlint-cli2", "DavidAnson/markdownlint-cli2-action"],
+        "markdownlint-cli2",
+        &[],
+    ),
+    tool(
+        None,
+        GateKind::Lint,
+        &["editorconfig-checker", "editorconfig-checker/action-editorconfig-checker"],
+        "editorconfig-checker",
+        &[],
+    ),
+    tool(None, GateKind::Lint, &["reuse lint", "fsfe/reuse-action"], "reuse lint", &[]),
+    tool(
+        None,
+        GateKind::Audit,
+        &["trivy", "aquasecurity/trivy-action"],
+        "trivy fs --exit-code 1 --skip-db-update .",
+        &[],
+    ),
+    tool(
+        None,
+        GateKind::Audit,
+        &["osv-scanner", "google/osv-scanner-action"],
+        "osv-scanner --offline -r .",
+        &[],
+    ),
 ];
 
 pub(super) fn gates(base: &Snapshot, projects: &[Project<'_>], ci: &Ci) -> Vec<Gate> {
@@ -93,28 +153,25 @@ pub(super) fn gates(base: &Snapshot, projects: &[Project<'_>], ci: &Ci) -> Vec<G
     gates
 }
 
-/// Targets of a Makefile or justfile of kinds that nothing else was found for: those that CI runs, and where
-/// nothing at all was found, those whose name says what they are for.
-pub(super) fn task_gates(base: &Snapshot, ci: &Ci, found: &[Gate]) -> Vec<Gate> {
+/// Where nothing at all was found: the targets of a Makefile or justfile whose name says what they are for.
+pub(super) fn task_gates(base: &Snapshot, found: &[Gate]) -> Vec<Gate> {
     let mut gates: Vec<Gate> = vec![];
-    for task in tasks::read(base) {
-        let Some(kind) = task.kind() else { continue };
-        let covered = |gate: &Gate| gate.kind == kind;
-        if found.iter().any(covered) || gates.iter().any(covered) {
-            continue;
-        }
-        let Task { program, name, file } = &task;
-        let by_ci = ci.runs(program, name);
-        if by_ci || found.is_empty() {
-            let requirement = required_if(by_ci || kind == GateKind::Test);
-            let command = vec![(*program).to_owned(), name.clone()];
-            gates.push(plain(kind, format!("{program} {name}"), command, requirement, file.clone()));
+    if !found.is_empty() {
+        return gates;
+    }
+    for file in tasks::read(base) {
+        for (kind, name) in file.checks() {
+            if gates.iter().all(|gate| gate.kind != kind) {
+                let command = vec![file.program.to_owned(), name.to_owned()];
+                let requirement = required_if(kind == GateKind::Test);
+                gates.push(plain(kind, command.join(" "), command, requirement, file.file.to_owned()));
+            }
         }
     }
     gates
 }
 
-fn plain(
+pub(super) fn plain(
     kind: GateKind,
     name: String,
     command: Vec<String>,

@@ -8,7 +8,34 @@ use crate::gates::policy::PythonSetup;
 use crate::gates::run::quoted;
 
 /// Tools that come as packages, by the words that run them.
-const TOOLS: &[&str] = &["pytest", "ruff", "mypy", "black", "flake8"];
+const TOOLS: &[&str] = &[
+    "pytest",
+    "ruff",
+    "mypy",
+    "black",
+    "flake8",
+    "isort",
+    "pylint",
+    "pyright",
+    "ty",
+    "pyrefly",
+    "interrogate",
+    "validate-pyproject",
+    "check-manifest",
+    "vulture",
+    "pydocstyle",
+    "djlint",
+    "codespell",
+    "zizmor",
+    "typos",
+    "yamllint",
+    "reuse",
+    "cffconvert",
+    "bandit",
+    "pip-audit",
+    "mkdocs",
+    "sphinx",
+];
 
 /// Makes the virtual environment and goes into it.
 pub(super) const ENVIRONMENT: &str =

@@ -3,9 +3,9 @@
 use super::NODE_SCRATCH;
 use crate::gates::discover::{JavaTool, PackageManager, Project};
 use crate::gates::log;
-use crate::gates::model::Ecosystem;
+use crate::gates::model::{Ecosystem, Gate};
 use crate::gates::run::quoted;
-use crate::sandbox::{Command, Exit, Sandbox, SandboxError};
+use crate::sandbox::{Command, Exit, Sandbox, SandboxError, WORK};
 use crate::workspace::Snapshot;
 
 /// Fetches sources only: no code of any package runs. A lock file that the tree lacks is kept.
@@ -40,17 +40,62 @@ pub(super) fn javascript(project: &Project<'_>) -> String {
     )
 }
 
+/// Java does not read the variables that name a proxy.
+const JAVA_PROXY: &str = "proxy=${https_proxy#http://}; of() { echo \"-D$1.proxyHost=${proxy%:*} -D$1.proxyPort=${proxy##*:}\"; }\n\
+                          JAVA_TOOL_OPTIONS=\"$(of https) $(of http)\"; export JAVA_TOOL_OPTIONS\n";
+
+/// What is installed in the sandbox counts as well: where the registry cannot be asked it may be enough.
+pub(super) const RUBY: &str = "bundle install || bundle install --local";
+
 /// What Gradle's and Maven's own resolvers ask for when they build and test: neither has a command that
 /// fetches all of it. Whether the tests pass is no matter here, whether everything compiles is.
-pub(super) fn java(project: &Project<'_>) -> String {
-    match JavaTool::of(project) {
+pub(super) fn java(project: &Project<'_>, gates: &[Gate]) -> String {
+    let tool = JavaTool::of(project);
+    let mut script = JAVA_PROXY.to_owned();
+    script.push_str(&match tool {
         JavaTool::Gradle(program) => format!(
             "{program} --no-daemon testClasses\n{program} --no-daemon --continue test || echo 'tests failed, or packages that only they need are missing'"
         ),
         JavaTool::Maven(program) => {
-            format!("{program} -B -Dmaven.test.failure.ignore=true dependency:go-offline test")
+            // It asks for every module of the build as if it were published, and so fails for many.
+            format!(
+                "{program} -B dependency:go-offline || echo 'not all of it was fetched ahead'\n\
+                 {program} -B -Dmaven.test.failure.ignore=true test"
+            )
         }
+    });
+    // The plug-ins of the other gates, and what those ask for, are fetched by running them.
+    let (JavaTool::Gradle(program) | JavaTool::Maven(program)) = tool;
+    let own = gates.iter().filter(|gate| gate.command.first().is_some_and(|first| first == program));
+    for gate in own.filter(|gate| gate.command.last().is_some_and(|task| task != "test")) {
+        let online = gate.command[1..].iter().filter(|word| !matches!(word.as_str(), "-o" | "--offline"));
+        let words: Vec<String> = online.map(|word| quoted(word)).collect();
+        script.push_str(&format!(
+            "\n{program} {} || echo 'it found something, or what it needs is missing'",
+            words.join(" ")
+        ));
     }
+    script
+}
+
+/// The same in the folders of gates that are projects of their own.
+pub(super) fn in_other_folders(
+    project: &Project<'_>,
+    gates: &[Gate],
+    script: &dyn Fn(&Project<'_>) -> String,
+) -> String {
+    let of_it = gates.iter().filter(|gate| gate.needs_dependencies == Some(project.ecosystem));
+    let mut folders: Vec<_> = of_it.filter_map(|gate| gate.cwd.clone()).collect();
+    folders.retain(|folder| project.folder.as_ref() != Some(folder));
+    folders.sort();
+    folders.dedup();
+    let mut all = script(project);
+    for folder in folders {
+        let place = quoted(&format!("{WORK}/{folder}"));
+        let other = Project { ecosystem: project.ecosystem, folder: Some(folder), base: project.base };
+        all.push_str(&format!("\n(cd {place}\n{})", script(&other)));
+    }
+    all
 }
 
 /// Whether a file of the project decides which packages are fetched.
