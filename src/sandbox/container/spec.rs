@@ -12,7 +12,7 @@ use super::Shared;
 use crate::sandbox::arguments::{CA_BUNDLE, PROGRAM_INSIDE, SOCKET, WORK, base_environment};
 use crate::sandbox::model::{Access, Command, Limits, Network};
 use crate::sandbox::supervise::OWN_TASKS;
-use crate::sandbox::supervise::wire::Run;
+use crate::sandbox::supervise::wire::{Rooms, Run};
 
 /// Memory for this program when it carries the tree.
 const CARRIER_MEMORY: u64 = 512 << 20;
@@ -202,5 +202,6 @@ pub(super) fn request(shared: &Shared, command: &Command) -> Run {
         mounted: places.map(|place| place.components().collect()).collect(),
         watched: watched.collect(),
         writable: [PathBuf::from("/tmp")].into_iter().chain(command.scratch.clone()).collect(),
+        rooms: Rooms::Own,
     }
 }
