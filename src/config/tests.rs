@@ -125,6 +125,11 @@ fn what_is_wrong_is_named_with_key_line_and_the_nearest_right_key() {
             ":3:18: `sandbox.setup.allow_hosts`: expected names",
         ),
         ("sandbox:\n  backend: container", "`sandbox.container.image`: name the image"),
+        ("sandbox:\n  backend: kubernetes", "`sandbox.kubernetes.image`: name the image"),
+        (
+            "sandbox:\n  kubernetes:\n    namespace: Not_One",
+            "`sandbox.kubernetes.namespace`: expected the name",
+        ),
         ("sandbox:\n  backend: docker", ":2:12: `sandbox.backend`: expected one of bubblewrap, container"),
         (
             "sandbox:\n  container:\n    socket: tcp://127.0.0.1:2375",
