@@ -1,6 +1,6 @@
 //! Every backend that this machine has, under one roof: a place for sandboxes, a container engine, and a
 //! simulated cluster.
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses a part")]
 
 pub mod cluster;
 pub mod engine;
@@ -89,6 +89,15 @@ impl Place {
             left.extend(Engine::get().of_deployment(&self.path().join("work")));
         }
         left
+    }
+
+    /// Where a command's file of the tree is now that the host, or the node, can look at.
+    pub fn written(&self, name: &str) -> Option<PathBuf> {
+        let place = match self.kind {
+            Kind::Kubernetes => Cluster::get().work_of(&self.path().join("work"))?.join(name),
+            _ => self.path().join(name),
+        };
+        place.exists().then_some(place)
     }
 
     pub async fn wait_until_nothing_is_left(&self) {

@@ -181,7 +181,8 @@ fn bind(host: &Path, inside: &Path, access: Access) -> EngineMount {
 /// What the first process is told about a command.
 pub(super) fn request(shared: &Shared, command: &Command) -> Run {
     let mut env: BTreeMap<String, String> = shared.image.env.iter().cloned().collect();
-    env.extend(base_environment(&command.network, shared.options.ca_bundle.is_some()));
+    let bundle = shared.options.ca_bundle.is_some().then_some(CA_BUNDLE);
+    env.extend(base_environment(&command.network, bundle));
     if let Some((_, path)) = shared.image.env.iter().find(|(name, _)| name == "PATH") {
         env.insert("PATH".into(), path.clone());
     }

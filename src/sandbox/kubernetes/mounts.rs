@@ -13,8 +13,8 @@ use crate::sandbox::carry::{self, Writer};
 use crate::sandbox::check;
 use crate::sandbox::model::{Access, Mount, SandboxError};
 use crate::sandbox::removal::remove_tree;
+use crate::sandbox::supervise::DEPENDENCIES;
 use crate::sandbox::supervise::wire::{End, Frame, Request};
-use crate::sandbox::supervise::{DEPENDENCIES, OWN};
 
 /// The most that one mount may hold.
 const MOST: u64 = 4 << 30;
@@ -71,7 +71,7 @@ impl Placed {
 
 /// A pod's own places for mounts are made with it; all else is read-only.
 fn is_possible(mount: &Mount) -> Result<(), SandboxError> {
-    if [WORK, DEPENDENCIES, OWN].iter().any(|root| mount.inside.starts_with(root)) {
+    if [WORK, DEPENDENCIES].iter().any(|root| mount.inside.starts_with(root)) {
         return Ok(());
     }
     let inside = mount.inside.display();

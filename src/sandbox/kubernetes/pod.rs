@@ -1,5 +1,6 @@
 //! The pod of a session: made, waited for, asked how it ended, removed.
 
+use std::fmt;
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
@@ -46,6 +47,17 @@ pub(super) enum Fate {
     Other(String),
 }
 
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Memory => "it was killed for its memory",
+            Self::Disk => "it was evicted for what it wrote",
+            Self::Deadline => "it was there for too long",
+            Self::Other(why) => why,
+        })
+    }
+}
+
 /// Makes the Job of a session and waits until its pod runs; gives the pod's name.
 pub(super) async fn start(shared: &Shared, session: &str) -> Result<String, SandboxError> {
     let job = spec::job(shared, session);
@@ -67,7 +79,10 @@ pub(super) async fn start(shared: &Shared, session: &str) -> Result<String, Sand
             }
             Some(State::Hopeless(why)) => return Err(setup(format!("its pod cannot run: {why}"))),
             Some(State::Ended(fate)) => {
-                return Err(setup(format!("its pod ended before it was used: {fate:?}")));
+                return Err(setup(format!(
+                    "its pod ended before it was used: {fate}. {} in the image has to be this very program",
+                    shared.options.program.display()
+                )));
             }
             Some(State::Waits(why)) => why,
             None => no_pod(shared, session).await?,

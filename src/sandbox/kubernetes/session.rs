@@ -13,7 +13,6 @@ use super::line::{Cut, Feed, Line};
 use super::mounts::Placed;
 use super::pod::{self, Fate};
 use super::{POLICY, Shared, spec};
-use crate::sandbox::arguments::CA_BUNDLE;
 use crate::sandbox::capture::Captured;
 use crate::sandbox::check;
 use crate::sandbox::copy_out::{Opened, ReadBack};
@@ -30,6 +29,8 @@ use crate::workspace::Snapshot;
 
 /// Time to carry a tree in or out.
 const CARRY: Duration = Duration::from_secs(300);
+/// Time to say who one is.
+const GREETING: Duration = Duration::from_secs(30);
 /// What the first process is given on top of a command's own time before the host ends it.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -113,11 +114,10 @@ impl PodSession {
         let held = Held { shared: Arc::clone(&shared), folder: Some(folder) };
         let pod = pod::start(&shared, &name).await?;
         let mut line = Line::attach(&shared, &pod).await?;
-        let answer = line.ask(&Request::Greet, Feed::Nothing, CARRY, &mut |_| Ok(())).await?;
-        let greeting = match answer {
-            Ok(End::Greeted(greeting)) => greeting,
-            Err(Cut::Gone) => return Err(not_ours(&shared, &line.last_words().await)),
-            other => return Err(unexpected("greeting", other)),
+        let greeting = match line.ask(&Request::Greet, Feed::Nothing, GREETING, &mut |_| Ok(())).await {
+            Ok(Ok(End::Greeted(greeting))) => greeting,
+            Ok(Err(_)) | Err(_) => return Err(not_ours(&shared, &line.last_words().await)),
+            Ok(other) => return Err(unexpected("greeting", other)),
         };
         let image_env = admit(&shared, greeting)?;
         let inner = Arc::new(Mutex::new(Inner { line, placed: Placed::default() }));
@@ -194,7 +194,8 @@ impl PodSession {
     fn mounts(&self, command: &Command) -> Vec<Mount> {
         let bundle = self.shared.options.ca_bundle.clone();
         let bundle = bundle.filter(|_| matches!(command.network, Network::AllowList(_)));
-        let bundle = bundle.map(|host| Mount { host, inside: CA_BUNDLE.into(), access: Access::ReadOnly });
+        let bundle =
+            bundle.map(|host| Mount { host, inside: spec::CA_BUNDLE.into(), access: Access::ReadOnly });
         command.mounts.iter().cloned().chain(bundle).collect()
     }
 
@@ -227,7 +228,7 @@ impl PodSession {
 
     async fn lost(&self, doing: &str, line: &mut Line) -> SandboxError {
         match self.fate().await {
-            Ok(fate) => lost(doing, &format!("{fate:?}"), &line.last_words().await),
+            Ok(fate) => lost(doing, &fate.to_string(), &line.last_words().await),
             Err(error) => error,
         }
     }

@@ -1,6 +1,7 @@
 //! What the API is told to make: the Job of a session.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
@@ -13,15 +14,17 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sha2::{Digest, Sha256};
 
 use super::{KubernetesOptions, POLICY, Shared, UserNamespaces};
-use crate::sandbox::arguments::{CA_BUNDLE, PROGRAM_INSIDE, WORK, base_environment};
+use crate::sandbox::arguments::{PROGRAM_INSIDE, WORK, base_environment};
 use crate::sandbox::deployment::{DEPLOYMENT_LABEL, SESSION_LABEL};
 use crate::sandbox::model::{Access, Command, Network};
 use crate::sandbox::supervise::wire::{Rooms, Run};
-use crate::sandbox::supervise::{DEPENDENCIES, OWN, OWN_TASKS};
+use crate::sandbox::supervise::{DEPENDENCIES, OWN_TASKS};
 
 /// What the network policy selects sandboxes by.
 pub(super) const NAME_LABEL: (&str, &str) = ("app.kubernetes.io/name", "orchestrator-sandbox");
 pub(super) const CONTAINER: &str = "sandbox";
+/// Where certificates are put, beside the packages.
+pub(super) const CA_BUNDLE: &str = "/deps/.ca.pem";
 /// Memory for this program inside, beside what commands may use.
 const OWN_MEMORY: u64 = 256 << 20;
 /// Space for what is not the tree and not mounts.
@@ -167,7 +170,7 @@ fn resources(options: &KubernetesOptions) -> ResourceRequirements {
 }
 
 /// Each with its name and its place.
-fn volumes(options: &KubernetesOptions) -> [(&'static str, EmptyDirVolumeSource, &'static str); 5] {
+fn volumes(options: &KubernetesOptions) -> [(&'static str, EmptyDirVolumeSource, &'static str); 4] {
     let limit = |bytes: u64| Some(Quantity(bytes.to_string()));
     let disk = |bytes| EmptyDirVolumeSource { medium: None, size_limit: limit(bytes) };
     let memory = |bytes| EmptyDirVolumeSource { medium: Some("Memory".into()), size_limit: limit(bytes) };
@@ -175,7 +178,6 @@ fn volumes(options: &KubernetesOptions) -> [(&'static str, EmptyDirVolumeSource,
     [
         ("work", disk(most_disk), WORK),
         ("dependencies", disk(most_disk), DEPENDENCIES),
-        ("own", memory(4 << 20), OWN),
         ("tmp", memory(most_memory / 2), "/tmp"),
         ("shm", memory(most_memory / 4), "/dev/shm"),
     ]
@@ -216,10 +218,10 @@ pub(super) fn check_policy(policy: &NetworkPolicy) -> Result<(), String> {
 
 /// What the first process is told about a command; `image_env` is what the image's programs expect.
 pub(super) fn request(options: &KubernetesOptions, image_env: &[(String, String)], command: &Command) -> Run {
-    let has_bundle = options.ca_bundle.is_some();
+    let bundle = options.ca_bundle.is_some().then_some(CA_BUNDLE);
     let mut env: BTreeMap<String, String> = image_env.iter().cloned().collect();
     let path = env.get("PATH").cloned();
-    env.extend(base_environment(&command.network, has_bundle));
+    env.extend(base_environment(&command.network, bundle));
     env.extend(path.map(|path| ("PATH".to_owned(), path)));
     env.extend(command.env.clone());
     let mut argv = command.argv.clone();
@@ -233,7 +235,7 @@ pub(super) fn request(options: &KubernetesOptions, image_env: &[(String, String)
     let writable = command.mounts.iter().filter(|mount| mount.access == Access::ReadWrite);
     let watched = [WORK.into()].into_iter().chain(writable.map(|mount| mount.inside.clone()));
     let tunnel = matches!(command.network, Network::AllowList(_));
-    let bundle = (tunnel && has_bundle).then(|| CA_BUNDLE.into());
+    let bundle = bundle.filter(|_| tunnel).map(PathBuf::from);
     Run {
         argv,
         env,

@@ -23,16 +23,36 @@ use crate::sandbox::watch::Watch;
 
 /// Between two looks at what the command uses.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Between two looks at its memory, where no control group of its own limits that.
+/// Between two quick looks, where no control group of its own limits memory and processes.
 const BLINK: Duration = Duration::from_millis(10);
 
-/// Who looks at the memory of a control group that is not the command's alone.
-#[derive(Default)]
+/// Quick looks at what no control group limits, because it has more in it than the command.
 pub(super) struct Eyes {
     pub(super) group: Option<Arc<Group>>,
     /// Bytes in use when the command began.
     pub(super) before: u64,
-    pub(super) limit: u64,
+    pub(super) memory: u64,
+    pub(super) processes: u32,
+    pub(super) peak: u64,
+}
+
+impl Eyes {
+    fn look(&mut self) -> Option<LimitHit> {
+        if let Some(group) = &self.group {
+            self.peak = group.in_use().unwrap_or(0).saturating_sub(self.before).max(self.peak);
+            if self.peak > self.memory {
+                return Some(LimitHit::Memory);
+            }
+        }
+        // This process is one of them; threads are counted by the slower look.
+        (processes() > self.processes.saturating_add(1)).then_some(LimitHit::Processes)
+    }
+}
+
+fn processes() -> u32 {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let is_process = |name: &std::ffi::OsStr| name.as_encoded_bytes().first().is_some_and(u8::is_ascii_digit);
+    u32::try_from(entries.filter(|entry| is_process(&entry.file_name())).count()).unwrap_or(u32::MAX)
 }
 
 /// How a command ended.
@@ -85,7 +105,7 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    pub(super) fn start(watch: Watch, eyes: Eyes, run: &Run, listener: &Listener) -> Self {
+    pub(super) fn start(watch: Watch, eyes: Option<Eyes>, run: &Run, listener: &Listener) -> Self {
         let (state, began) = (Arc::new(State::default()), Instant::now());
         let clock = {
             let (state, wall) = (Arc::clone(&state), run.limits.wall);
@@ -196,25 +216,22 @@ fn hear<R: Read + Send + 'static>(kind: Kind, most: u64, state: &Arc<State>) -> 
     (sender, thread)
 }
 
-fn look(mut watch: Watch, eyes: Eyes, state: &Arc<State>) -> JoinHandle<u64> {
+fn look(mut watch: Watch, mut eyes: Option<Eyes>, state: &Arc<State>) -> JoinHandle<u64> {
     let state = Arc::clone(state);
     std::thread::spawn(move || {
-        let (mut peak, mut due) = (0, Instant::now() + PAUSE);
-        let pause = if eyes.group.is_some() { BLINK } else { PAUSE };
+        let mut due = Instant::now() + PAUSE;
+        let pause = if eyes.is_some() { BLINK } else { PAUSE };
         while !state.ended_within(pause) {
-            if let Some(group) = &eyes.group {
-                peak = group.in_use().unwrap_or(0).saturating_sub(eyes.before).max(peak);
-                if peak > eyes.limit {
-                    state.kill_for(LimitHit::Memory);
-                }
+            if let Some(limit) = eyes.as_mut().and_then(Eyes::look) {
+                state.kill_for(limit);
             }
-            if eyes.group.is_none() || Instant::now() >= due {
+            if eyes.is_none() || Instant::now() >= due {
                 due = Instant::now() + PAUSE;
                 if let Some(limit) = watch.look() {
                     state.kill_for(limit);
                 }
             }
         }
-        if eyes.group.is_some() { peak } else { watch.peak_memory }
+        eyes.filter(|eyes| eyes.group.is_some()).map_or(watch.peak_memory, |eyes| eyes.peak)
     })
 }

@@ -15,7 +15,7 @@ mod run;
 mod tunnel;
 pub(super) mod wire;
 
-pub(super) use places::{DEPENDENCIES, OWN};
+pub(super) use places::DEPENDENCIES;
 
 use std::fs;
 use std::io;
@@ -41,6 +41,8 @@ pub fn serve() -> io::Result<u8> {
     if std::process::id() != 1 {
         return Err(io::Error::other("this is not the first process of a container"));
     }
+    // From here on even this process may not read its own.
+    let environment = fs::read("/proc/self/environ").unwrap_or_default();
     // SAFETY: numbers only.
     if unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) } != 0 {
         return Err(io::Error::last_os_error());
@@ -50,16 +52,17 @@ pub fn serve() -> io::Result<u8> {
     while let Some(order) = listener.next() {
         let Order::Request(bytes) = order else { continue };
         let request = serde_json::from_slice(&bytes).map_err(io::Error::other)?;
-        let end = answer(request, &listener).unwrap_or_else(|error| End::Failed(error.to_string()));
+        let end =
+            answer(request, &listener, &environment).unwrap_or_else(|error| End::Failed(error.to_string()));
         listener.is_idle();
         say(&wire::document(Kind::End, &end)?)?;
     }
     Ok(0)
 }
 
-fn answer(request: Request, listener: &Listener) -> io::Result<End> {
+fn answer(request: Request, listener: &Listener, environment: &[u8]) -> io::Result<End> {
     match request {
-        Request::Greet => Ok(End::Greeted(greet())),
+        Request::Greet => Ok(End::Greeted(greet(environment))),
         Request::Unpack { owner } => files::unpack(listener, owner),
         Request::Pack { opened, limits } => files::pack(&opened, limits),
         Request::Run(run) => run::run(*run, listener),
@@ -69,9 +72,8 @@ fn answer(request: Request, listener: &Listener) -> io::Result<End> {
     }
 }
 
-fn greet() -> Greeting {
-    let env = fs::read("/proc/self/environ").unwrap_or_default();
-    let env = env.split(|byte| *byte == 0).filter_map(|line| {
+fn greet(environment: &[u8]) -> Greeting {
+    let env = environment.split(|byte| *byte == 0).filter_map(|line| {
         let (name, value) = std::str::from_utf8(line).ok()?.split_once('=')?;
         Some((name.to_owned(), value.to_owned()))
     });

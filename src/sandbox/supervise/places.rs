@@ -20,12 +20,10 @@ use crate::sandbox::walk::{self, Kind as Entry};
 
 /// Where the packages of projects are, and where a pod has a disk of its own for mounts.
 pub(in crate::sandbox) const DEPENDENCIES: &str = "/deps";
-/// Where our own files are.
-pub(in crate::sandbox) const OWN: &str = "/run/orchestrator";
 
 /// The root that a place lies below, and the rest of its path.
 fn split(inside: &Path) -> io::Result<(&'static Path, &Path)> {
-    let roots = [WORK, DEPENDENCIES, OWN].map(Path::new);
+    let roots = [WORK, DEPENDENCIES].map(Path::new);
     let found = roots.into_iter().find_map(|root| Some((root, inside.strip_prefix(root).ok()?)));
     found.filter(|(_, below)| below.components().next().is_some()).ok_or_else(|| {
         let reason =

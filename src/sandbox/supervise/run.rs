@@ -138,20 +138,21 @@ impl Before {
         rlimits::of(&run.limits, processes, memory)
     }
 
-    fn watch(&self, run: &Run) -> (Watch, Eyes) {
+    fn watch(&self, run: &Run) -> (Watch, Option<Eyes>) {
         let own_group = self.group.clone().filter(|_| self.shared.is_none());
         let mut watch = Watch::new(own_group, run.watched.clone(), run.limits.clone());
         // Our own threads are below this process too.
         watch.limits.processes = watch.limits.processes.saturating_add(OWN_TASKS);
         watch.first = Some(1);
-        let Some((memory, _)) = self.shared else { return (watch, Eyes::default()) };
+        let Some((before, _)) = self.shared else { return (watch, None) };
         watch.begin();
         let group = self.group.clone().filter(|group| group.in_use().is_some());
         if group.is_some() {
             // It is looked at more often than all processes could be.
             watch.limits.memory_bytes = u64::MAX;
         }
-        (watch, Eyes { group, before: memory, limit: run.limits.memory_bytes })
+        let (memory, processes) = (run.limits.memory_bytes, run.limits.processes);
+        (watch, Some(Eyes { group, before, memory, processes, peak: 0 }))
     }
 
     fn counted(&self) -> Counted {

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use k8s_openapi::api::batch::v1::Job;
 use serde_json::{Value, json};
 
-use super::{Cluster, NAMESPACE, Pod, Policy, TOKEN, attach, checks, node};
+use super::{Cluster, NAMESPACE, Pod, Policy, TOKEN, attach, checks, manifest, node};
 
 pub fn router(cluster: Cluster) -> Router {
     Router::new().fallback(serve).with_state(cluster)
@@ -36,7 +36,6 @@ fn not_found(resource: &str, name: &str) -> Value {
 
 async fn serve(Shared(cluster): Shared<Cluster>, request: Request) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    cluster.state().requests.push(format!("{method} {path}"));
     let token = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     if token != Some(&format!("Bearer {TOKEN}")) {
         return answer(status(401, "Unauthorized", "Unauthorized"));
@@ -45,6 +44,9 @@ async fn serve(Shared(cluster): Shared<Cluster>, request: Request) -> Response {
         return answer(wrong);
     }
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    if let Err(forbidden) = manifest::authorize(method.as_str(), &parts) {
+        return answer(status(403, "Forbidden", &forbidden));
+    }
     if let ["api", "v1", "namespaces", NAMESPACE, "pods", name, "attach"] = parts[..] {
         return attach::attach(&cluster, name, request).unwrap_or_else(|refused| answer(refused));
     }
@@ -126,19 +128,18 @@ fn list<'a>(
     })
 }
 
-/// The policy of deploy/kubernetes/sandbox.yaml.
+/// The policy of the manifest that operators apply.
 fn policy(cluster: &Cluster, name: &str) -> Value {
-    if name != "orchestrator-sandbox" || cluster.shared.behaviour.policy == Policy::Missing {
-        return not_found("networkpolicies.networking.k8s.io", name);
+    let found = manifest::objects()
+        .into_iter()
+        .find(|object| object["kind"] == "NetworkPolicy" && object["metadata"]["name"] == name);
+    match found {
+        Some(mut policy) if cluster.shared.behaviour.policy != Policy::Missing => {
+            policy["metadata"]["namespace"] = NAMESPACE.into();
+            policy
+        }
+        _ => not_found("networkpolicies.networking.k8s.io", name),
     }
-    json!({
-        "kind": "NetworkPolicy", "apiVersion": "networking.k8s.io/v1",
-        "metadata": { "name": name, "namespace": NAMESPACE },
-        "spec": {
-            "podSelector": { "matchLabels": { "app.kubernetes.io/name": "orchestrator-sandbox" } },
-            "policyTypes": ["Ingress", "Egress"],
-        },
-    })
 }
 
 fn review(cluster: &Cluster, mut review: Value) -> Value {

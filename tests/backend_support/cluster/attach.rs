@@ -1,6 +1,8 @@
 //! Attaching: a WebSocket with the streams of a container as numbered channels (`v5.channel.k8s.io`, see
 //! `k8s.io/apimachinery/pkg/util/remotecommand`).
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
@@ -47,12 +49,13 @@ pub fn attach(cluster: &Cluster, name: &str, mut request: Request) -> Result<Res
     }
     // Once: with the end of the first its standard input is closed.
     let streams = pod.streams.take().ok_or_else(|| bad("somebody was attached already"))?;
-    state.attached += 1;
     let upgrade = hyper::upgrade::on(&mut request);
+    let (cluster, name) = (cluster.clone(), name.to_owned());
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
         let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
-        carry(socket, streams).await;
+        let has_ended = move || cluster.has_ended(&name);
+        carry(socket, streams, has_ended).await;
     });
     let response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
@@ -63,8 +66,11 @@ pub fn attach(cluster: &Cluster, name: &str, mut request: Request) -> Result<Res
     Ok(response.body(Body::empty()).expect("a response"))
 }
 
-async fn carry<S>(socket: WebSocketStream<S>, Streams { mut input, mut output }: Streams)
-where
+async fn carry<S>(
+    socket: WebSocketStream<S>,
+    Streams { mut input, mut output }: Streams,
+    has_ended: impl Fn() -> bool,
+) where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let (mut to, mut from) = socket.split();
@@ -89,7 +95,13 @@ where
     for channel in [STDOUT, STDERR, STATUS] {
         let _ = to.send(Message::binary(vec![channel])).await;
     }
-    while let Some(Ok(said)) = output.next().await {
+    loop {
+        // The engine does not always say that there is no more.
+        let said = match tokio::time::timeout(Duration::from_millis(200), output.next()).await {
+            Ok(Some(Ok(said))) => said,
+            Err(_) if !has_ended() => continue,
+            _ => break,
+        };
         let channel = if matches!(said, LogOutput::StdErr { .. }) { STDERR } else { STDOUT };
         let bytes = said.into_bytes();
         if to.send(Message::binary([&[channel], &bytes[..]].concat())).await.is_err() {

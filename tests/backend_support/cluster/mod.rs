@@ -8,6 +8,7 @@
 mod api;
 mod attach;
 mod checks;
+pub mod manifest;
 mod node;
 
 use std::collections::BTreeMap;
@@ -66,8 +67,6 @@ struct State {
     jobs: BTreeMap<String, Value>,
     pods: BTreeMap<String, Pod>,
     given: BTreeMap<usize, u32>,
-    attached: u64,
-    requests: Vec<String>,
 }
 
 struct Pod {
@@ -128,6 +127,23 @@ impl Cluster {
         jobs.chain(pods).collect()
     }
 
+    /// The node's folder for the tree of a deployment's pod.
+    pub fn work_of(&self, work_root: &Path) -> Option<PathBuf> {
+        let names = self.of_deployment(work_root);
+        names
+            .iter()
+            .map(|name| self.shared.disk.path().join(name).join("work"))
+            .find(|folder| folder.exists())
+    }
+
+    fn has_ended(&self, pod: &str) -> bool {
+        let state = self.state();
+        state
+            .pods
+            .get(pod)
+            .is_none_or(|pod| ["Failed", "Succeeded"].iter().any(|end| pod.object["status"]["phase"] == *end))
+    }
+
     /// The jobs as they were asked for.
     pub fn jobs(&self) -> Vec<Value> {
         self.state().jobs.values().cloned().collect()
@@ -136,11 +152,6 @@ impl Cluster {
     /// The containers that pods run in.
     pub fn containers(&self) -> Vec<String> {
         self.state().pods.values().filter_map(|pod| pod.container.clone()).collect()
-    }
-
-    /// What was asked, as `METHOD path`.
-    pub fn requests(&self) -> Vec<String> {
-        self.state().requests.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
