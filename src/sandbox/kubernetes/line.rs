@@ -1,12 +1,14 @@
 //! The connection to a pod's first process, and one request after the other over it.
 
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use kube::api::{AttachParams, AttachedProcess};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::{Sender, channel};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::errors::{api_error, once};
@@ -21,17 +23,21 @@ const BUFFER: usize = 256 << 10;
 /// How long the first process may take to end what runs when it is told to.
 const STOPPING: Duration = Duration::from_secs(15);
 /// What of a broken pod's own words is kept.
-const LAST_WORDS: u64 = 4 << 10;
+const LAST_WORDS: usize = 4 << 10;
+/// How long to wait for bytes of a connection that is over.
+const REST: Duration = Duration::from_millis(100);
 
 /// The connection. Dropping it ends the pod.
 pub(super) struct Line {
     process: AttachedProcess,
     to: Sender<Vec<u8>>,
-    from: Box<dyn tokio::io::AsyncRead + Send + Sync + Unpin>,
+    from: Box<dyn AsyncRead + Send + Unpin>,
     decoder: Decoder,
     buffer: Vec<u8>,
+    /// Ready when the connection is over, however it ended; `None` after that.
+    over: Option<BoxFuture<'static, ()>>,
     /// What it writes where nothing is expected: why it cannot go on.
-    stray: Option<JoinHandle<Vec<u8>>>,
+    stray: Arc<Mutex<Vec<u8>>>,
     /// Whether an answer is still to come.
     is_busy: bool,
 }
@@ -84,16 +90,11 @@ impl Line {
                 }
             }
         });
-        let stray = tokio::spawn(async move {
-            let (mut kept, mut rest) = (vec![], stderr);
-            let _ = (&mut rest).take(LAST_WORDS).read_to_end(&mut kept).await;
-            // It may say more, and nobody may be kept waiting for that.
-            let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
-            kept
-        });
-        let (from, stray) = (Box::new(from), Some(stray));
-        let (decoder, buffer) = (Decoder::default(), vec![0; BUFFER]);
-        Ok(Self { process, to, from, decoder, buffer, stray, is_busy: false })
+        let over = process.take_status().map(|status| status.map(|_| ()).boxed());
+        let (stray, decoder) = (Arc::default(), Decoder::default());
+        tokio::spawn(keep_beginning(stderr, Arc::clone(&stray)));
+        let (from, buffer) = (Box::new(from), vec![0; BUFFER]);
+        Ok(Self { process, to, from, decoder, buffer, over, stray, is_busy: false })
     }
 
     /// Where frames for the pod go that belong to no request's own content.
@@ -107,7 +108,18 @@ impl Line {
             if let Some(frame) = self.decoder.next()? {
                 return Ok(Some(frame));
             }
-            let n = self.from.read(&mut self.buffer).await?;
+            let n = match &mut self.over {
+                Some(over) => tokio::select! {
+                    biased;
+                    n = self.from.read(&mut self.buffer) => n?,
+                    () = over => {
+                        self.over = None;
+                        continue;
+                    }
+                },
+                // A connection that broke leaves its streams open: what is there is all.
+                None => timeout(REST, self.from.read(&mut self.buffer)).await.unwrap_or(Ok(0))?,
+            };
             if n == 0 {
                 return Ok(None);
             }
@@ -192,11 +204,19 @@ impl Line {
     }
 
     /// What the pod said of its own end.
-    pub(super) async fn last_words(&mut self) -> String {
-        let Some(stray) = self.stray.take() else { return String::new() };
-        let words = timeout(Duration::from_secs(2), stray).await;
-        let words = words.ok().and_then(Result::ok).unwrap_or_default();
+    pub(super) fn last_words(&self) -> String {
+        let words = self.stray.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&words).trim().to_owned()
+    }
+}
+
+/// Keeps the beginning of what comes, and reads on, since nobody may be kept waiting.
+async fn keep_beginning(mut from: impl AsyncRead + Unpin, kept: Arc<Mutex<Vec<u8>>>) {
+    let mut buffer = [0; 4096];
+    while let Ok(n @ 1..) = from.read(&mut buffer).await {
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = LAST_WORDS.saturating_sub(kept.len());
+        kept.extend_from_slice(&buffer[..n.min(room)]);
     }
 }
 

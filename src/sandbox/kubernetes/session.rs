@@ -116,7 +116,7 @@ impl PodSession {
         let mut line = Line::attach(&shared, &pod).await?;
         let greeting = match line.ask(&Request::Greet, Feed::Nothing, GREETING, &mut |_| Ok(())).await {
             Ok(Ok(End::Greeted(greeting))) => greeting,
-            Ok(Err(_)) | Err(_) => return Err(not_ours(&shared, &line.last_words().await)),
+            Ok(Err(_)) | Err(_) => return Err(not_ours(&shared, &line.last_words())),
             Ok(other) => return Err(unexpected("greeting", other)),
         };
         let image_env = admit(&shared, greeting)?;
@@ -169,7 +169,7 @@ impl PodSession {
                 Fate::Memory => killed(LimitHit::Memory, start.elapsed()),
                 Fate::Disk => killed(LimitHit::Disk, start.elapsed()),
                 Fate::Deadline => killed(LimitHit::Wall, start.elapsed()),
-                Fate::Other(why) => return Err(lost("running a command", &why, &line.last_words().await)),
+                Fate::Other(why) => return Err(lost("running a command", &why, &line.last_words())),
             },
             other => return Err(unexpected("running a command", other)),
         };
@@ -228,7 +228,7 @@ impl PodSession {
 
     async fn lost(&self, doing: &str, line: &mut Line) -> SandboxError {
         match self.fate().await {
-            Ok(fate) => lost(doing, &fate.to_string(), &line.last_words().await),
+            Ok(fate) => lost(doing, &fate.to_string(), &line.last_words()),
             Err(error) => error,
         }
     }
