@@ -211,6 +211,18 @@ async fn a_pod_that_is_ended_under_a_command_is_a_limit_or_an_error_and_leaves_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_breaks_is_said_and_ends_the_pod() {
+    let cut_after = Some(Duration::from_millis(1500));
+    let scene = Scene::new(Behaviour { cut_after, ..Behaviour::default() });
+    let session = scene.open(scene.options()).await.expect("a session");
+    let error =
+        session.run(&shell("sleep 100")).await.expect_err("nobody knows what became of it").to_string();
+    assert!(error.contains("running a command: the pod is gone: Error: code 137"), "{error}");
+    session.close().await.expect("closed");
+    assert_eq!(scene.cluster.jobs(), [Value::Null; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_policy_that_holds_nothing_runs() {
     let said = Scene::new(Behaviour { policy: Policy::Missing, ..Behaviour::default() }).refusal().await;
     assert!(said.contains("not found (404). Apply deploy/kubernetes/sandbox.yaml"), "{said}");

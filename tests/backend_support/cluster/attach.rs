@@ -54,8 +54,9 @@ pub fn attach(cluster: &Cluster, name: &str, mut request: Request) -> Result<Res
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
         let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+        let cut = cluster.shared.behaviour.cut_after.unwrap_or(Duration::from_secs(3600));
         let has_ended = move || cluster.has_ended(&name);
-        carry(socket, streams, has_ended).await;
+        let _ = tokio::time::timeout(cut, carry(socket, streams, has_ended)).await;
     });
     let response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
@@ -74,7 +75,8 @@ async fn carry<S>(
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let (mut to, mut from) = socket.split();
-    let inward = tokio::spawn(async move {
+    let mut inward = tokio::task::JoinSet::new();
+    inward.spawn(async move {
         while let Some(Ok(message)) = from.next().await {
             let Message::Binary(bytes) = message else { continue };
             match bytes.split_first() {
@@ -112,5 +114,4 @@ async fn carry<S>(
         json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" }).to_string();
     let _ = to.send(Message::binary([&[STATUS], end.as_bytes()].concat())).await;
     let _ = to.close().await;
-    inward.abort();
 }

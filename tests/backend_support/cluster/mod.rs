@@ -46,6 +46,8 @@ pub struct Behaviour {
     pub jobs_stay: Option<Value>,
     /// Added to the status of a pod whose container has ended.
     pub pods_end: Option<Value>,
+    /// Connections break after this time.
+    pub cut_after: Option<std::time::Duration>,
     /// Rights that reviews deny, as `verb resource`.
     pub denied: Vec<&'static str>,
     pub policy: Policy,
