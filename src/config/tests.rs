@@ -305,8 +305,9 @@ fn collect(path: &str, tree: &serde_json::Value, keys: &mut BTreeSet<String>) {
         serde_json::Value::Object(map) => {
             for (name, value) in map {
                 let dot = if path.is_empty() { "" } else { "." };
-                // Providers have names that a person chooses.
-                let name = if path == "models.providers" { "<name>" } else { name };
+                // Providers and labels of nodes have names that a person chooses.
+                let is_chosen = ["models.providers", "sandbox.kubernetes.node_selector"].contains(&path);
+                let name = if is_chosen { "<name>" } else { name };
                 collect(&format!("{path}{dot}{name}"), value, keys);
             }
         }

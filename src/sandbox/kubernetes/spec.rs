@@ -255,7 +255,60 @@ pub(super) fn request(options: &KubernetesOptions, image_env: &[(String, String)
 
 /// The image's variables, without those of the cluster and of the pod.
 pub(super) fn image_environment(env: Vec<(String, String)>) -> Vec<(String, String)> {
-    let of_the_pod =
-        |name: &str| name.starts_with("KUBERNETES_") || ["HOME", "HOSTNAME", "PWD"].contains(&name);
+    let own = ["HOME", "HOSTNAME", "PWD", "TERM", "container"];
+    let of_the_pod = |name: &str| name.starts_with("KUBERNETES_") || own.contains(&name);
     env.into_iter().filter(|(name, _)| !of_the_pod(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_policy_that_selects_sandboxes_and_allows_nothing_will_do() {
+        let policy = |spec: serde_json::Value| -> NetworkPolicy {
+            let whole = serde_json::json!({ "metadata": {}, "spec": spec });
+            serde_json::from_value(whole).expect("a policy")
+        };
+        let (both, labels) = (["Ingress", "Egress"], serde_json::json!({ NAME_LABEL.0: NAME_LABEL.1 }));
+        let good = [
+            serde_json::json!({ "podSelector": {}, "policyTypes": both }),
+            serde_json::json!({ "podSelector": { "matchLabels": labels }, "policyTypes": both, "egress": [] }),
+        ];
+        for spec in good {
+            assert_eq!(check_policy(&policy(spec.clone())), Ok(()), "{spec}");
+        }
+        let narrow = serde_json::json!({ "matchExpressions": [{ "key": "a", "operator": "Exists" }] });
+        for (spec, reason) in [
+            (
+                serde_json::json!({ "podSelector": { "matchLabels": { "app": "other" } }, "policyTypes": both }),
+                "select",
+            ),
+            (serde_json::json!({ "podSelector": narrow, "policyTypes": both }), "does not select them"),
+            (serde_json::json!({ "podSelector": {}, "policyTypes": ["Ingress"] }), "both directions"),
+            (serde_json::json!({ "podSelector": {} }), "both directions"),
+            (
+                serde_json::json!({ "podSelector": {}, "policyTypes": both, "egress": [{}] }),
+                "allows something",
+            ),
+            (
+                serde_json::json!({ "podSelector": {}, "policyTypes": both, "ingress": [{}] }),
+                "allows something",
+            ),
+        ] {
+            let said = check_policy(&policy(spec.clone())).expect_err("refused");
+            assert!(
+                said.contains(reason) && said.contains("apply deploy/kubernetes/sandbox.yaml"),
+                "{spec}: {said}"
+            );
+        }
+        assert!(check_policy(&NetworkPolicy::default()).is_err());
+    }
+
+    #[test]
+    fn a_command_learns_nothing_of_the_cluster_from_its_environment() {
+        let env = ["KUBERNETES_SERVICE_HOST", "KUBERNETES_PORT_443_TCP", "HOSTNAME", "RUSTUP_HOME", "PATH"];
+        let kept = image_environment(env.map(|name| (name.to_owned(), "x".to_owned())).into());
+        assert_eq!(kept.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["RUSTUP_HOME", "PATH"]);
+    }
 }

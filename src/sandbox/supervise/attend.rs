@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -137,7 +138,7 @@ impl Threads {
         let _ = child.stdin.take().map(|pipe| self.stdin.send(pipe));
         let _ = child.stdout.take().map(|pipe| self.out.0.send(pipe));
         let _ = child.stderr.take().map(|pipe| self.err.0.send(pipe));
-        let exit = wait_for(pid)?;
+        let (exit, memory) = wait_for(pid)?;
         state.end();
         reap_all();
         let wall = self.began.elapsed();
@@ -145,6 +146,8 @@ impl Threads {
         for thread in [self.out.1, self.err.1, self.clock] {
             let _ = thread.join();
         }
+        // What ended before the first look was seen by nobody else.
+        let peak_memory = if peak_memory == 0 { memory } else { peak_memory };
         let limit = *state.limit.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Ended { exit, limit, wall, peak_memory })
     }
@@ -154,18 +157,30 @@ pub(super) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Waits for the command, and meanwhile for every orphan.
-fn wait_for(command: Pid) -> io::Result<Exit> {
+/// Waits for the command, and meanwhile for every orphan. Gives how it ended, and the most memory that it, or
+/// a process that it waited for, was seen to have by the kernel.
+fn wait_for(command: Pid) -> io::Result<(Exit, u64)> {
     loop {
-        match waitpid(None, None) {
-            Ok(WaitStatus::Exited(pid, code)) if pid == command => return Ok(exit(code)),
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == command => {
-                return Ok(Exit::Signal(signal as i32));
+        match wait() {
+            Ok((WaitStatus::Exited(pid, code), memory)) if pid == command => return Ok((exit(code), memory)),
+            Ok((WaitStatus::Signaled(pid, signal, _), memory)) if pid == command => {
+                return Ok((Exit::Signal(signal as i32), memory));
             }
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// wait4(2) for any child.
+fn wait() -> nix::Result<(WaitStatus, u64)> {
+    let mut status = 0;
+    // SAFETY: a structure of numbers, for which zeros are values.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to variables of the right type.
+    let pid = Errno::result(unsafe { libc::wait4(-1, &raw mut status, 0, &raw mut usage) })?;
+    let memory = u64::try_from(usage.ru_maxrss).unwrap_or(0) * 1024;
+    Ok((WaitStatus::from_raw(Pid::from_raw(pid), status)?, memory))
 }
 
 /// 128 + n reads as signal n, as bubblewrap reports it.
