@@ -57,7 +57,7 @@ async fn ended(place: &Place, session: &dyn Session, command: &Command, limit_af
 
 /// What this program and the engine's service take, shares of what they share included.
 fn host_memory(place: &Place) -> u64 {
-    let service = (place.kind == Kind::Container).then(|| Engine::get().service);
+    let service = (place.kind != Kind::Bubblewrap).then(|| Engine::get().service);
     [Some(std::process::id()), service]
         .into_iter()
         .flatten()
@@ -141,7 +141,9 @@ async fn memory_is_limited_files_in_memory_included(place: Place) {
     let files = "for f in /tmp/a /dev/shm/b; do head -c 500000000 /dev/zero > $f && echo full; done; true";
     let outcome = ended(&place, &*session, &hostile(files), Duration::from_secs(5)).await;
     assert_eq!(outcome.stdout.text(), "");
-    assert!(outcome.peak_memory_bytes <= SANDBOX_MEMORY + (1 << 20), "{}", outcome.peak_memory_bytes);
+    // A pod's memory is sampled, and a fast writer overshoots by what it writes between two looks.
+    let more = if place.kind == Kind::Kubernetes { SANDBOX_MEMORY } else { 1 << 20 };
+    assert!(outcome.peak_memory_bytes <= SANDBOX_MEMORY + more, "{}", outcome.peak_memory_bytes);
 }
 
 async fn processor_time_is_limited_over_all_processes(place: Place) {

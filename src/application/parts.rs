@@ -19,8 +19,8 @@ use crate::llm::{Client, Model};
 use crate::mail::Mailer;
 use crate::pipeline::{self, MeteredSandbox, Pipeline, StoreLedger};
 use crate::sandbox::{
-    Backend, Bubblewrap, BubblewrapOptions, Container, ContainerOptions, HostName, Limits, Sandbox,
-    TreeLimits, detect_toolchains,
+    Backend, Bubblewrap, BubblewrapOptions, Container, ContainerOptions, HostName, Kubernetes,
+    KubernetesOptions, Limits, Sandbox, TreeLimits, UserNamespaces, detect_toolchains,
 };
 use crate::speech::{Estimate, Mode};
 use crate::store::Store;
@@ -97,6 +97,7 @@ async fn sandbox_with(config: &Config, program: &Path) -> anyhow::Result<Arc<dyn
     let backend: Arc<dyn Backend> = match config.sandbox.backend {
         SandboxBackend::Bubblewrap => Arc::new(bubblewrap(config, program).await?),
         SandboxBackend::Container => Arc::new(container(config, program).await?),
+        SandboxBackend::Kubernetes => Arc::new(kubernetes(config).await?),
     };
     match backend.sweep().await {
         Ok(0) => {}
@@ -135,6 +136,36 @@ async fn container(config: &Config, program: &Path) -> anyhow::Result<Container>
         tree_limits: TreeLimits::default(),
     };
     Ok(Container::connect(options).await?)
+}
+
+async fn kubernetes(config: &Config) -> anyhow::Result<Kubernetes> {
+    let (sandbox, kubernetes) = (&config.sandbox, &config.sandbox.kubernetes);
+    let work_root = config.data_dir.join("sandbox");
+    std::fs::create_dir_all(&work_root).with_context(|| format!("making {}", work_root.display()))?;
+    let options = KubernetesOptions {
+        work_root,
+        kubeconfig: kubernetes.kubeconfig.clone(),
+        context: kubernetes.context.clone(),
+        namespace: kubernetes.namespace.clone(),
+        image: kubernetes.image.clone(),
+        program: kubernetes.program.clone(),
+        runtime_class: kubernetes.runtime_class.clone(),
+        user_namespaces: match kubernetes.user_namespaces {
+            true => UserNamespaces::Own,
+            false => UserNamespaces::Nodes,
+        },
+        node_selector: kubernetes.node_selector.clone(),
+        cpus: kubernetes.cpus,
+        limits: Limits {
+            memory_bytes: sandbox.memory_mb << 20,
+            disk_bytes: kubernetes.disk_mb << 20,
+            ..Limits::default()
+        },
+        start_time: kubernetes.start,
+        ca_bundle: sandbox.ca_bundle.clone(),
+        tree_limits: TreeLimits::default(),
+    };
+    Ok(Kubernetes::connect(options).await?)
 }
 
 fn pipeline(

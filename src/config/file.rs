@@ -152,6 +152,23 @@ pub(super) struct Sandbox {
     pub setup: Setup,
     pub uid_range: Uids,
     pub container: Container,
+    pub kubernetes: Kubernetes,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Kubernetes {
+    pub kubeconfig: Option<String>,
+    pub context: Option<String>,
+    pub namespace: Option<String>,
+    pub image: Option<String>,
+    pub program: Option<String>,
+    pub runtime_class: Option<String>,
+    pub user_namespaces: Option<bool>,
+    pub node_selector: Option<BTreeMap<String, String>>,
+    pub cpus: Option<u64>,
+    pub disk_mb: Option<u64>,
+    pub start_seconds: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

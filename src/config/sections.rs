@@ -53,7 +53,7 @@ macro_rules! names {
 
 names!(Protocol { Anthropic => "anthropic", OpenAi => "openai" });
 names!(DigestSchedule { Off => "off", Daily => "daily", Weekly => "weekly" });
-names!(SandboxBackend { Bubblewrap => "bubblewrap", Container => "container" });
+names!(SandboxBackend { Bubblewrap => "bubblewrap", Container => "container", Kubernetes => "kubernetes" });
 names!(SeverityName { Critical => "CRITICAL", High => "HIGH", Medium => "MEDIUM", Low => "LOW" });
 
 impl GithubConfig {
@@ -231,6 +231,8 @@ pub enum SandboxBackend {
     Bubblewrap,
     /// Docker, Podman, or another engine that speaks the Docker API.
     Container,
+    /// Jobs in a cluster.
+    Kubernetes,
 }
 
 /// The container engine, for [`SandboxBackend::Container`].
@@ -244,10 +246,33 @@ pub struct ContainerConfig {
     pub runtime: Option<String>,
 }
 
+/// The cluster, for [`SandboxBackend::Kubernetes`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubernetesConfig {
+    /// `None`: the service account of the pod that this program runs in, or the usual kubeconfig.
+    pub kubeconfig: Option<PathBuf>,
+    pub context: Option<String>,
+    pub namespace: String,
+    /// By digest; empty where the backend is another one.
+    pub image: String,
+    /// Where this program is in the image.
+    pub program: PathBuf,
+    pub runtime_class: Option<String>,
+    pub user_namespaces: bool,
+    pub node_selector: BTreeMap<String, String>,
+    /// Processors that a pod may use.
+    pub cpus: u32,
+    /// Of a session's tree, and as much again for what is mounted into it.
+    pub disk_mb: u64,
+    /// Longest wait for a pod to run.
+    pub start: Duration,
+}
+
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
     pub backend: SandboxBackend,
     pub container: ContainerConfig,
+    pub kubernetes: KubernetesConfig,
     pub memory_mb: u64,
     pub cpu_seconds: u64,
     pub wall: Duration,

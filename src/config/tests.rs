@@ -125,6 +125,11 @@ fn what_is_wrong_is_named_with_key_line_and_the_nearest_right_key() {
             ":3:18: `sandbox.setup.allow_hosts`: expected names",
         ),
         ("sandbox:\n  backend: container", "`sandbox.container.image`: name the image"),
+        ("sandbox:\n  backend: kubernetes", "`sandbox.kubernetes.image`: name the image"),
+        (
+            "sandbox:\n  kubernetes:\n    namespace: Not_One",
+            "`sandbox.kubernetes.namespace`: expected the name",
+        ),
         ("sandbox:\n  backend: docker", ":2:12: `sandbox.backend`: expected one of bubblewrap, container"),
         (
             "sandbox:\n  container:\n    socket: tcp://127.0.0.1:2375",
@@ -300,8 +305,9 @@ fn collect(path: &str, tree: &serde_json::Value, keys: &mut BTreeSet<String>) {
         serde_json::Value::Object(map) => {
             for (name, value) in map {
                 let dot = if path.is_empty() { "" } else { "." };
-                // Providers have names that a person chooses.
-                let name = if path == "models.providers" { "<name>" } else { name };
+                // Providers and labels of nodes have names that a person chooses.
+                let is_chosen = ["models.providers", "sandbox.kubernetes.node_selector"].contains(&path);
+                let name = if is_chosen { "<name>" } else { name };
                 collect(&format!("{path}{dot}{name}"), value, keys);
             }
         }

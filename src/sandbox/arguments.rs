@@ -146,7 +146,8 @@ impl Inside<'_> {
         let mut path: Vec<String> =
             toolchains.iter().flat_map(|t| &t.path).map(|folder| folder.display().to_string()).collect();
         path.extend(USUAL_PATH.map(str::to_owned));
-        let mut env = base_environment(&self.command.network, self.shared.options.ca_bundle.is_some());
+        let bundle = self.shared.options.ca_bundle.is_some().then_some(CA_BUNDLE);
+        let mut env = base_environment(&self.command.network, bundle);
         env.insert("PATH".into(), path.join(":"));
         env.extend(toolchains.iter().flat_map(|t| t.env.clone()));
         env.extend(self.command.env.clone());
@@ -189,8 +190,8 @@ impl Inside<'_> {
     }
 }
 
-/// The environment of every command, in every backend; `has_bundle` says whether [`CA_BUNDLE`] is there.
-pub(super) fn base_environment(network: &Network, has_bundle: bool) -> BTreeMap<String, String> {
+/// The environment of every command, in every backend; `bundle` is where certificates are inside.
+pub(super) fn base_environment(network: &Network, bundle: Option<&str>) -> BTreeMap<String, String> {
     let mut env = BTreeMap::new();
     let mut set = |name: &str, value: &str| env.insert(name.to_owned(), value.to_owned());
     set("PATH", &USUAL_PATH.join(":"));
@@ -205,9 +206,9 @@ pub(super) fn base_environment(network: &Network, has_bundle: bool) -> BTreeMap<
         }
         set("NO_PROXY", "127.0.0.1,localhost");
         set("no_proxy", "127.0.0.1,localhost");
-        if has_bundle {
+        if let Some(bundle) = bundle {
             CA_VARIABLES.iter().for_each(|name| {
-                set(name, CA_BUNDLE);
+                set(name, bundle);
             });
         }
     }

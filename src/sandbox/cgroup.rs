@@ -186,6 +186,29 @@ impl Group {
         counted
     }
 
+    /// Memory in use now that cannot be given back, files in memory included: what is kept of files on disk
+    /// does not count.
+    pub(super) fn in_use(&self) -> Option<u64> {
+        let place = self.places.memory.as_ref()?;
+        let file = place.folder.join(&self.name).join("memory.stat");
+        let text = fs::read_to_string(file).ok()?;
+        let own = match place.version {
+            Version::V1 => "rss",
+            Version::V2 => "anon",
+        };
+        Some(value(&text, own)? + value(&text, "shmem").unwrap_or(0))
+    }
+
+    /// How often the kernel has killed for memory.
+    pub(super) fn kills(&self) -> u64 {
+        let Some(place) = &self.places.memory else { return 0 };
+        let events = match place.version {
+            Version::V1 => "memory.oom_control",
+            Version::V2 => "memory.events",
+        };
+        field(&place.folder.join(&self.name).join(events), "oom_kill").unwrap_or(0)
+    }
+
     pub(super) fn limits_memory(&self) -> bool {
         self.places.memory.is_some()
     }
@@ -232,7 +255,10 @@ fn number(file: &Path) -> Option<u64> {
 }
 
 fn field(file: &Path, name: &str) -> Option<u64> {
-    let text = fs::read_to_string(file).ok()?;
+    value(&fs::read_to_string(file).ok()?, name)
+}
+
+fn value(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 

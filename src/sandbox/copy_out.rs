@@ -68,6 +68,8 @@ impl Default for TreeLimits {
 pub(super) struct Opened {
     links: BTreeMap<RepoPath, Vec<u8>>,
     product_folders: BTreeSet<String>,
+    /// What lies in the tree and is no part of it: mounts of a backend that has to write them there.
+    pub(super) apart: BTreeSet<String>,
 }
 
 /// Folders that builds make, which are left out unless the opened tree had them.
@@ -205,6 +207,9 @@ impl Copy<'_> {
             walk::names(folder).map_err(SandboxError::io(format!("reading {prefix:?} of the tree")))?;
         for name in names {
             let Some(path) = self.path(prefix, &name) else { continue };
+            if self.taken.opened.apart.contains(path.as_str()) {
+                continue;
+            }
             let stat = match walk::stat(folder, &name) {
                 Ok(stat) => stat,
                 Err(Errno::ENOENT) => continue,

@@ -1,21 +1,25 @@
 //! Where strangers' code runs: a tree goes in as bytes, commands run on it without network and without
 //! secrets, and bytes come out again.
 //!
-//! [`Sandbox`] and [`Session`] are what the rest of the product knows. There are two backends:
-//! [`Bubblewrap`], and [`Container`] for engines that speak the Docker API.
+//! [`Sandbox`] and [`Session`] are what the rest of the product knows. There are three backends:
+//! [`Bubblewrap`], [`Container`] for engines that speak the Docker API, and [`Kubernetes`].
 //! What a gate is, and which dependencies a project has, is decided in [`crate::gates`]. Nothing in here
 //! runs git, reads the environment, or opens a file of a tree by following a link.
 
 mod arguments;
 mod bubblewrap;
 mod capture;
+mod carry;
 mod cgroup;
 mod check;
 mod container;
 mod copy_out;
+mod deployment;
 mod egress;
 mod identity;
+mod incoming;
 pub mod inside;
+mod kubernetes;
 mod launch;
 mod leftovers;
 mod listen;
@@ -29,6 +33,7 @@ mod session;
 mod supervise;
 mod toolchain;
 mod tree;
+mod tunnel;
 mod walk;
 mod watch;
 
@@ -38,6 +43,7 @@ pub use capture::Captured;
 pub use container::{Container, ContainerOptions};
 pub use copy_out::{LeftOut, ReadBack, RefusedEntry, TreeLimits};
 pub use egress::{EgressRecord, EgressVerdict, HostName, InvalidHostName};
+pub use kubernetes::{Kubernetes, KubernetesOptions, UserNamespaces};
 pub use model::{
     Access, Backend, Command, Exit, LimitHit, Limits, Mount, Network, Outcome, Sandbox, SandboxError, Session,
 };

@@ -126,7 +126,7 @@ pub struct Mount {
     pub access: Access,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Access {
     ReadOnly,
     /// As root, the folder itself (not what is in it) is given to the session's user first.

@@ -37,6 +37,13 @@ impl Watch {
         Self { group, first: None, folders, limits, cpu: Duration::ZERO, peak_memory: 0, disk_due }
     }
 
+    /// Adds what is used already, by whoever is there before the command, to the limits.
+    pub(super) fn begin(&mut self) {
+        let seen = self.first.map(usage_below).unwrap_or_default();
+        self.limits.cpu += seen.cpu;
+        self.limits.memory_bytes = self.limits.memory_bytes.saturating_add(seen.memory);
+    }
+
     /// Looks once; says which limit is passed. Blocks.
     pub(super) fn look(&mut self) -> Option<LimitHit> {
         let counted = self.group.as_ref().map(|group| group.counted()).unwrap_or_default();

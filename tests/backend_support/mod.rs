@@ -1,6 +1,8 @@
-//! Every backend that this machine has, under one roof: a place for sandboxes, and a container engine.
-#![allow(dead_code, reason = "each test binary uses a part")]
+//! Every backend that this machine has, under one roof: a place for sandboxes, a container engine, and a
+//! simulated cluster.
+#![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses a part")]
 
+pub mod cluster;
 pub mod engine;
 #[path = "../support/ordinary_user.rs"]
 pub mod ordinary_user;
@@ -10,11 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use orchestrator::sandbox::{
-    Backend, Bubblewrap, BubblewrapOptions, Command, Container, ContainerOptions, Limits, Outcome, Session,
-    TreeLimits,
+    Backend, Bubblewrap, BubblewrapOptions, Command, Container, ContainerOptions, Kubernetes,
+    KubernetesOptions, Limits, Outcome, Session, TreeLimits, UserNamespaces,
 };
 use orchestrator::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
 
+use cluster::Cluster;
 use engine::Engine;
 pub use ordinary_user::*;
 
@@ -22,6 +25,7 @@ pub use ordinary_user::*;
 pub enum Kind {
     Bubblewrap,
     Container,
+    Kubernetes,
 }
 
 /// Makes a test of each claim for each backend. A claim is an `async fn(Place)`.
@@ -37,6 +41,12 @@ macro_rules! for_every_backend {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $claim() {
                 super::$claim(super::Place::new(super::Kind::Container).await).await;
+            })*
+        }
+        mod kubernetes {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $claim() {
+                super::$claim(super::Place::new(super::Kind::Kubernetes).await).await;
             })*
         }
     };
@@ -80,10 +90,22 @@ impl Place {
         let entries = std::fs::read_dir(self.path().join("work/sessions")).expect("sessions");
         let mut left: Vec<String> =
             entries.map(|entry| entry.expect("an entry").path().display().to_string()).collect();
-        if self.kind == Kind::Container {
+        if self.kind == Kind::Kubernetes {
+            left.extend(Cluster::get().of_deployment(&self.path().join("work")));
+        }
+        if self.kind != Kind::Bubblewrap {
             left.extend(Engine::get().of_deployment(&self.path().join("work")));
         }
         left
+    }
+
+    /// Where a command's file of the tree is now that the host, or the node, can look at.
+    pub fn written(&self, name: &str) -> Option<PathBuf> {
+        let place = match self.kind {
+            Kind::Kubernetes => Cluster::get().work_of(&self.path().join("work"))?.join(name),
+            _ => self.path().join(name),
+        };
+        place.exists().then_some(place)
     }
 
     pub async fn wait_until_nothing_is_left(&self) {
@@ -112,6 +134,35 @@ pub async fn backend(kind: Kind, root: &Path, limits: TreeLimits) -> Arc<dyn Bac
             options.tree_limits = limits;
             Arc::new(Container::connect(options).await.expect("a container engine"))
         }
+        Kind::Kubernetes => {
+            // A process that is started to be killed uses the cluster of the one that starts it.
+            if !root.join("kubeconfig").exists() {
+                Cluster::get().kubeconfig(&root.join("kubeconfig"));
+            }
+            let mut options = kubernetes_options(root);
+            options.tree_limits = limits;
+            Arc::new(Kubernetes::connect(options).await.expect("a cluster"))
+        }
+    }
+}
+
+pub fn kubernetes_options(root: &Path) -> KubernetesOptions {
+    std::fs::create_dir_all(root.join("work")).expect("a folder");
+    KubernetesOptions {
+        work_root: root.join("work"),
+        kubeconfig: Some(root.join("kubeconfig")),
+        context: None,
+        namespace: cluster::NAMESPACE.into(),
+        image: Engine::get().image.clone(),
+        program: cluster::PROGRAM.into(),
+        runtime_class: None,
+        user_namespaces: UserNamespaces::Nodes,
+        node_selector: [].into(),
+        cpus: 2,
+        limits: Limits { memory_bytes: 1 << 30, ..Limits::default() },
+        start_time: Duration::from_secs(60),
+        ca_bundle: None,
+        tree_limits: TreeLimits::default(),
     }
 }
 

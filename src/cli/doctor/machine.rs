@@ -181,6 +181,9 @@ pub(super) async fn sandbox(config: &Config) -> Checks {
                     "start the engine and see sandbox.container in docs/operations.md; without a sandbox no task \
                      is worked on"
                 }
+                SandboxBackend::Kubernetes => {
+                    "see sandbox.kubernetes in docs/operations.md; without a sandbox no task is worked on"
+                }
             };
             checks.broken(format!("{error:#}"), mend);
             return checks;
@@ -240,6 +243,9 @@ async fn tools(checks: &mut Checks, sandbox: &dyn Backend, backend: SandboxBacke
                     }
                     SandboxBackend::Container => {
                         format!("add {language} to the image of sandbox.container if your projects use it")
+                    }
+                    SandboxBackend::Kubernetes => {
+                        format!("add {language} to the image of sandbox.kubernetes if your projects use it")
                     }
                 },
             );

@@ -161,11 +161,13 @@ pub(super) enum Feed<'a> {
 /// Sends a request and what belongs to it. The connection stays open: its end would be the end of all.
 pub(super) async fn send(to: &mut Input, request: &[u8], feed: Feed<'_>) -> io::Result<()> {
     to.write_all(request).await?;
+    let mut end = Kind::End;
     match feed {
-        Feed::Nothing => {}
+        Feed::Nothing => end = Kind::InputEnd,
         Feed::Input(bytes) => {
+            end = Kind::InputEnd;
             for piece in bytes.chunks(wire::PIECE) {
-                to.write_all(&wire::frame(Kind::Content, piece)).await?;
+                to.write_all(&wire::frame(Kind::Input, piece)).await?;
             }
         }
         Feed::Tree(tree) => {
@@ -179,6 +181,6 @@ pub(super) async fn send(to: &mut Input, request: &[u8], feed: Feed<'_>) -> io::
             }
         }
     }
-    to.write_all(&wire::frame(Kind::End, &[])).await?;
+    to.write_all(&wire::frame(end, &[])).await?;
     to.flush().await
 }

@@ -13,14 +13,14 @@ use super::spec::{self, Carrier, Spec};
 use super::{Shared, engine_error};
 use crate::sandbox::capture::Captured;
 use crate::sandbox::check;
-use crate::sandbox::copy_out::{Opened, ReadBack, RefusedEntry, Taken};
+use crate::sandbox::copy_out::{Opened, ReadBack};
 use crate::sandbox::egress::Proxy;
 use crate::sandbox::identity::{Identity, Owner};
+use crate::sandbox::incoming::Incoming;
 use crate::sandbox::leftovers::SessionFolder;
 use crate::sandbox::model::{Command, Exit, LimitHit, Network, Outcome, SandboxError, Session};
-use crate::sandbox::supervise::wire::{Assembly, End, Entry, Kind, Ran, Request};
-use crate::sandbox::tree;
-use crate::workspace::{FileMode, RepoPath, Snapshot};
+use crate::sandbox::supervise::wire::{End, Kind, Ran, Request};
+use crate::workspace::Snapshot;
 
 /// Time to carry a tree in or out.
 const CARRY: Duration = Duration::from_secs(300);
@@ -120,7 +120,7 @@ impl ContainerSession {
             shared: &self.shared,
             session: &name,
             spec: Spec::carrier(&self.shared, &name, Carrier::GivesAway),
-            request: Request::Unpack { uid, gid },
+            request: Request::Unpack { owner: Some((uid, gid)) },
             feed: Feed::Tree(tree),
             time: CARRY,
         };
@@ -197,48 +197,12 @@ impl ContainerSession {
             feed: Feed::Nothing,
             time: CARRY,
         };
-        let mut incoming = Incoming {
-            taken: Taken::new(&self.opened, limits),
-            assembly: Assembly::default(),
-            tree: Snapshot::default(),
-        };
+        let mut incoming = Incoming::new(&self.opened, limits);
         let ended = exchange.carry_out(&mut |frame| incoming.take(&frame)).await?;
         match ended {
-            Ok(End::Packed { left_out }) if incoming.assembly.is_between_files() => {
-                tree::refuse_files_that_are_folders(&incoming.tree)?;
-                Ok(ReadBack { tree: incoming.tree, left_out })
-            }
+            Ok(End::Packed { left_out }) => incoming.finish(left_out),
             other => Err(unexpected("reading the tree back", other)),
         }
-    }
-}
-
-/// A tree on its way back: what the container says is checked as if strangers had said it.
-struct Incoming<'a> {
-    taken: Taken<'a>,
-    assembly: Assembly,
-    tree: Snapshot,
-}
-
-impl Incoming<'_> {
-    fn take(&mut self, frame: &crate::sandbox::supervise::wire::Frame) -> Result<(), SandboxError> {
-        let taken = &self.taken;
-        let admit = |entry: &Entry| taken.check_size(entry.bytes);
-        let Some((path, entry)) = self.assembly.take(frame, admit)? else { return Ok(()) };
-        let refuse =
-            |reason: String| SandboxError::TreeRefused(vec![RefusedEntry { path: path.clone(), reason }]);
-        let parsed = RepoPath::parse(path.clone()).map_err(|invalid| refuse(invalid.reason.into()))?;
-        if entry.mode == FileMode::Symlink {
-            self.taken.check_link(&parsed, &entry.bytes).map_err(&refuse)?;
-        }
-        if let Some(folder) = self.taken.new_product_folder(&parsed) {
-            return Err(refuse(format!("it lies in {folder}, a build product that the tree did not have")));
-        }
-        self.taken.count(entry.bytes.len() as u64)?;
-        if self.tree.files.insert(parsed, entry).is_some() {
-            return Err(refuse("it came twice".into()));
-        }
-        Ok(())
     }
 }
 

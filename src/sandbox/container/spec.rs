@@ -12,7 +12,7 @@ use super::Shared;
 use crate::sandbox::arguments::{CA_BUNDLE, PROGRAM_INSIDE, SOCKET, WORK, base_environment};
 use crate::sandbox::model::{Access, Command, Limits, Network};
 use crate::sandbox::supervise::OWN_TASKS;
-use crate::sandbox::supervise::wire::Run;
+use crate::sandbox::supervise::wire::{Rooms, Run};
 
 /// Memory for this program when it carries the tree.
 const CARRIER_MEMORY: u64 = 512 << 20;
@@ -181,7 +181,8 @@ fn bind(host: &Path, inside: &Path, access: Access) -> EngineMount {
 /// What the first process is told about a command.
 pub(super) fn request(shared: &Shared, command: &Command) -> Run {
     let mut env: BTreeMap<String, String> = shared.image.env.iter().cloned().collect();
-    env.extend(base_environment(&command.network, shared.options.ca_bundle.is_some()));
+    let bundle = shared.options.ca_bundle.is_some().then_some(CA_BUNDLE);
+    env.extend(base_environment(&command.network, bundle));
     if let Some((_, path)) = shared.image.env.iter().find(|(name, _)| name == "PATH") {
         env.insert("PATH".into(), path.clone());
     }
@@ -202,5 +203,6 @@ pub(super) fn request(shared: &Shared, command: &Command) -> Run {
         mounted: places.map(|place| place.components().collect()).collect(),
         watched: watched.collect(),
         writable: [PathBuf::from("/tmp")].into_iter().chain(command.scratch.clone()).collect(),
+        rooms: Rooms::Own,
     }
 }

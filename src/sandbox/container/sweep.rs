@@ -6,7 +6,8 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptions
 
 use super::channel::{patiently, remove};
 use super::session::remove_volume;
-use super::{DEPLOYMENT_LABEL, SESSION_LABEL, Shared, engine_error};
+use super::{Shared, engine_error};
+use crate::sandbox::deployment::{DEPLOYMENT_LABEL, SESSION_LABEL};
 use crate::sandbox::leftovers;
 use crate::sandbox::model::SandboxError;
 

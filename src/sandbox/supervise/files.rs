@@ -6,6 +6,7 @@ use std::path::Path;
 
 use nix::unistd::{Gid, Uid, chown, setgroups, setresgid, setresuid};
 
+use super::listen::Listener;
 use super::say;
 use super::wire::{self, Assembly, End, Entry, Kind};
 use crate::sandbox::arguments::WORK;
@@ -15,16 +16,18 @@ use crate::sandbox::model::SandboxError;
 use crate::sandbox::tree;
 use crate::workspace::RepoPath;
 
-/// Gives the tree's folder to the user, becomes that user, and writes the files that come.
-pub(super) fn unpack(input: &mut impl io::Read, uid: u32, gid: u32) -> io::Result<End> {
-    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    chown(WORK, Some(uid), Some(gid))?;
-    setgroups(&[])?;
-    setresgid(gid, gid, gid)?;
-    setresuid(uid, uid, uid)?;
+/// Writes the files that come. With an owner it first gives the tree's folder to that user and becomes it.
+pub(super) fn unpack(listener: &Listener, owner: Option<(u32, u32)>) -> io::Result<End> {
+    if let Some((uid, gid)) = owner {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        chown(WORK, Some(uid), Some(gid))?;
+        setgroups(&[])?;
+        setresgid(gid, gid, gid)?;
+        setresuid(uid, uid, uid)?;
+    }
     let (mut assembly, mut folders) = (Assembly::default(), BTreeSet::new());
     loop {
-        let frame = wire::read(input)?;
+        let frame = listener.content()?;
         if frame.kind == Kind::End && assembly.is_between_files() {
             return Ok(End::Unpacked);
         }

@@ -1,14 +1,15 @@
-//! What is said between this program and its own first process in a container, as frames: a kind, a
-//! length, and that many bytes. Both ends are this program; each still checks what the other says.
+//! What is said between this program and its own first process in a container or a pod, as frames: a kind,
+//! a length, and that many bytes. Both ends are this program; each still checks what the other says.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use crate::sandbox::copy_out::{LeftOut, Opened, RefusedEntry, TreeLimits};
-use crate::sandbox::model::{Exit, LimitHit, Limits, SandboxError};
+use crate::sandbox::model::{Access, Exit, LimitHit, Limits, SandboxError};
 use crate::workspace::{FileEntry, FileMode, RepoPath};
 
 /// Bytes in one frame at most.
@@ -18,19 +19,51 @@ pub(in crate::sandbox) const PIECE: usize = 64 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::sandbox) enum Kind {
-    /// Host to inside, once: what to do.
+    /// Host to inside: what to do.
     Request,
-    /// Content of an input, or of the file that the last [`Kind::Entry`] announced.
+    /// Content of the file that the last [`Kind::Entry`] or [`Kind::Item`] announced.
     Content,
-    /// No more content comes; from inside: how it ended.
+    /// No more files come; from inside: how it ended.
     End,
     Out,
     Err,
     /// A file of the tree: [`Entry`].
     Entry,
+    /// Host to inside: what the command reads.
+    Input,
+    InputEnd,
+    /// Host to inside: what runs is to end now. The answer still comes.
+    Stop,
+    /// A file, folder or link of a mount: see [`crate::sandbox::carry`].
+    Item,
+    /// A connection to the egress proxy, by its number: see [`crate::sandbox::tunnel`].
+    Open,
+    Bytes,
+    /// No more bytes come in this direction.
+    Shut,
+    /// So many bytes have been passed on, and as many more may come.
+    Credit,
 }
 
-const KINDS: [Kind; 6] = [Kind::Request, Kind::Content, Kind::End, Kind::Out, Kind::Err, Kind::Entry];
+const KINDS: [Kind; 14] = [
+    Kind::Request,
+    Kind::Content,
+    Kind::End,
+    Kind::Out,
+    Kind::Err,
+    Kind::Entry,
+    Kind::Input,
+    Kind::InputEnd,
+    Kind::Stop,
+    Kind::Item,
+    Kind::Open,
+    Kind::Bytes,
+    Kind::Shut,
+    Kind::Credit,
+];
+
+/// Another number for every change of what is said.
+pub(in crate::sandbox) const VERSION: u32 = 1;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::sandbox) struct Frame {
@@ -41,16 +74,31 @@ pub(in crate::sandbox) struct Frame {
 /// What the first process is there for.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::sandbox) enum Request {
-    /// Give the tree's folder to a user, become that user, and write the files that follow.
+    /// Say who you are, and try whether there is network.
+    Greet,
+    /// Write the files that follow. With an owner, give the tree's folder to that user and become it first.
     Unpack {
-        uid: u32,
-        gid: u32,
+        owner: Option<(u32, u32)>,
     },
     Run(Box<Run>),
     /// Send the files of the tree.
     Pack {
         opened: Opened,
         limits: TreeLimits,
+    },
+    /// Write the items that follow to this place, where nothing is.
+    Place {
+        inside: PathBuf,
+        access: Access,
+    },
+    /// Send what is at this place.
+    Fetch {
+        inside: PathBuf,
+        limit: u64,
+    },
+    /// Remove what is at this place.
+    Clear {
+        inside: PathBuf,
     },
 }
 
@@ -67,20 +115,55 @@ pub(in crate::sandbox) struct Run {
     pub(in crate::sandbox) watched: Vec<PathBuf>,
     /// File systems in memory that the command may write to.
     pub(in crate::sandbox) writable: Vec<PathBuf>,
+    pub(in crate::sandbox) rooms: Rooms,
+}
+
+/// What keeps commands of one session apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::sandbox) enum Rooms {
+    /// Each has a container of its own, with mounts of its own and its own limits.
+    Own,
+    /// They run one after the other in the same pod: what is mounted was placed before, what is to be gone
+    /// with the command is emptied, and limits are this program's to keep.
+    Shared {
+        /// Emptied when the command has ended.
+        emptied: Vec<PathBuf>,
+        /// Folders to make, and to empty again of what the command adds.
+        scratch: Vec<PathBuf>,
+        /// Whether connections to the egress proxy are carried over the wire.
+        tunnel: bool,
+        /// The most processes that the user may have, should the watching be too slow.
+        most_processes: u64,
+    },
 }
 
 /// How a request ended.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::sandbox) enum End {
+    Greeted(Greeting),
     Ran(Ran),
     Unpacked,
     Packed { left_out: Vec<LeftOut> },
+    Placed,
+    Fetched,
+    Cleared,
     Refused(Vec<RefusedEntry>),
     TooLarge { what: String, limit: u64 },
     NoSuchFolder,
     ThroughALink(PathBuf),
     InvalidTree { path: String, reason: String },
     Failed(String),
+}
+
+/// Who the first process is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::sandbox) struct Greeting {
+    pub(in crate::sandbox) program: String,
+    pub(in crate::sandbox) wire: u32,
+    /// The environment that the image gives.
+    pub(in crate::sandbox) env: Vec<(String, String)>,
+    /// The cluster's API, where the environment names it and it could be reached.
+    pub(in crate::sandbox) reached: Option<SocketAddr>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,7 +361,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_an_error_and_takes_no_memory() {
-        for bytes in [[9, 0, 0, 0, 0], [1, 0xff, 0xff, 0xff, 0xff]] {
+        for bytes in [[99, 0, 0, 0, 0], [1, 0xff, 0xff, 0xff, 0xff]] {
             let mut decoder = Decoder::default();
             decoder.push(&bytes);
             assert!(decoder.next().is_err());
