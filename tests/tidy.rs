@@ -107,6 +107,12 @@ const DOORS: &[Door] = &[
         instead: "go through `crate::sandbox`",
     },
     Door {
+        what: "the cluster",
+        written: &["kube::", "k8s_openapi::"],
+        room: "sandbox",
+        instead: "go through `crate::sandbox`",
+    },
+    Door {
         what: "SMTP",
         written: &["SmtpTransport", "lettre::transport"],
         room: "mail",

@@ -31,6 +31,8 @@ pub(super) enum Input {
 /// Orders that may wait: what is to be written to disk comes no faster than it is written.
 const WAITING: usize = 64;
 
+type InputEnds = (Sender<Input>, Option<Receiver<Input>>);
+
 pub(super) struct Listener {
     orders: Receiver<Order>,
     shared: Arc<Shared>,
@@ -43,7 +45,7 @@ struct Shared {
     busy: AtomicBool,
     /// Both ends of what the present command reads; without a bound, since the listener may not wait for a
     /// command. The host bounds it.
-    input: Mutex<Option<(Sender<Input>, Option<Receiver<Input>>)>>,
+    input: Mutex<Option<InputEnds>>,
     tunnel: Mutex<Option<Tunnel>>,
 }
 

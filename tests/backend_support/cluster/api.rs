@@ -48,7 +48,7 @@ async fn serve(Shared(cluster): Shared<Cluster>, request: Request) -> Response {
         return answer(status(403, "Forbidden", &forbidden));
     }
     if let ["api", "v1", "namespaces", NAMESPACE, "pods", name, "attach"] = parts[..] {
-        return attach::attach(&cluster, name, request).unwrap_or_else(|refused| answer(refused));
+        return attach::attach(&cluster, name, request).unwrap_or_else(answer);
     }
     let selector = selector(request.uri().query().unwrap_or_default());
     let body = to_bytes(request.into_body(), 1 << 20).await.expect("a body");

@@ -79,16 +79,13 @@ async fn carry<S>(
     inward.spawn(async move {
         while let Some(Ok(message)) = from.next().await {
             let Message::Binary(bytes) = message else { continue };
-            match bytes.split_first() {
-                Some((&STDIN, bytes)) => {
-                    if input.write_all(bytes).await.is_err() || input.flush().await.is_err() {
-                        break;
-                    }
-                }
-                Some((&CLOSE, [STDIN])) => {
-                    let _ = input.shutdown().await;
-                }
-                _ => {}
+            let passed_on = match bytes.split_first() {
+                Some((&STDIN, bytes)) => input.write_all(bytes).await,
+                Some((&CLOSE, [STDIN])) => input.shutdown().await,
+                _ => Ok(()),
+            };
+            if passed_on.is_err() || input.flush().await.is_err() {
+                break;
             }
         }
         // The client is gone: so is the container's input.

@@ -128,7 +128,8 @@ fn body(
     let command = container.command.clone().unwrap_or_default();
     ContainerCreateBody {
         image: container.image.clone(),
-        hostname: (!is_walled).then_some(None).unwrap_or(spec.hostname.clone()),
+        // With the node's network goes its name.
+        hostname: spec.hostname.clone().filter(|_| is_walled),
         user: Some(format!("{user}:{}", security.run_as_group.unwrap_or(user))),
         labels: Some(labels.into_iter().collect()),
         env: Some(vec![
