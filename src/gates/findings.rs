@@ -13,7 +13,7 @@ pub(super) const READ: usize = 2_000;
 const LONGEST_MESSAGE: usize = 500;
 
 /// Reads the findings out of a gate's plain output. `cwd` is the folder that relative paths start from.
-pub(super) fn read(log: &str, cwd: Option<&RepoPath>) -> Vec<GateFinding> {
+pub fn read(log: &str, cwd: Option<&RepoPath>) -> Vec<GateFinding> {
     let mut reader = Reader { cwd, found: vec![], seen: HashSet::new() };
     let lines: Vec<&str> = log.lines().collect();
     for (at, line) in lines.iter().enumerate() {

@@ -31,7 +31,7 @@ pub use arguments::{PROGRAM_INSIDE, WORK};
 pub use bubblewrap::{Bubblewrap, BubblewrapOptions};
 pub use capture::Captured;
 pub use copy_out::{LeftOut, ReadBack, RefusedEntry, TreeLimits};
-pub use egress::{EgressRecord, EgressVerdict, HostName, InvalidHostName};
+pub use egress::{EgressRecord, EgressVerdict, HostName, InvalidHostName, egress_target};
 pub use model::{
     Access, Command, Exit, LimitHit, Limits, Mount, Network, Outcome, Sandbox, SandboxError, Session,
 };
