@@ -13,7 +13,7 @@ const LONGEST: usize = 300;
 pub fn read(log: &str) -> BTreeSet<String> {
     let is_mocha = MOCHA_END.is_match(log);
     let mut names = BTreeSet::new();
-    for line in log.lines() {
+    for line in log.lines().filter(|line| !line.trim().is_empty()) {
         let patterns = NAMED.iter().chain(is_mocha.then_some(&*MOCHA));
         let named = patterns.filter_map(|pattern| pattern.captures(line)).next();
         let Some(found) = named else { continue };

@@ -42,14 +42,22 @@ static SLOWEST_LENGTH: AtomicUsize = AtomicUsize::new(0);
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
 
 pub fn measured(data: &[u8], run: fn(&[u8])) {
-    meter(data, run, MOST_MEMORY);
+    let (took, held) = meter(data, run);
+    assert!(took < MOST_TIME, "{} ms for {}", took / 1_000_000, shown(data));
+    assert!(held < MOST_MEMORY, "{held} bytes are held for {}", shown(data));
 }
 
-pub fn measured_long(data: &[u8], run: fn(&[u8])) {
-    meter(data, run, MOST_MEMORY_LONG);
+/// An input and one of the same kind that is four times as long.
+pub fn compared(quarter: &[u8], whole: &[u8], run: fn(&[u8])) {
+    let (before, _) = meter(quarter, run);
+    let (took, held) = meter(whole, run);
+    let grows = took > MOST_TIME && took > before.saturating_mul(8);
+    assert!(!grows, "{} ms and then {} ms for {}", before / 1_000_000, took / 1_000_000, shown(whole));
+    assert!(took < 20 * MOST_TIME, "{} ms for {}", took / 1_000_000, shown(whole));
+    assert!(held < MOST_MEMORY_LONG, "{held} bytes are held for {}", shown(whole));
 }
 
-fn meter(data: &[u8], run: fn(&[u8]), most_memory: usize) {
+fn meter(data: &[u8], run: fn(&[u8])) -> (u64, usize) {
     let before = HELD.load(Relaxed);
     MOST_HELD.store(before, Relaxed);
     let began = processor_time();
@@ -60,9 +68,11 @@ fn meter(data: &[u8], run: fn(&[u8]), most_memory: usize) {
     if SLOWEST.fetch_max(took, Relaxed) < took {
         SLOWEST_LENGTH.store(data.len(), Relaxed);
     }
-    let start = || String::from_utf8_lossy(&data[..data.len().min(60)]).into_owned();
-    assert!(took < MOST_TIME, "{} ms for {} bytes: {:?}", took / 1_000_000, data.len(), start());
-    assert!(held < most_memory, "{held} bytes are held for {} bytes: {:?}", data.len(), start());
+    (took, held)
+}
+
+fn shown(data: &[u8]) -> String {
+    format!("{} bytes: {:?}", data.len(), String::from_utf8_lossy(&data[..data.len().min(60)]))
 }
 
 /// Of this thread, so that what else the machine does is not counted.

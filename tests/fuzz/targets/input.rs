@@ -5,7 +5,7 @@ const OF_WORDS: u8 = 1;
 /// Inputs that begin with this byte, a count and a length are a piece that is repeated, and a rest.
 const REPEATED: u8 = 2;
 /// So long, in bytes, does repetition make an input.
-const LONGEST_REPETITION: usize = 8 * 1024;
+const LONGEST_REPETITION: usize = 4 * 1024;
 
 /// The input as text.
 pub fn text(data: &[u8], words: &[&str]) -> String {

@@ -3,13 +3,13 @@
 use std::sync::LazyLock;
 
 use orchestrator::domain::{
-    Account, CommandFault, CommentId, GitHubPlace, InstallationId, IssueNumber, Notice, Origin, Plan, Priority,
-    RepositoryId, Risk, Size, SourceComment, SourceText, State, Task, TaskId, TaskSpecification, UserId, Workflow,
-    parse_command, plan_digest,
+    Account, CommandFault, CommentId, GitHubPlace, InstallationId, IssueNumber, Notice, Origin, Plan,
+    Priority, RepositoryId, Risk, Size, SourceComment, SourceText, State, Task, TaskId, TaskSpecification,
+    UserId, Workflow, parse_command, plan_digest,
 };
 use orchestrator::speech::{
-    BODY_MAX_CHARS, CommitView, Evidence, Gateway, Mode, NoticeView, PlanView, commit_message, has_marker, notice,
-    plan_comment,
+    BODY_MAX_CHARS, CommitView, Evidence, Gateway, Mode, NoticeView, PlanView, commit_message, has_marker,
+    notice, plan_comment,
 };
 use orchestrator::telemetry::Redactor;
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
@@ -24,18 +24,77 @@ pub const SPEECH: Target = Target {
     name: "speech",
     run: speech,
     words: &[
-        "@bob", "@", "#99", "#", "GH-1", "o/r#3", "Fixes ", "closes: ", "\n", "\n\n", " ", "    ", "> ", "- ", "1. ", "```\n", "```mermaid\n",
-        "~~~\n", "`", "``", "*", "_", "**", "[", "](", ")", "![c](https://e.example/p.png)", "[a](https://e.example)", "https://e.example/x",
-        "https://docs.example/a", "http://", "www.e.example", "ftp://", "<b>", "</details>", "<details>", "<!--", "-->", "<!-- orchestrator:k -->",
-        "/orchestrate approve", "/lgtm", "|", "|---|\n", "$x$", "&#64;", "&commat;", "\\", SECRET, "\u{200b}", "\u{202e}", "\u{1b}[31m", "\r", "\0",
-        "=====\n", "\n=====\n", "---\n", "[a]: https://e.example\n", "<https://e.example>", "bob@e.example", "é", "日本", "~~", ":smile:", "+1",
+        "@bob",
+        "@",
+        "#99",
+        "#",
+        "GH-1",
+        "o/r#3",
+        "Fixes ",
+        "closes: ",
+        "\n",
+        "\n\n",
+        " ",
+        "    ",
+        "> ",
+        "- ",
+        "1. ",
+        "```\n",
+        "```mermaid\n",
+        "~~~\n",
+        "`",
+        "``",
+        "*",
+        "_",
+        "**",
+        "[",
+        "](",
+        ")",
+        "![c](https://e.example/p.png)",
+        "[a](https://e.example)",
+        "https://e.example/x",
+        "https://docs.example/a",
+        "http://",
+        "www.e.example",
+        "ftp://",
+        "<b>",
+        "</details>",
+        "<details>",
+        "<!--",
+        "-->",
+        "<!-- orchestrator:k -->",
+        "/orchestrate approve",
+        "/lgtm",
+        "|",
+        "|---|\n",
+        "$x$",
+        "&#64;",
+        "&commat;",
+        "\\",
+        SECRET,
+        "\u{200b}",
+        "\u{202e}",
+        "\u{1b}[31m",
+        "\r",
+        "\0",
+        "=====\n",
+        "\n=====\n",
+        "---\n",
+        "[a]: https://e.example\n",
+        "<https://e.example>",
+        "bob@e.example",
+        "é",
+        "日本",
+        "~~",
+        ":smile:",
+        "+1",
     ],
     seeds: &[
         "Round half to even\n=====\nSee #7 and @ada, `round(2.5)`.\n\n- a\n- b\n\n=====\n```\nassert round(2.5) == 2\n```\n",
         "![x](https://e.example/p.png) [x](https://docs.example/a) <b>x</b> <!-- orchestrator:k -->\n=====\n> /lgtm\n\n/orchestrate approve\n",
         "1. a\n   > b\n   ```mermaid\n   graph\n   ```\n\n=====\nFixes #1, closes o/r#2; &#64;ada \\@ada\n",
     ],
-    longest: 1_024,
+    longest: 192,
     cap: 64 * 1024,
 };
 
@@ -50,13 +109,27 @@ fn speech(data: &[u8]) {
     let (plan, source) = (task.plan.as_ref().expect("a plan"), task.source.as_ref().expect("a source"));
     let titles = [one.to_owned(), three.to_owned()];
     let view = PlanView {
-        key: KEY, plan, source, ordinal: 1, revision: 1, titles: &titles, estimate: None, budget_micro_usd: None,
-        wait_days: 14, mode: Mode::Live,
+        key: KEY,
+        plan,
+        source,
+        ordinal: 1,
+        revision: 1,
+        titles: &titles,
+        estimate: None,
+        budget_micro_usd: None,
+        wait_days: 14,
+        mode: Mode::Live,
     };
     harmless(plan_comment(&gateway, &view).as_str());
     let view = NoticeView {
-        key: KEY, task: Some(&task), label: "auto", evidence: Evidence::default(), gate_rounds: 3, review_rounds: 2,
-        patch: None, mode: Mode::Live,
+        key: KEY,
+        task: Some(&task),
+        label: "auto",
+        evidence: Evidence::default(),
+        gate_rounds: 3,
+        review_rounds: 2,
+        patch: None,
+        mode: Mode::Live,
     };
     for told in [
         Notice::NotACommand { fault: CommandFault::UnknownVerb(one.chars().take(40).collect()) },
@@ -67,9 +140,13 @@ fn speech(data: &[u8]) {
     let message = commit_message(&gateway, &CommitView { task: &task, subject: Some(one), done: two });
     let subject = message.lines().next().unwrap_or_default();
     assert!((1..=110).contains(&subject.chars().count()), "{message:?}");
-    assert!(!message.contains(SECRET) && !message.contains('\0') && !message.contains('\u{202e}'), "{message:?}");
+    assert!(
+        !message.contains(SECRET) && !message.contains('\0') && !message.contains('\u{202e}'),
+        "{message:?}"
+    );
     let closes = message.replace("Refs: #12\n", "");
-    let numbered = closes.match_indices('#').any(|(at, _)| closes[at + 1..].starts_with(|c: char| c.is_ascii_digit()));
+    let numbered =
+        closes.match_indices('#').any(|(at, _)| closes[at + 1..].starts_with(|c: char| c.is_ascii_digit()));
     assert!(!numbered, "{message:?} names an issue that is not its own");
     assert!(!message.contains("Signed-off-by: @"), "{message:?}");
 }
@@ -143,7 +220,10 @@ fn structure(body: &str) {
             Event::Html(html) | Event::InlineHtml(html) => {
                 let html = html.trim();
                 let folds = html.starts_with("<details><summary>") && html.ends_with("</summary>");
-                let ours = folds || html == "</details>" || html.starts_with("<!-- orchestrator:") || html.is_empty();
+                let ours = folds
+                    || html == "</details>"
+                    || html.starts_with("<!-- orchestrator:")
+                    || html.is_empty();
                 assert!(ours, "HTML {html:?} in {body}");
                 depth += i32::from(folds) - i32::from(html == "</details>");
                 assert!(depth >= 0, "{body}");
