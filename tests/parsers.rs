@@ -36,7 +36,7 @@ fn every_folder_of_inputs_that_were_at_fault_has_its_target() {
 #[test]
 fn repetition_is_taken_by_every_parser() {
     for target in ALL {
-        for input in stretched(target, 600).iter().step_by(5) {
+        for input in stretched(target, target.cap.min(600)).iter().step_by(5) {
             (target.run)(input);
         }
     }
@@ -85,7 +85,7 @@ fn varied(inputs: &[Vec<u8>], target: &Target, chance: &mut Chance) -> Vec<u8> {
         let piece = if chance.below(3) == 0 { &byte[..] } else { word };
         input.splice(at..at, piece.iter().copied());
     }
-    input.truncate(LONGEST);
+    input.truncate(target.longest.min(LONGEST));
     input
 }
 

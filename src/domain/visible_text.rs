@@ -244,6 +244,13 @@ mod tests {
     }
 
     #[test]
+    fn many_comments_take_time_by_their_length() {
+        let began = std::time::Instant::now();
+        assert_eq!(visible_text(&"<!-- a -->b".repeat(100_000)).len(), 100_000);
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+    }
+
+    #[test]
     fn line_ends_are_made_one_kind() {
         assert_eq!(visible_text("a\r\nb\rc\u{2028}d"), "a\nb\nc\nd");
     }

@@ -293,6 +293,23 @@ mod tests {
     }
 
     #[test]
+    fn output_made_to_be_read_over_and_over_is_read_once() {
+        let began = std::time::Instant::now();
+        for line in [
+            "stack: |-\n",
+            "    at x\n",
+            "    at f (/work/a.js:1:2)\n",
+            "  1:1  error  x\n",
+            "\n",
+            "Error: x\n  File \"/a\", line 3\n",
+        ] {
+            found(&line.repeat(100_000 / line.len()));
+        }
+        // Before there was a bound, the first alone took many minutes.
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
+    }
+
+    #[test]
     fn a_flood_of_findings_is_cut_and_repeats_are_dropped() {
         let log: String = (0..5_000).map(|n| format!("a.py:{}: error: x\n", 1 + n % 3_000)).collect();
         assert_eq!(found(&log).len(), READ);
