@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all of their own set-up on a fresh machine with the Rust toolchain.
 
-.PHONY: demo test test-security lint build sqlx show-run show-deploy bench-receiver help
+.PHONY: demo test test-security fuzz lint build sqlx show-run show-deploy bench-receiver help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -24,6 +24,12 @@ test-security:
 	@scripts/bootstrap --test
 	@scripts/contract
 	@scripts/test-security
+
+## make fuzz               a million inputs for each parser of what comes from outside; RUNS=, TARGET=, JOBS=
+fuzz:
+	@scripts/bootstrap --test
+	@scripts/contract
+	@scripts/fuzz
 
 ## make show-run           `run` on a public package of each of three languages, from their registries
 show-run:
