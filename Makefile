@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all of their own set-up on a fresh machine with the Rust toolchain.
 
-.PHONY: demo test test-security test-java lint build sqlx show-run show-deploy bench-receiver bench-sandbox bench-gates help
+.PHONY: demo test test-security test-java fuzz lint build sqlx show-run show-deploy bench-receiver bench-sandbox bench-gates help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -34,6 +34,12 @@ test-java:
 bench-gates:
 	@cargo build --locked --quiet
 	@scripts/bench-gates
+
+## make fuzz               a million inputs for each parser of what comes from outside; RUNS=, TARGET=, JOBS=
+fuzz:
+	@scripts/bootstrap --test
+	@scripts/contract
+	@scripts/fuzz
 
 ## make show-run           `run` on a public package of each of three languages, from their registries
 show-run:

@@ -28,6 +28,8 @@ pub use fixer::{FixInput, Wrong, fix};
 pub use implementer::{ImplementInput, Implemented, implement};
 pub use prompts::{PromptError, PromptSource, Prompts, Rendered};
 pub use reviewer::{FailedReview, Review, ReviewAnswers, ReviewInput, review, review_all};
+pub use structured::object_in;
+pub use tool_calls::{Finish, Understood, understand};
 pub use tool_loop::{Step, StepCall, ToolLimits};
 
 /// What every agent is given besides its input.

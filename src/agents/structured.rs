@@ -63,7 +63,7 @@ pub(super) async fn ask<T>(
 
 /// The JSON object of an answer: the text itself, or the longest object inside it (models like to wrap
 /// one in a fence or in words).
-pub(super) fn object_in(text: &str) -> Option<Value> {
+pub fn object_in(text: &str) -> Option<Value> {
     let parsed = |text: &str| serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
     if let Some(object) = parsed(text.trim()) {
         return Some(object);

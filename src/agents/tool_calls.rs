@@ -14,7 +14,7 @@ const MAX_COMMAND_SECONDS: u32 = 600;
 
 /// A call, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Understood {
+pub enum Understood {
     Tool(ToolRequest),
     Finish(Finish),
 }
@@ -22,7 +22,7 @@ pub(super) enum Understood {
 /// The end of a loop, in the model's words.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Finish {
+pub struct Finish {
     pub summary: String,
     pub commit_subject: String,
 }
@@ -107,7 +107,7 @@ pub(super) fn definitions() -> Vec<ToolDefinition> {
 }
 
 /// What the model wants, or what is wrong with its call.
-pub(super) fn understand(name: &str, arguments: &Value) -> Result<Understood, String> {
+pub fn understand(name: &str, arguments: &Value) -> Result<Understood, String> {
     let kind = match name {
         "list_files" => "list",
         "search" => "search",

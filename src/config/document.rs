@@ -8,6 +8,9 @@ use serde_saphyr::{DuplicateKeyPolicy, Error as YamlError, Location, Options, Sp
 use super::environment::Environment;
 use super::error::{ConfigError, nearest};
 
+/// Times that a file may name environment variables.
+const MOST_REFERENCES: usize = 1_000;
+
 /// A key's place: where its name and where its value begin.
 struct Place {
     path: String,
@@ -50,6 +53,15 @@ impl Document {
     ) -> Result<T, ConfigError> {
         if env.is_some() {
             self.refuse_quoted_references(text)?;
+            // One inside the other, they cost the parser time by the square of their number.
+            if text.matches("${").count() > MOST_REFERENCES {
+                let problem = format!("there are more than {MOST_REFERENCES} `${{…}}` in the file");
+                let error = ConfigError::new(problem);
+                return Err(match &self.name {
+                    Some(file) => error.in_file(file),
+                    None => error,
+                });
+            }
         }
         let parsed: Result<Option<T>, _> = serde_saphyr::from_str_with_options(text, options(env));
         parsed.map(Option::unwrap_or_default).map_err(|error| self.explain(&error, known))

@@ -23,6 +23,14 @@ fn refusal(text: &str) -> String {
 }
 
 #[test]
+fn references_inside_of_references_are_bounded() {
+    let began = std::time::Instant::now();
+    let said = refusal(&format!("label: {}\n", "${".repeat(32_000)));
+    assert!(said.contains("more than 1000 `${…}`"), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
 fn an_empty_environment_gives_the_documented_defaults() {
     let config = Config::load(None, &env(&[])).unwrap();
     assert_eq!(config.label, "auto");

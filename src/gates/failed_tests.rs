@@ -10,10 +10,10 @@ pub(super) const MOST: usize = 5_000;
 const LONGEST: usize = 300;
 
 /// The names of the tests that failed, as far as the runner names them.
-pub(super) fn read(log: &str) -> BTreeSet<String> {
+pub fn read(log: &str) -> BTreeSet<String> {
     let is_mocha = MOCHA_END.is_match(log);
     let mut names = BTreeSet::new();
-    for line in log.lines() {
+    for line in log.lines().filter(|line| !line.trim().is_empty()) {
         let patterns = NAMED.iter().chain(is_mocha.then_some(&*MOCHA));
         let named = patterns.filter_map(|pattern| pattern.captures(line)).next();
         let Some(found) = named else { continue };

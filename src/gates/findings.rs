@@ -12,14 +12,20 @@ use crate::workspace::RepoPath;
 /// More findings than this are not read.
 pub(super) const READ: usize = 2_000;
 const LONGEST_MESSAGE: usize = 500;
+/// So many lines around a line are looked at for what belongs to it. Without an end, output that is made for
+/// it would be read over and over.
+const NEAR: usize = 200;
 
 /// Reads the findings out of a gate's plain output. `cwd` is the folder that relative paths start from.
-pub(super) fn read(log: &str, cwd: Option<&RepoPath>) -> Vec<GateFinding> {
-    let mut reader = Reader { cwd, found: vec![], seen: HashSet::new() };
+pub fn read(log: &str, cwd: Option<&RepoPath>) -> Vec<GateFinding> {
+    let mut reader = Reader { cwd, found: vec![], seen: HashSet::new(), head: "" };
     let lines: Vec<&str> = log.lines().collect();
-    for (at, line) in lines.iter().enumerate() {
+    for (at, line) in lines.iter().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         reader.one_line(line);
         reader.with_neighbours(&lines, at);
+        if !line.starts_with(' ') {
+            reader.head = line;
+        }
         if reader.found.len() >= READ {
             break;
         }
@@ -31,9 +37,11 @@ struct Reader<'a> {
     cwd: Option<&'a RepoPath>,
     found: Vec<GateFinding>,
     seen: HashSet<GateFinding>,
+    /// The last line that is not indented.
+    head: &'a str,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// Formats that say everything in one line.
     fn one_line(&mut self, line: &str) {
         if let Some(c) = TSC.captures(line) {
@@ -63,7 +71,7 @@ impl Reader<'_> {
     }
 
     /// Formats in which the place and the message stand on different lines.
-    fn with_neighbours(&mut self, lines: &[&str], at: usize) {
+    fn with_neighbours(&mut self, lines: &[&'a str], at: usize) {
         let line = lines[at];
         let before =
             |back: usize| at.checked_sub(back).and_then(|at| lines.get(at)).copied().unwrap_or_default();
@@ -78,9 +86,8 @@ impl Reader<'_> {
         } else if let Some(c) = PANIC.captures(line) {
             self.add(&c["path"], Some(&c["line"]), &format!("panicked: {after}"), Severity::Error);
         } else if let Some(c) = ESLINT.captures(line) {
-            let file = lines[..at].iter().rev().find(|l| !l.starts_with(' ') && !l.trim().is_empty());
-            if let Some(file) = file {
-                self.add(file, Some(&c["line"]), &c["message"], severity(&c["severity"]));
+            if !self.head.is_empty() {
+                self.add(self.head, Some(&c["line"]), &c["message"], severity(&c["severity"]));
             }
         } else if TRACEBACK_END.is_match(line) {
             // Python: the deepest frame of the traceback that lies in the tree.
@@ -92,9 +99,9 @@ impl Reader<'_> {
             }
         } else if line.trim() == "stack: |-" {
             // TAP: the first frame that lies in the tree; the test's name stands above the report.
-            let mut frames = lines[at + 1..].iter().take_while(|l| l.trim() != "...");
+            let mut frames = lines[at + 1..].iter().take(NEAR).take_while(|l| l.trim() != "...");
             let frame = frames.find_map(|l| TAP_FRAME.captures(l));
-            let test = lines[..at].iter().rev().find_map(|l| TAP_FAILURE.captures(l));
+            let test = lines[..at].iter().rev().take(NEAR).find_map(|l| TAP_FAILURE.captures(l));
             if let (Some(c), Some(test)) = (frame, test) {
                 let message = format!("the test failed: {}", &test["name"]);
                 self.add(&c["path"], Some(&c["line"]), &message, Severity::Error);
@@ -104,10 +111,11 @@ impl Reader<'_> {
             let first = !lines[..at]
                 .iter()
                 .rev()
+                .take(NEAR)
                 .take_while(|l| l.trim_start().starts_with("at "))
                 .any(|l| STACK.is_match(l));
-            let message =
-                lines[..at].iter().rev().find(|l| !l.trim_start().starts_with("at ") && !l.trim().is_empty());
+            let mut above = lines[..at].iter().rev().take(NEAR);
+            let message = above.find(|l| !l.trim_start().starts_with("at ") && !l.trim().is_empty());
             if let (true, Some(message)) = (first, message) {
                 self.add(&c["path"], Some(&c["line"]), message.trim(), Severity::Error);
             }
@@ -288,6 +296,23 @@ mod tests {
         let log = "pkg/a.py:3: error: x\n../evil.py:1: error: x\n/usr/lib/x.py:2: error: y\n.git/x.py:1: error: z\n";
         let found: Vec<_> = read(log, Some(&cwd)).into_iter().map(|f| f.path.to_string()).collect();
         assert_eq!(found, ["py/pkg/a.py"]);
+    }
+
+    #[test]
+    fn output_made_to_be_read_over_and_over_is_read_once() {
+        let began = std::time::Instant::now();
+        for line in [
+            "stack: |-\n",
+            "    at x\n",
+            "    at f (/work/a.js:1:2)\n",
+            "  1:1  error  x\n",
+            "\n",
+            "Error: x\n  File \"/a\", line 3\n",
+        ] {
+            found(&line.repeat(100_000 / line.len()));
+        }
+        // Before there was a bound, the first alone took many minutes.
+        assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
     }
 
     #[test]

@@ -18,13 +18,13 @@ static ESCAPES: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Output without colours and control characters. Databases take no zero byte, and a carriage return hides
 /// what came before it.
-pub(super) fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let text = ESCAPES.replace_all(text, "").replace("\r\n", "\n").replace('\r', "\n");
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }
 
 /// The beginning and the end of a text, with a line in between that says how much is missing.
-pub(super) fn ends(text: &str) -> String {
+pub fn ends(text: &str) -> String {
     if text.len() <= SHOWN {
         return text.to_owned();
     }

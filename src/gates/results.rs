@@ -20,15 +20,15 @@ pub(super) use collect::collect;
 
 /// What was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Results {
-    pub(super) findings: Vec<GateFinding>,
-    pub(super) failed_tests: BTreeSet<String>,
-    pub(super) coverage: Option<Coverage>,
+pub struct Results {
+    pub findings: Vec<GateFinding>,
+    pub failed_tests: BTreeSet<String>,
+    pub coverage: Option<Coverage>,
 }
 
 impl Results {
     /// Reads one result file. Its format is told by what is in it.
-    pub(super) fn file(&mut self, bytes: &[u8], cwd: Option<&RepoPath>) {
+    pub fn file(&mut self, bytes: &[u8], cwd: Option<&RepoPath>) {
         let text = String::from_utf8_lossy(bytes);
         let text = text.trim_start_matches('\u{feff}').trim_start();
         match text.as_bytes().first() {
@@ -44,7 +44,7 @@ impl Results {
     }
 
     /// Reads what a gate printed, where that is meant for programs.
-    pub(super) fn output(&mut self, log: &str, cwd: Option<&RepoPath>) {
+    pub fn output(&mut self, log: &str, cwd: Option<&RepoPath>) {
         let (findings, tests) = json::read(log, Place { cwd });
         self.add(findings);
         self.failed_tests.extend(tests);

@@ -8,7 +8,7 @@ use regex::Regex;
 use crate::domain::GateKind;
 
 /// Why a gate that ended with a code other than 0 says nothing about the change; `None` where it does.
-pub(super) fn could_not_run(program: &str, kind: GateKind, code: i32, log: &str) -> Option<String> {
+pub fn could_not_run(program: &str, kind: GateKind, code: i32, log: &str) -> Option<String> {
     match code {
         127 => return Some(format!("`{}` is missing: {}", missing_program(program, log), SETUP_HINT)),
         126 => return Some(format!("`{program}` cannot be executed")),
@@ -26,7 +26,7 @@ pub(super) fn could_not_run(program: &str, kind: GateKind, code: i32, log: &str)
 }
 
 /// Why a test run that ended with code 0 tested nothing; `None` where it did, or where that is not known.
-pub(super) fn tested_nothing(log: &str) -> Option<String> {
+pub fn tested_nothing(log: &str) -> Option<String> {
     let sum = |pattern: &Regex| {
         let mut counts = pattern.captures_iter(log).peekable();
         counts.peek()?;

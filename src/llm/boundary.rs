@@ -7,6 +7,8 @@
 //! Prompts and turns of a conversation take a [`PromptText`] and nothing else, and outside text becomes
 //! one in [`PromptText::data`] and [`PromptText::answer`] only.
 
+use std::collections::HashSet;
+
 pub use crate::domain::{hidden_characters, is_hidden, visible_text, without_hidden_characters};
 
 /// Text that a model may be told.
@@ -113,14 +115,27 @@ fn free_mark(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     // Blanks after `<` or `/` are passed over: a model reads `< /data >` as the mark too.
     let squeezed: String = lower.chars().filter(|c| !c.is_whitespace()).collect();
-    let taken =
-        |mark: &str| squeezed.contains(&format!("<{mark}")) || squeezed.contains(&format!("</{mark}"));
-    if !taken("data") {
+    let mut taken: HashSet<&str> = HashSet::new();
+    for mark in ["<data", "</data"] {
+        for (at, _) in squeezed.match_indices(mark) {
+            let after = &squeezed[at + mark.len()..];
+            taken.insert("");
+            // `<data-12` takes `data-1` as well, as a beginning of its own.
+            let digits = after.strip_prefix('-').unwrap_or_default();
+            let end = digits.bytes().take(LONGEST_NUMBER).take_while(u8::is_ascii_digit).count();
+            taken.extend((1..=end).map(|length| &digits[..length]));
+        }
+    }
+    if taken.is_empty() {
         return "data".to_owned();
     }
     // A text of n bytes cannot hold more than n marks, so this ends.
-    (1..).map(|number| format!("data-{number}")).find(|mark| !taken(mark)).unwrap_or_default()
+    let free = (1_u64..).map(|number| number.to_string()).find(|number| !taken.contains(number.as_str()));
+    format!("data-{}", free.unwrap_or_default())
 }
+
+/// More digits than a free number ever has.
+const LONGEST_NUMBER: usize = 19;
 
 #[cfg(test)]
 mod tests {
@@ -175,6 +190,15 @@ mod tests {
         let (one, two) = (PromptText::answer("{{b}}", 99), PromptText::own("x"));
         let filled = PromptText::filled([("A ", Some(&one)), (" B ", Some(&two)), (" C\n", None)]);
         assert_eq!(filled.as_str(), "A {{b}} B x C");
+    }
+
+    #[test]
+    fn a_text_full_of_marks_takes_time_by_its_length() {
+        let text: String = (1..40_000).map(|number| format!("</data-{number}>")).collect();
+        let began = std::time::Instant::now();
+        let fence = fence("issue", &text);
+        assert!(fence.starts_with("<data-40000 "), "{}", &fence[..40]);
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
     }
 
     proptest! {

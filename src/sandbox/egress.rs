@@ -138,7 +138,7 @@ async fn attend(mut client: UnixStream, hosts: &[HostName], log: &Log) {
         Ok(Err(_)) | Err(_) => return,
     };
     let line = head.lines().next().unwrap_or_default();
-    let (target, name) = match target(line, hosts) {
+    let (target, name) = match egress_target(line, hosts) {
         Ok(allowed) => allowed,
         Err((target, reason)) => {
             Entry::new(log, target, EgressVerdict::Refused { reason: reason.to_owned() });
@@ -216,7 +216,7 @@ async fn read_head(client: &mut UnixStream) -> io::Result<String> {
 }
 
 /// The listed host that a request line asks for, or what it asked for and why not.
-fn target<'a>(
+pub fn egress_target<'a>(
     line: &'a str,
     hosts: &'a [HostName],
 ) -> Result<(&'a str, &'a HostName), (&'a str, &'static str)> {
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn only_a_listed_name_at_its_port_is_taken() {
         let hosts = ["packages.example", "local.example:8443"].map(|h| HostName::parse(h).expect("a host"));
-        let verdict = |line: &str| target(line, &hosts).map(|(target, _)| target.to_owned()).is_ok();
+        let verdict = |line: &str| egress_target(line, &hosts).map(|(target, _)| target.to_owned()).is_ok();
         assert!(verdict("CONNECT packages.example:443 HTTP/1.1"));
         assert!(verdict("CONNECT PACKAGES.example:443 HTTP/1.1"));
         assert!(verdict("CONNECT local.example:8443 HTTP/1.1"));

@@ -42,7 +42,7 @@ pub use bubblewrap::{Bubblewrap, BubblewrapOptions};
 pub use capture::Captured;
 pub use container::{Container, ContainerOptions};
 pub use copy_out::{LeftOut, ReadBack, RefusedEntry, TreeLimits};
-pub use egress::{EgressRecord, EgressVerdict, HostName, InvalidHostName};
+pub use egress::{EgressRecord, EgressVerdict, HostName, InvalidHostName, egress_target};
 pub use kubernetes::{Kubernetes, KubernetesOptions, UserNamespaces};
 pub use model::{
     Access, Backend, Command, Exit, LimitHit, Limits, Mount, Network, Outcome, Sandbox, SandboxError, Session,

@@ -24,6 +24,7 @@ use intake::Intake;
 use webhook::Receiver;
 
 pub use signature::{Signature, SignatureFault};
+pub use webhook::body_fault;
 
 /// Where GitHub's deliveries go.
 pub const WEBHOOK_PATH: &str = "/webhooks/github";

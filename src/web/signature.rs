@@ -65,5 +65,23 @@ mod tests {
         for header in [&b""[..], b"sha256=", b"sha1=757107ea", b"757107ea", &HEADER[..70], b"sha256=zz"] {
             assert_eq!(Signature::from_header(Some(header)), Err(SignatureFault::Malformed));
         }
+        // Of the right length, and one digit that is none; and a digit too many.
+        for (at, other) in [(7, b'g'), (40, b' '), (70, b'z'), (70, b'\n')] {
+            let mut header = HEADER.to_vec();
+            header[at] = other;
+            assert_eq!(Signature::from_header(Some(&header)), Err(SignatureFault::Malformed), "{at}");
+        }
+        let longer = [HEADER, b"0"].concat();
+        assert_eq!(Signature::from_header(Some(&longer)), Err(SignatureFault::Malformed));
+    }
+
+    #[test]
+    fn every_bit_of_a_signature_counts() {
+        let right = Signature::from_header(Some(HEADER)).expect("well-formed");
+        for bit in 0..256 {
+            let mut wrong = right.clone();
+            wrong.0[bit / 8] ^= 1 << (bit % 8);
+            assert!(!wrong.verifies(SECRET, BODY), "bit {bit} is not looked at");
+        }
     }
 }

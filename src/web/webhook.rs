@@ -47,7 +47,7 @@ pub(super) async fn receive(State(receiver): State<Receiver>, request: Request) 
     if !signature.verifies(receiver.webhook_secret.expose_secret().as_bytes(), &body) {
         return refuse(StatusCode::UNAUTHORIZED, "the signature does not match the body");
     }
-    let malformed = fault_of(&body);
+    let malformed = body_fault(&body);
     let is_malformed = malformed.is_some();
     let delivery =
         Accepted { guid: guid.to_owned(), event: event.to_owned(), payload: body.clone(), malformed };
@@ -78,7 +78,7 @@ fn plain(header: Option<&[u8]>) -> Option<&str> {
 
 /// Why a body is not a JSON object, if it is not. Only its form is looked at: what it means is for
 /// `ingest`.
-fn fault_of(body: &[u8]) -> Option<String> {
+pub fn body_fault(body: &[u8]) -> Option<String> {
     // What `IgnoredAny` skips is not even looked at for being UTF-8.
     let text = match std::str::from_utf8(body) {
         Ok(text) => text,
@@ -97,10 +97,10 @@ mod tests {
 
     #[test]
     fn only_json_objects_are_well_formed() {
-        assert_eq!(fault_of(br#"{"a": [1, {"b": null}]}"#), None);
+        assert_eq!(body_fault(br#"{"a": [1, {"b": null}]}"#), None);
         let deep = [b"{\"a\":".as_slice(), &vec![b'['; 100_000]].concat();
         for body in [&b""[..], b"[]", b"{", b"\xff", b"{\"a\":\"\xff\"}", b"{\"a\":1}x", &deep] {
-            assert!(fault_of(body).is_some());
+            assert!(body_fault(body).is_some());
         }
     }
 }

@@ -12,7 +12,7 @@ mod patch;
 mod replace;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::snapshot::{FileEntry, FileMode, RepoPath, Snapshot};
@@ -98,7 +98,7 @@ impl std::error::Error for EditRefusal {}
 /// Applies edits in their order, a later one on what an earlier one made, and tells which files differ in
 /// the end, by path.
 pub fn apply(files: &impl Files, edits: &[Edit]) -> Result<Vec<(RepoPath, Change)>, EditRefusal> {
-    let mut draft = Draft { files, changed: BTreeMap::new() };
+    let mut draft = Draft { files, changed: BTreeMap::new(), present: None };
     let mut refused: Vec<RefusedEdit> = Vec::new();
     for (index, edit) in edits.iter().enumerate() {
         let problems = draft.apply(edit).err().unwrap_or_default();
@@ -124,6 +124,9 @@ pub fn put(snapshot: &mut Snapshot, changes: &[(RepoPath, Change)]) {
     }
 }
 
+/// Refused files of one diff that are told.
+const MOST_PROBLEMS: usize = 20;
+
 /// A reason, with the file that it is about.
 type Problem = (Option<RepoPath>, String);
 
@@ -132,6 +135,8 @@ struct Draft<'a, F> {
     files: &'a F,
     /// `None`: deleted.
     changed: BTreeMap<RepoPath, Option<FileEntry>>,
+    /// All paths as they are now, once a new one was asked for.
+    present: Option<BTreeSet<String>>,
 }
 
 impl<F: Files> Draft<'_, F> {
@@ -173,7 +178,7 @@ impl<F: Files> Draft<'_, F> {
         }
         let mut entry = self.text(path)?;
         entry.bytes = replace::replace(&entry.bytes, old, new)?;
-        self.changed.insert(path.clone(), Some(entry));
+        self.set(path, Some(entry));
         Ok(())
     }
 
@@ -192,7 +197,7 @@ impl<F: Files> Draft<'_, F> {
                 FileEntry { mode: FileMode::Regular, bytes: content.as_bytes().to_vec() }
             }
         };
-        self.changed.insert(path.clone(), Some(entry));
+        self.set(path, Some(entry));
         Ok(())
     }
 
@@ -200,7 +205,7 @@ impl<F: Files> Draft<'_, F> {
         if self.entry(path).is_none() {
             return Err(self.not_found(path));
         }
-        self.changed.insert(path.clone(), None);
+        self.set(path, None);
         Ok(())
     }
 
@@ -211,7 +216,7 @@ impl<F: Files> Draft<'_, F> {
             let reason = self.patch_file(patch).err()?;
             Some((patch.new.clone().or_else(|| patch.old.clone()), reason))
         });
-        let problems: Vec<_> = problems.collect();
+        let problems: Vec<_> = problems.take(MOST_PROBLEMS).collect();
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
@@ -238,12 +243,12 @@ impl<F: Files> Draft<'_, F> {
                 );
             }
             if let Some(old) = &patch.old {
-                self.changed.insert(old.clone(), None);
+                self.set(old, None);
             }
             self.check_new(new)?;
         }
         let mode = patch.mode.unwrap_or(before.mode);
-        self.changed.insert(new.clone(), Some(FileEntry { mode, bytes }));
+        self.set(new, Some(FileEntry { mode, bytes }));
         Ok(())
     }
 
@@ -256,17 +261,30 @@ impl<F: Files> Draft<'_, F> {
     }
 
     /// A new file must not take the place of a folder or lie below a file.
-    fn check_new(&self, path: &RepoPath) -> Result<(), String> {
-        let (name, below) = (path.as_str(), format!("{path}/"));
-        for other in self.paths() {
-            if other.as_str().starts_with(&below) {
-                return Err("there is a folder of that name.".to_owned());
-            }
-            if name.strip_prefix(other.as_str()).is_some_and(|rest| rest.starts_with('/')) {
-                return Err(format!("{other} is a file, so nothing can lie below it."));
-            }
+    fn check_new(&mut self, path: &RepoPath) -> Result<(), String> {
+        if self.present.is_none() {
+            self.present = Some(self.paths().iter().map(ToString::to_string).collect());
         }
-        Ok(())
+        let Some(present) = &self.present else { return Ok(()) };
+        let (name, below) = (path.as_str(), format!("{path}/"));
+        if present.range::<String, _>(&below..).next().is_some_and(|other| other.starts_with(&below)) {
+            return Err("there is a folder of that name.".to_owned());
+        }
+        let folders = name.match_indices('/').map(|(at, _)| &name[..at]);
+        match folders.into_iter().find(|folder| present.contains(*folder)) {
+            Some(file) => Err(format!("{file} is a file, so nothing can lie below it.")),
+            None => Ok(()),
+        }
+    }
+
+    fn set(&mut self, path: &RepoPath, entry: Option<FileEntry>) {
+        if let Some(present) = &mut self.present {
+            match entry {
+                Some(_) => present.insert(path.to_string()),
+                None => present.remove(path.as_str()),
+            };
+        }
+        self.changed.insert(path.clone(), entry);
     }
 
     fn paths(&self) -> Vec<RepoPath> {

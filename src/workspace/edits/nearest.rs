@@ -1,5 +1,7 @@
 //! What to say when an edit does not fit: where it nearly does, in words that a model can act on.
 
+use std::collections::{BTreeMap, HashMap};
+
 use super::lines::{Line, Place};
 use crate::workspace::snapshot::RepoPath;
 
@@ -9,6 +11,8 @@ const MOST_PLACES: usize = 3;
 const MOST_LINES: usize = 12;
 /// Longer lines are cut.
 const LONGEST_LINE: usize = 160;
+/// A line that stands in more places than this tells them apart no better.
+const MOST_VOTES: usize = 100;
 /// How alike two lines must be to be taken for each other (1 is the same).
 const ALIKE: f64 = 0.6;
 
@@ -21,24 +25,21 @@ pub(super) fn shown(text: &[u8]) -> String {
     }
 }
 
-/// Several exact places, by line number from 1.
-pub(super) fn several_lines(lines: &[usize]) -> String {
-    let shown: Vec<String> = lines.iter().take(10).map(usize::to_string).collect();
-    let more = if lines.len() > shown.len() {
-        format!(" and {} more", lines.len() - shown.len())
-    } else {
-        String::new()
-    };
+/// So many of several places are given by their lines.
+pub(super) const MOST_NUMBERS: usize = 10;
+
+/// Several exact places: how many, and the lines of the first ones, from 1.
+pub(super) fn several_lines(count: usize, first: impl Iterator<Item = usize>) -> String {
+    let shown: Vec<String> = first.take(MOST_NUMBERS).map(|line| line.to_string()).collect();
+    let more = if count > shown.len() { format!(" and {} more", count - shown.len()) } else { String::new() };
     format!(
-        "the text to replace stands in {} places, at lines {}{more}. Add lines before or after it until it fits one place only.",
-        lines.len(),
+        "the text to replace stands in {count} places, at lines {}{more}. Add lines before or after it until it fits one place only.",
         shown.join(", ")
     )
 }
 
 pub(super) fn several_fit(file: &[Line<'_>], places: &[Place], size: usize) -> String {
-    let lines: Vec<usize> = places.iter().map(|place| place.start + 1).collect();
-    let mut message = several_lines(&lines);
+    let mut message = several_lines(places.len(), places.iter().map(|place| place.start + 1));
     for place in places.iter().take(MOST_PLACES) {
         message.push_str(&excerpt(file, place.start, size));
     }
@@ -96,10 +97,13 @@ fn first_difference(file: &[Line<'_>], block: &[Line<'_>], start: usize) -> Opti
 /// The places at which the most lines of the block are the same but for white space around them, best
 /// first; where no line is the same, the one at which a line is most alike.
 fn nearest_starts(file: &[Line<'_>], block: &[Line<'_>]) -> Vec<usize> {
-    let mut votes: std::collections::BTreeMap<usize, usize> = std::collections::BTreeMap::new();
+    let mut standing: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    for (at, line) in file.iter().enumerate() {
+        standing.entry(line.text.trim_ascii()).or_default().push(at);
+    }
+    let mut votes: BTreeMap<usize, usize> = BTreeMap::new();
     for (offset, wanted) in block.iter().enumerate().filter(|(_, wanted)| !wanted.is_blank()) {
-        let same = |line: &Line<'_>| line.text.trim_ascii() == wanted.text.trim_ascii();
-        for at in file.iter().enumerate().filter(|(_, line)| same(line)).map(|(at, _)| at) {
+        for at in standing.get(wanted.text.trim_ascii()).into_iter().flatten().take(MOST_VOTES) {
             if let Some(start) = at.checked_sub(offset) {
                 // A line such as `}` says less than a long one.
                 *votes.entry(start).or_default() += 1 + wanted.text.trim_ascii().len().min(40);

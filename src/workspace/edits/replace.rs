@@ -11,21 +11,14 @@ pub(super) fn replace(bytes: &[u8], old: &str, new: &str) -> Result<Vec<u8>, Str
     if old == new {
         return Err("the text to replace and the new text are the same.".to_owned());
     }
-    match occurrences(bytes, old.as_bytes()).as_slice() {
+    match lines::occurrences(bytes, old.as_bytes()).as_slice() {
         [] => replace_lines(bytes, old, new),
         [at] => Ok(exactly(bytes, *at, old, new)),
         several => {
-            let lines: Vec<usize> = several.iter().map(|at| line_at(bytes, *at)).collect();
-            Err(nearest::several_lines(&lines))
+            let first = several.iter().map(|at| line_at(bytes, *at));
+            Err(nearest::several_lines(several.len(), first))
         }
     }
-}
-
-/// Where `text` stands, overlapping places included.
-fn occurrences(bytes: &[u8], text: &[u8]) -> Vec<usize> {
-    let first = text[0];
-    let starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == first).map(|(at, _)| at);
-    starts.filter(|at| bytes[*at..].starts_with(text)).collect()
 }
 
 fn line_at(bytes: &[u8], at: usize) -> usize {
@@ -55,19 +48,34 @@ fn replace_lines(bytes: &[u8], old: &str, new: &str) -> Result<Vec<u8>, String> 
     Err(with_hints(refusal, bytes, old, new))
 }
 
+/// Lines of the old text times lines of the new one up to which the lines that stay are looked for in the
+/// middle too: that takes time by their product.
+const LARGEST_COMPARISON: usize = 4_000_000;
+
 /// What changes between two blocks of lines, so that lines which both have stay as the file has them.
 fn hunk_of<'a>(before: &[Line<'a>], after: &[Line<'a>]) -> Hunk<'a> {
     let (old, new): (Vec<_>, Vec<_>) =
         (before.iter().map(|line| line.text).collect(), after.iter().map(|line| line.text).collect());
-    let mut steps = Vec::new();
-    for change in capture_diff_slices(Algorithm::Myers, &old, &new) {
-        let kept = change.tag() == DiffTag::Equal;
-        let step = if kept { Step::Keep } else { Step::Remove };
-        steps.extend(before[change.old_range()].iter().map(|line| (step, *line)));
-        if !kept {
-            steps.extend(after[change.new_range()].iter().map(|line| (Step::Add, *line)));
+    let same = |(one, other): &(&&[u8], &&[u8])| one == other;
+    let head = old.iter().zip(&new).take_while(same).count();
+    let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(same).count();
+    let (old_middle, new_middle) = (head..old.len() - tail, head..new.len() - tail);
+    let mut steps: Vec<_> = before[..head].iter().map(|line| (Step::Keep, *line)).collect();
+    if old_middle.len().saturating_mul(new_middle.len()) > LARGEST_COMPARISON {
+        steps.extend(before[old_middle].iter().map(|line| (Step::Remove, *line)));
+        steps.extend(after[new_middle].iter().map(|line| (Step::Add, *line)));
+    } else {
+        let (old, new) = (&old[old_middle], &new[new_middle]);
+        for change in capture_diff_slices(Algorithm::Myers, old, new) {
+            let kept = change.tag() == DiffTag::Equal;
+            let step = if kept { Step::Keep } else { Step::Remove };
+            steps.extend(before[head..][change.old_range()].iter().map(|line| (step, *line)));
+            if !kept {
+                steps.extend(after[head..][change.new_range()].iter().map(|line| (Step::Add, *line)));
+            }
         }
     }
+    steps.extend(before[before.len() - tail..].iter().map(|line| (Step::Keep, *line)));
     Hunk { steps, claimed: None, last_line: LastLine::AsItIs }
 }
 
@@ -81,7 +89,7 @@ fn with_hints(refusal: String, bytes: &[u8], old: &str, new: &str) -> String {
     let mut hints = Vec::new();
     let wanted = new.trim();
     if !wanted.is_empty()
-        && let [at] = occurrences(bytes, wanted.as_bytes()).as_slice()
+        && let [at] = lines::occurrences(bytes, wanted.as_bytes()).as_slice()
     {
         hints.push(format!("The new text already stands at line {}.", line_at(bytes, *at)));
     }

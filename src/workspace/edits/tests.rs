@@ -402,3 +402,54 @@ proptest! {
         let _ = edited("a\nb\n", patch(&junk));
     }
 }
+
+#[test]
+fn edits_of_text_that_repeats_itself_take_time_by_its_length() {
+    let began = std::time::Instant::now();
+    let file = "one\n".repeat(20_000);
+    let half = "one\n".repeat(10_000);
+    for (old, new) in [
+        (format!("{half}two\n"), "2\n".to_owned()),
+        (format!("two\n{half}"), "2\n".to_owned()),
+        (half.clone(), half.replace('o', "0")),
+        ("o".repeat(9_999), "x".to_owned()),
+    ] {
+        let refusal = edited(&file, replace("f", &old, &new)).expect_err("nothing is guessed");
+        assert!(refusal.chars().count() < 10_000, "{}", refusal.len());
+    }
+    let (numbered, other): (String, String) =
+        (0..5_000).map(|n| (format!("  old {n}\n"), format!("new {n}\n"))).unzip();
+    let lines: String = numbered.lines().map(|line| format!("{}\n", line.trim())).collect();
+    assert!(edited(&numbered, replace("f", &lines, &other)).is_ok());
+    assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_diff_of_many_files_takes_time_by_its_length() {
+    let began = std::time::Instant::now();
+    let snapshot = files(&[("folder/a", "x\n"), ("file", "x\n")]);
+    let many = |old: fn(usize) -> String| -> String {
+        (0..4_000).map(|n| format!("--- {}\n+++ b/new/{n}/f\n@@ -0,0 +1 @@\n+x\n", old(n))).collect()
+    };
+    let made = apply(&snapshot, &[patch(&many(|_| "/dev/null".to_owned()))]).expect("new files");
+    assert_eq!(made.len(), 4_000);
+    let refusal = apply(&snapshot, &[patch(&many(|n| format!("a/folder/{n}")))]).expect_err("no such files");
+    assert_eq!(refusal.refused.len(), MOST_PROBLEMS);
+    assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
+    // What lies below a file or in the place of a folder is refused as before, new ones among them.
+    for (path_there, said) in [("folder", "folder of that name"), ("file/x", "file is a file")] {
+        let edit = Edit::Write { path: path(path_there), content: String::new() };
+        assert!(apply(&snapshot, &[edit]).expect_err("refused").to_string().contains(said));
+    }
+    let write = |name: &str| Edit::Write { path: path(name), content: String::new() };
+    assert!(apply(&snapshot, &[write("n/a"), write("n")]).is_err());
+    assert!(apply(&snapshot, &[write("n"), write("n/a")]).is_err());
+    let freed = [
+        Edit::Delete { path: path("file") },
+        write("file/x"),
+        write("n/a"),
+        Edit::Delete { path: path("n/a") },
+        write("n"),
+    ];
+    assert!(apply(&snapshot, &freed).is_ok());
+}
