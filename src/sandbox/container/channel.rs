@@ -18,7 +18,7 @@ use super::spec::Spec;
 use super::{Shared, engine_error};
 use crate::sandbox::model::SandboxError;
 use crate::sandbox::supervise::wire::{self, Decoder, Frame, Kind};
-use crate::workspace::{FileMode, Snapshot};
+use crate::workspace::Snapshot;
 
 /// What of a broken container's own words is kept.
 const LAST_WORDS: usize = 4 << 10;
@@ -171,10 +171,7 @@ pub(super) async fn send(to: &mut Input, request: &[u8], feed: Feed<'_>) -> io::
             }
         }
         Feed::Tree(tree) => {
-            // Links last: no file is ever written through one.
-            let (links, files): (Vec<_>, Vec<_>) =
-                tree.files.iter().partition(|(_, entry)| entry.mode == FileMode::Symlink);
-            for (path, entry) in files.into_iter().chain(links) {
+            for (path, entry) in wire::links_last(tree) {
                 let mut frames = vec![];
                 wire::send(&mut frames, path, entry)?;
                 to.write_all(&frames).await?;

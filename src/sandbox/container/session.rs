@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use bollard::query_parameters::RemoveVolumeOptionsBuilder;
 use futures::future::BoxFuture;
-use nix::libc;
 
 use super::channel::Feed;
 use super::exchange::{Cut, Exchange};
@@ -18,7 +17,7 @@ use crate::sandbox::egress::Proxy;
 use crate::sandbox::identity::{Identity, Owner};
 use crate::sandbox::incoming::Incoming;
 use crate::sandbox::leftovers::SessionFolder;
-use crate::sandbox::model::{Command, Exit, LimitHit, Network, Outcome, SandboxError, Session};
+use crate::sandbox::model::{Command, LimitHit, Network, Outcome, SandboxError, Session};
 use crate::sandbox::supervise::wire::{End, Kind, Ran, Request};
 use crate::workspace::Snapshot;
 
@@ -160,11 +159,15 @@ impl ContainerSession {
         let ran = match ended {
             Ok(End::Ran(ran)) => ran,
             Ok(End::NoSuchFolder) => {
-                return Err(SandboxError::NoSuchFolder(command.cwd.clone().ok_or_else(nonsense)?));
+                let folder = command.cwd.clone();
+                return Err(folder.map_or_else(
+                    || End::NoSuchFolder.into_error("running a command"),
+                    SandboxError::NoSuchFolder,
+                ));
             }
             Ok(End::ThroughALink(place)) => return Err(check::through_a_link(&place)),
-            Err(Cut::Clock) => killed(LimitHit::Wall, start.elapsed()),
-            Err(Cut::Memory) => killed(LimitHit::Memory, start.elapsed()),
+            Err(Cut::Clock) => Ran::killed(LimitHit::Wall, start.elapsed()),
+            Err(Cut::Memory) => Ran::killed(LimitHit::Memory, start.elapsed()),
             other => return Err(unexpected("running a command", other)),
         };
         Ok(Outcome {
@@ -206,25 +209,12 @@ impl ContainerSession {
     }
 }
 
-fn killed(limit: LimitHit, wall: Duration) -> Ran {
-    let wall_us = u64::try_from(wall.as_micros()).unwrap_or(u64::MAX);
-    Ran { exit: Exit::Signal(libc::SIGKILL), limit: Some(limit), cpu_us: 0, peak_memory_bytes: 0, wall_us }
-}
-
-fn nonsense() -> SandboxError {
-    SandboxError::Setup { reason: "the first process of a container gave an answer to something else".into() }
-}
-
 /// What an answer means that is not the one that was hoped for.
 fn unexpected(doing: &'static str, answer: Result<End, Cut>) -> SandboxError {
     match answer {
-        Ok(End::Refused(entries)) => SandboxError::TreeRefused(entries),
-        Ok(End::TooLarge { what, limit }) => SandboxError::TreeTooLarge { what, limit },
-        Ok(End::InvalidTree { path, reason }) => SandboxError::InvalidTree { path, reason },
-        Ok(End::Failed(reason)) => SandboxError::Setup { reason: format!("{doing}: {reason}") },
+        Ok(end) => end.into_error(doing),
         Err(Cut::Clock) => SandboxError::Setup { reason: format!("{doing} took more than {CARRY:?}") },
         Err(Cut::Memory) => SandboxError::Setup { reason: format!("{doing}: the container was killed") },
-        Ok(_) => nonsense(),
     }
 }
 

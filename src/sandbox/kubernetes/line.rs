@@ -15,7 +15,7 @@ use super::errors::{api_error, once};
 use super::{Shared, spec};
 use crate::sandbox::model::SandboxError;
 use crate::sandbox::supervise::wire::{self, Decoder, End, Frame, Kind, Request};
-use crate::workspace::{FileMode, Snapshot};
+use crate::workspace::Snapshot;
 
 /// Frames that wait to be sent.
 const WAITING: usize = 16;
@@ -246,10 +246,7 @@ async fn send(to: &Sender<Vec<u8>>, request: Vec<u8>, feed: Feed<'_>) -> io::Res
             return put(wire::frame(Kind::InputEnd, &[])).await;
         }
         Feed::Tree(tree) => {
-            // Links last: no file is ever written through one.
-            let (links, files): (Vec<_>, Vec<_>) =
-                tree.files.iter().partition(|(_, entry)| entry.mode == FileMode::Symlink);
-            for (path, entry) in files.into_iter().chain(links) {
+            for (path, entry) in wire::links_last(tree) {
                 let mut frames = vec![];
                 wire::send(&mut frames, path, entry)?;
                 put(frames).await?;

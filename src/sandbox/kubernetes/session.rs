@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use nix::libc;
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -20,9 +19,7 @@ use crate::sandbox::egress::Proxy;
 use crate::sandbox::identity::Owner;
 use crate::sandbox::incoming::Incoming;
 use crate::sandbox::leftovers::SessionFolder;
-use crate::sandbox::model::{
-    Access, Command, Exit, LimitHit, Mount, Network, Outcome, SandboxError, Session,
-};
+use crate::sandbox::model::{Access, Command, LimitHit, Mount, Network, Outcome, SandboxError, Session};
 use crate::sandbox::supervise::wire::{self, End, Frame, Greeting, Kind, Ran, Request};
 use crate::sandbox::tunnel::{Links, number};
 use crate::workspace::Snapshot;
@@ -87,7 +84,8 @@ struct Turn(Option<OwnedMutexGuard<Inner>>);
 
 impl Turn {
     fn inner(&mut self) -> Result<&mut Inner, SandboxError> {
-        self.0.as_deref_mut().ok_or_else(nonsense)
+        let gone = || SandboxError::Setup { reason: "the session's connection was given back".into() };
+        self.0.as_deref_mut().ok_or_else(gone)
     }
 }
 
@@ -161,14 +159,18 @@ impl PodSession {
         let ran = match ended {
             Ok(End::Ran(ran)) => ran,
             Ok(End::NoSuchFolder) => {
-                return Err(SandboxError::NoSuchFolder(command.cwd.clone().ok_or_else(nonsense)?));
+                let folder = command.cwd.clone();
+                return Err(folder.map_or_else(
+                    || End::NoSuchFolder.into_error("running a command"),
+                    SandboxError::NoSuchFolder,
+                ));
             }
             Ok(End::ThroughALink(place)) => return Err(check::through_a_link(&place)),
-            Err(Cut::Clock) => killed(LimitHit::Wall, start.elapsed()),
+            Err(Cut::Clock) => Ran::killed(LimitHit::Wall, start.elapsed()),
             Err(Cut::Gone) => match self.fate().await? {
-                Fate::Memory => killed(LimitHit::Memory, start.elapsed()),
-                Fate::Disk => killed(LimitHit::Disk, start.elapsed()),
-                Fate::Deadline => killed(LimitHit::Wall, start.elapsed()),
+                Fate::Memory => Ran::killed(LimitHit::Memory, start.elapsed()),
+                Fate::Disk => Ran::killed(LimitHit::Disk, start.elapsed()),
+                Fate::Deadline => Ran::killed(LimitHit::Wall, start.elapsed()),
                 Fate::Other(why) => return Err(lost("running a command", &why, &line.last_words())),
             },
             other => return Err(unexpected("running a command", other)),
@@ -293,15 +295,6 @@ fn not_ours(shared: &Shared, said: &str) -> SandboxError {
     ))
 }
 
-fn killed(limit: LimitHit, wall: Duration) -> Ran {
-    let wall_us = u64::try_from(wall.as_micros()).unwrap_or(u64::MAX);
-    Ran { exit: Exit::Signal(libc::SIGKILL), limit: Some(limit), cpu_us: 0, peak_memory_bytes: 0, wall_us }
-}
-
-fn nonsense() -> SandboxError {
-    SandboxError::Setup { reason: "the first process of a pod gave an answer to something else".into() }
-}
-
 fn lost(doing: &str, why: &str, said: &str) -> SandboxError {
     let said = if said.is_empty() { String::new() } else { format!(". It said: {said}") };
     SandboxError::Setup { reason: format!("{doing}: the pod is gone: {why}{said}") }
@@ -310,13 +303,9 @@ fn lost(doing: &str, why: &str, said: &str) -> SandboxError {
 /// What an answer means that is not the one that was hoped for.
 fn unexpected(doing: &'static str, answer: Result<End, Cut>) -> SandboxError {
     match answer {
-        Ok(End::Refused(entries)) => SandboxError::TreeRefused(entries),
-        Ok(End::TooLarge { what, limit }) => SandboxError::TreeTooLarge { what, limit },
-        Ok(End::InvalidTree { path, reason }) => SandboxError::InvalidTree { path, reason },
-        Ok(End::Failed(reason)) => SandboxError::Setup { reason: format!("{doing}: {reason}") },
+        Ok(end) => end.into_error(doing),
         Err(Cut::Clock) => SandboxError::Setup { reason: format!("{doing} took more than {CARRY:?}") },
         Err(Cut::Gone) => SandboxError::Setup { reason: format!("{doing}: the connection to the pod ended") },
-        Ok(_) => nonsense(),
     }
 }
 

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use nix::libc;
 use serde::{Deserialize, Serialize};
 
 use crate::sandbox::copy_out::{LeftOut, Opened, RefusedEntry, TreeLimits};
 use crate::sandbox::model::{Access, Exit, LimitHit, Limits, SandboxError};
-use crate::workspace::{FileEntry, FileMode, RepoPath};
+use crate::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
 
 /// Bytes in one frame at most.
 pub(in crate::sandbox) const LARGEST: usize = 8 << 20;
@@ -188,6 +190,42 @@ pub(in crate::sandbox) enum Mode {
     Regular,
     Executable,
     Symlink,
+}
+
+impl Ran {
+    /// A command that was killed together with all that could have said more about it.
+    pub(in crate::sandbox) fn killed(limit: LimitHit, wall: Duration) -> Self {
+        let wall_us = u64::try_from(wall.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            exit: Exit::Signal(libc::SIGKILL),
+            limit: Some(limit),
+            cpu_us: 0,
+            peak_memory_bytes: 0,
+            wall_us,
+        }
+    }
+}
+
+impl End {
+    /// What an answer means that is not the one that was hoped for.
+    pub(in crate::sandbox) fn into_error(self, doing: &str) -> SandboxError {
+        match self {
+            Self::Refused(entries) => SandboxError::TreeRefused(entries),
+            Self::TooLarge { what, limit } => SandboxError::TreeTooLarge { what, limit },
+            Self::InvalidTree { path, reason } => SandboxError::InvalidTree { path, reason },
+            Self::Failed(reason) => SandboxError::Setup { reason: format!("{doing}: {reason}") },
+            _ => SandboxError::Setup {
+                reason: format!("{doing}: the first process inside answers something else"),
+            },
+        }
+    }
+}
+
+/// The files of a tree as they are to be written: links last, so that none is written through one.
+pub(in crate::sandbox) fn links_last(tree: &Snapshot) -> impl Iterator<Item = (&RepoPath, &FileEntry)> {
+    let (links, files): (Vec<_>, Vec<_>) =
+        tree.files.iter().partition(|(_, entry)| entry.mode == FileMode::Symlink);
+    files.into_iter().chain(links)
 }
 
 impl From<FileMode> for Mode {
