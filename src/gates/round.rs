@@ -14,7 +14,7 @@ use super::dependencies::Dependencies;
 use super::model::Gate;
 use super::run::{self, Observed};
 use crate::domain::{Baseline, Flaky, GateKind, GateReport, Requirement, Verdict};
-use crate::sandbox::{Captured, Sandbox, SandboxError};
+use crate::sandbox::{self, Captured, Sandbox, SandboxError};
 use crate::workspace::Snapshot;
 
 /// One run of all gates.
@@ -161,7 +161,7 @@ impl Round<'_> {
     async fn once(&self, tree: &Snapshot, gate: &Gate) -> Result<Observed, SandboxError> {
         let session = self.sandbox.open(tree).await?;
         let seen = run::observe(session.as_ref(), tree, gate, self.dependencies).await;
-        session.close().await?;
+        sandbox::close(session).await;
         Ok(self.measured(seen?))
     }
 

@@ -15,8 +15,8 @@ use super::model::{Ecosystem, Gate};
 use super::policy::{CommandLine, SetupPolicy};
 use super::run::quoted;
 use crate::sandbox::{
-    Access, Command, EgressVerdict, Exit, HostName, Limits, Mount, Network, Outcome, Sandbox, SandboxError,
-    WORK,
+    self, Access, Command, EgressVerdict, Exit, HostName, Limits, Mount, Network, Outcome, Sandbox,
+    SandboxError, WORK,
 };
 use crate::workspace::Snapshot;
 
@@ -278,7 +278,7 @@ pub(super) async fn fill(
         Ok(outcome) => Err(failure(step, outcome)),
         Err(_) => Err(String::new()),
     };
-    session.close().await?;
+    sandbox::close(session).await;
     let outcome = outcome?;
     let record = SetupRecord {
         ecosystems: step.ecosystems().collect(),

@@ -3,7 +3,7 @@
 
 use crate::checkout::Checkout;
 use crate::domain::{GateKind, GateReport, Task, Verdict};
-use crate::gates::{Base, Gate, Round};
+use crate::gates::{Base, Gate, Round, RoundEnd};
 use crate::guard::{is_gate_setting, is_test_file, with_inline_tests_of};
 use crate::workspace::{FileEntry, RepoPath, Snapshot, aside};
 
@@ -28,7 +28,7 @@ impl Pipeline {
         checkout: &Checkout,
         (round, base, gates): (&Round<'_>, Base<'_>, &[Gate]),
         reports: &[GateReport],
-    ) -> Result<Vec<GateReport>, StageError> {
+    ) -> Result<RoundEnd, StageError> {
         let about = &specification_of(task)?.altered_tests;
         // On an open pull request the tests are those that people have there.
         let on_branch = match published(task, checkout)? {
@@ -44,16 +44,19 @@ impl Pipeline {
         let belongs = |path: &str| is_test_file(path) || is_gate_setting(path) || gate_files.contains(path);
         let wanted = |path: &str| belongs(path) && !kept(path);
         let put_back = aside(|| with_tests_of(before.tree, round.tree, wanted, kept));
-        let Some(tree) = put_back else { return Ok(Vec::new()) };
+        let Some(tree) = put_back else { return Ok(RoundEnd::default()) };
         // What a change reaches with fewer tests than its own says nothing, so there is no floor here.
         let again = Round { tree: &tree, coverage_floor: None, ..*round };
         // A gate that passed has to pass here too, whatever the base does: only the tests are others.
         let strict = Round { base: None, ..again };
         let compared = Round { base: Some(before), ..again };
-        let mut ran =
-            strict.run(&gates_that(gates, reports, |it| it.verdict == Verdict::Passed)).await?.reports;
-        ran.extend(compared.run(&gates_that(gates, reports, GateReport::is_old)).await?.reports);
-        Ok(ran.into_iter().map(named).collect())
+        let mut ran = strict.run(&gates_that(gates, reports, |it| it.verdict == Verdict::Passed)).await?;
+        let old = compared.run(&gates_that(gates, reports, GateReport::is_old)).await?;
+        ran.reports.extend(old.reports);
+        ran.outputs.extend(old.outputs);
+        ran.reports.iter_mut().for_each(|report| report.name = marked(&report.name));
+        ran.outputs.iter_mut().for_each(|output| output.gate = marked(&output.gate));
+        Ok(ran)
     }
 }
 
@@ -64,8 +67,8 @@ fn gates_that(gates: &[Gate], reports: &[GateReport], wanted: fn(&GateReport) ->
     may_be_tests.filter(|gate| came_to_it(gate)).cloned().collect()
 }
 
-fn named(report: GateReport) -> GateReport {
-    GateReport { name: format!("{} {MARK}", report.name), ..report }
+fn marked(gate: &str) -> String {
+    format!("{gate} {MARK}")
 }
 
 /// The change with tests and settings as they were: changed ones put back, deleted ones restored, settings

@@ -4,7 +4,7 @@
 
 use crate::agents::{AgentError, Implemented, Step};
 use crate::domain::{CommitSha, Reason, Task};
-use crate::sandbox::Session;
+use crate::sandbox::{self, Session};
 use crate::speech::{CommitView, Gateway, commit_message};
 use crate::store::{Artifact, ArtifactKind};
 use crate::telemetry::clock;
@@ -75,7 +75,7 @@ impl Pipeline {
         done: Result<Implemented, AgentError>,
     ) -> Result<(Result<CommitSha, String>, Vec<Artifact>), StageError> {
         let read_back = session.read_back().await;
-        session.close().await?;
+        sandbox::close(session).await;
         let files = read_back?.tree;
         let done = match done {
             Ok(done) => done,

@@ -12,7 +12,7 @@ use crate::gates::{
     Stores, WholeOutput,
 };
 use crate::store::{Artifact, ArtifactKind};
-use crate::workspace::Snapshot;
+use crate::workspace::{Snapshot, aside};
 
 use super::change::{commits_of, policy, snapshot};
 use super::{Pipeline, StageEnd, StageError, json_artifact};
@@ -37,8 +37,10 @@ impl Pipeline {
             base: Some(before),
         };
         let gates = gates::discover(&base_files, Some(&rules));
-        let RoundEnd { mut reports, base_runs, outputs } = round.run(&gates).await?;
-        reports.extend(self.base_tests(task, &checkout, (&round, before, &gates), &reports).await?);
+        let RoundEnd { mut reports, base_runs, mut outputs } = round.run(&gates).await?;
+        let again = self.base_tests(task, &checkout, (&round, before, &gates), &reports).await?;
+        reports.extend(again.reports);
+        outputs.extend(again.outputs);
         let named = |wanted: fn(&GateReport) -> bool| -> Vec<String> {
             reports.iter().filter(|report| wanted(report)).map(|report| report.name.clone()).collect()
         };
@@ -93,7 +95,10 @@ const WHOLE_LOG: usize = 8 << 20;
 /// worth the stage: the report has its two ends.
 fn whole_log(task: &Task, number: usize, output: &WholeOutput) -> Option<Artifact> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
-    let packed = std::io::copy(&mut output.text.whole(), &mut packed).and_then(|_| packed.finish());
+    let packed = aside(|| {
+        std::io::copy(&mut output.text.whole(), &mut packed)?;
+        packed.finish()
+    });
     match packed {
         Ok(body) if body.len() <= WHOLE_LOG => {
             let name = format!("{number}-{}.log.gz", gates::file_name(&output.gate));

@@ -45,7 +45,8 @@ pub use copy_out::{LeftOut, ReadBack, RefusedEntry, TreeLimits};
 pub use egress::{EgressRecord, EgressVerdict, HostName, InvalidHostName, egress_target};
 pub use kubernetes::{Kubernetes, KubernetesOptions, UserNamespaces};
 pub use model::{
-    Access, Backend, Command, Exit, LimitHit, Limits, Mount, Network, Outcome, Sandbox, SandboxError, Session,
+    Access, Backend, Command, Exit, LimitHit, Limits, Mount, Network, Outcome, Sandbox, SandboxError,
+    Session, close,
 };
 pub use probe::{Finding, ProbeReport};
 pub use toolchain::{Toolchain, detect as detect_toolchains};

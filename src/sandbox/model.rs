@@ -44,6 +44,14 @@ pub trait Session: Send + Sync {
     fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), SandboxError>>;
 }
 
+/// Ends a session of which all is known. What cannot be removed now is found by a later sweep: no result is
+/// thrown away for it.
+pub async fn close(session: Box<dyn Session>) {
+    if let Err(error) = session.close().await {
+        tracing::warn!(%error, "a sandbox could not be removed; a later sweep will try again");
+    }
+}
+
 /// A command to run inside.
 #[derive(Debug, Clone, Default)]
 pub struct Command {

@@ -5,7 +5,7 @@ use crate::gates::discover::{JavaTool, PackageManager, Project};
 use crate::gates::log;
 use crate::gates::model::{Ecosystem, Gate};
 use crate::gates::run::quoted;
-use crate::sandbox::{Command, Exit, Sandbox, SandboxError, WORK};
+use crate::sandbox::{self, Command, Exit, Sandbox, SandboxError, WORK};
 use crate::workspace::Snapshot;
 
 /// Fetches sources only: no code of any package runs. A lock file that the tree lacks is kept.
@@ -153,7 +153,7 @@ pub(in crate::gates) async fn versions(
     };
     let session = sandbox.open(&Snapshot::default()).await?;
     let outcome = session.run(&Command::new(argv.iter().copied())).await;
-    session.close().await?;
+    sandbox::close(session).await;
     let outcome = outcome?;
     if outcome.succeeded() {
         return Ok(Ok(format!("{}{}", outcome.stdout.text(), outcome.stderr.text())));
