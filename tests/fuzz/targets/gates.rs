@@ -342,7 +342,7 @@ fn log(data: &[u8]) {
     let log = plain_log(&text);
     assert!(log.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\t')), "{log:?}");
     assert!(kept_ends(&log).len() <= 64 * 1024 + 100);
-    let cwd = (data.len() % 2 == 0).then(folder);
+    let cwd = data.len().is_multiple_of(2).then(folder);
     let found = findings_in(&log, cwd.as_ref());
     assert!(found.len() <= 2_000);
     for finding in &found {
