@@ -195,15 +195,53 @@ mod tests {
             prop_assert_eq!(occurrences(whole.as_bytes(), wanted.as_bytes()), simple);
         }
 
+        /// Trying each place, one after the other, finds the same.
         #[test]
-        fn a_shifted_block_is_found_where_it_was_taken_from(
-            before in "([ab\t]{0,3}\n){0,4}", block in "( {4,8}[ab]{1,2}\n){1,4}", after in "([ab]{0,2}\n){0,4}", less in 1_usize..5,
+        fn a_block_is_found_wherever_it_fits(
+            file in "([ \t]{0,3}[ab]{0,1}[ \r]{0,1}\n){0,12}",
+            block in "([ \t]{0,3}[ab]{0,1}[ \r]{0,1}\n){1,4}",
         ) {
-            let shallower: String = block.lines().map(|line| format!("{}\n", &line[less..])).collect();
-            let file = format!("{before}{block}{after}");
-            prop_assert!(starts(&file, &shallower).contains(&before.lines().count()));
-            let deeper: String = block.lines().map(|line| format!("\t{line}\n")).collect();
-            prop_assert!(starts(&file, &deeper).contains(&before.lines().count()));
+            let (file, block) = (split(file.as_bytes()), split(block.as_bytes()));
+            prop_assert_eq!(find(&file, &block, 0), tried_one_by_one(&file, &block));
         }
+    }
+
+    fn tried_one_by_one(file: &[Line<'_>], block: &[Line<'_>]) -> Vec<Place> {
+        let windows = || file.windows(block.len()).enumerate();
+        let fitting = |key: KeyOfLine| -> Vec<Place> {
+            let fits = |window: &[Line<'_>]| window.iter().zip(block).all(|(a, b)| key(a) == key(b));
+            let starts = windows().filter(|(_, window)| fits(window)).map(|(start, _)| start);
+            starts.map(|start| Place { start, shift: Shift::None }).collect()
+        };
+        let mut places = fitting(|line| line.text);
+        if places.is_empty() {
+            places = fitting(|line| line.trimmed());
+        }
+        if places.is_empty() {
+            let shifted = |(start, window)| Some(Place { start, shift: shift(window, block)? });
+            places = windows().filter_map(shifted).collect();
+        }
+        places
+    }
+
+    /// The one shift of indentation that makes `block` fit `window`, if there is one.
+    fn shift(window: &[Line<'_>], block: &[Line<'_>]) -> Option<Shift> {
+        let mut found: Option<Shift> = None;
+        for (line, wanted) in window.iter().zip(block).filter(|(a, b)| !a.is_blank() || !b.is_blank()) {
+            if line.text.trim_ascii() != wanted.text.trim_ascii() {
+                return None;
+            }
+            let (here, there) = (line.indentation(), wanted.indentation());
+            let shift = match (here.strip_suffix(there), there.strip_suffix(here)) {
+                (Some(b""), _) => Shift::None,
+                (Some(more), _) => Shift::Deeper(more.to_vec()),
+                (_, Some(less)) => Shift::Shallower(less.to_vec()),
+                _ => return None,
+            };
+            if *found.get_or_insert_with(|| shift.clone()) != shift {
+                return None;
+            }
+        }
+        found
     }
 }
