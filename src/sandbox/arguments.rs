@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -55,7 +56,7 @@ fn java_settings() -> Vec<PathBuf> {
 }
 
 /// Files of `/etc` that are the same on every machine.
-pub(super) const OWN_ETC: &[(&str, &str)] = &[
+const OWN_ETC: &[(&str, &str)] = &[
     (
         "passwd",
         "root:x:0:0:root:/root:/bin/sh\nsandbox:x:1000:1000:sandbox:/tmp/home:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
@@ -111,20 +112,17 @@ impl Inside<'_> {
         Ok(list.0)
     }
 
-    /// What bubblewrap starts: a shell that becomes the command, and between them the forwarder where the
-    /// command may use the network. The shell turns "there is no such program" into code 127.
+    /// What bubblewrap starts: the command, behind the forwarder where it may use the network.
     pub(super) fn command(&self) -> Vec<OsString> {
         let mut list = List::default();
         // The limit counts processes in the sandbox's own user namespace only when it is set inside it
         // (Linux 5.14). As an ordinary user outside, it would count everything that the user runs.
-        let limit = match self.owner {
-            Owner::Own => format!(
-                "ulimit -u {0} 2>/dev/null || ulimit -p {0} 2>/dev/null; ",
-                self.command.limits.processes
-            ),
-            Owner::Reserved(_) => String::new(),
-        };
-        list.add(["/bin/sh", "-c", &format!("{limit}exec \"$@\""), "sh"]);
+        if let Owner::Own = self.owner {
+            let count = self.command.limits.processes;
+            let limit =
+                format!("ulimit -u {count} 2>/dev/null || ulimit -p {count} 2>/dev/null; exec \"$@\"");
+            list.add(["/bin/sh", "-c", &limit, "sh"]);
+        }
         if self.egress.is_some() {
             list.add([PROGRAM_INSIDE, "in-sandbox", "forward", "--socket", SOCKET, "--"]);
         }
@@ -167,12 +165,16 @@ impl Inside<'_> {
             list.add(["--perms", "0755", "--dir", folder]);
         }
         let settings = HOST_ETC.iter().map(PathBuf::from).chain(java_settings());
-        for file in settings.filter(|file| file.exists()) {
-            list.bind("--ro-bind", file.clone(), &file);
+        for path in settings {
+            // A copy of a small file costs a tenth of a mount.
+            match path.metadata() {
+                Ok(about) if about.is_dir() => list.bind("--ro-bind", path.clone(), &path),
+                Ok(_) => list.file(File::open(&path)?.into(), &path, plan),
+                Err(_) => {}
+            }
         }
-        for (name, _) in OWN_ETC {
-            let inside = format!("/etc/{name}");
-            list.bind("--ro-bind", plan.stage(&self.shared.etc.join(name))?, &inside);
+        for (name, text) in OWN_ETC {
+            list.file(in_memory(text.as_bytes())?, Path::new(&format!("/etc/{name}")), plan);
         }
         list.add(["--proc", "/proc", "--dev", "/dev"]);
         let memory = self.command.limits.memory_bytes;
@@ -239,6 +241,13 @@ impl List {
         self.0.extend([how.into(), host.into_os_string(), inside.as_ref().as_os_str().to_owned()]);
     }
 
+    /// A copy of what a descriptor reads, which is nobody's to change once the root is read-only.
+    fn file(&mut self, from: OwnedFd, inside: &Path, plan: &mut Plan) {
+        let number = plan.inherit(from).to_string();
+        self.add(["--perms", "0444", "--file", &number]);
+        self.0.push(inside.as_os_str().to_owned());
+    }
+
     fn mount(&mut self, mount: &Mount, plan: &mut Plan) -> io::Result<()> {
         let how = match mount.access {
             Access::ReadOnly => "--ro-bind",
@@ -256,7 +265,7 @@ impl List {
 /// longer than that allows.
 pub(super) fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
     let fd = nix::sys::memfd::memfd_create(c"sandbox", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
-    let mut file = std::fs::File::from(fd);
+    let mut file = File::from(fd);
     file.write_all(bytes)?;
     file.rewind()?;
     Ok(file.into())

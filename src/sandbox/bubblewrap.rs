@@ -1,16 +1,15 @@
 //! Sandboxes made by bubblewrap's command line program.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::arguments::OWN_ETC;
 use super::cgroup::Places;
 use super::copy_out::{Opened, TreeLimits};
 use super::identity::{self, Identity, has_capability};
@@ -71,8 +70,6 @@ pub(super) struct Shared {
     pub(super) features: Features,
     pub(super) places: Places,
     pub(super) filters: Vec<Vec<u8>>,
-    /// Our own files for `/etc`.
-    pub(super) etc: PathBuf,
     pub(super) stages: Stages,
 }
 
@@ -102,8 +99,8 @@ impl Bubblewrap {
             reason: format!("no system call filter: {reason}"),
         })?;
         let root = &options.work_root;
-        let etc = prepare(root).map_err(SandboxError::io(format!("preparing {}", root.display())))?;
-        let shared = Shared { features, places: Places::find(), filters, etc, stages, options };
+        prepare(root).map_err(SandboxError::io(format!("preparing {}", root.display())))?;
+        let shared = Shared { features, places: Places::find(), filters, stages, options };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -172,18 +169,6 @@ fn stages() -> Result<Stages, SandboxError> {
     Ok(if has_capability(identity::CAP_SYS_ADMIN) { Stages::Mounts } else { Stages::Direct })
 }
 
-fn prepare(root: &Path) -> io::Result<PathBuf> {
-    let mut folders = fs::DirBuilder::new();
-    folders.recursive(true).mode(0o755);
-    let etc = root.join("etc");
-    for folder in [root, &root.join("sessions"), &etc] {
-        folders.create(folder)?;
-    }
-    for (name, text) in OWN_ETC {
-        let mut file = tempfile::NamedTempFile::new_in(&etc)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-        file.persist(etc.join(name))?;
-    }
-    Ok(etc)
+fn prepare(root: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(root.join("sessions"))
 }

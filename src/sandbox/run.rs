@@ -13,6 +13,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::arguments::{Inside, in_memory, separated};
 use super::bubblewrap::Shared;
+use super::capture::Captured;
 use super::cgroup::Group;
 use super::check;
 use super::egress::Proxy;
@@ -171,6 +172,9 @@ async fn proxy(session: &BubblewrapSession, command: &Command) -> Result<Option<
 /// How the command ended, as its own first process reported it.
 fn exit(heard: &Heard, killed_for_memory: bool) -> Result<Exit, SandboxError> {
     if let Some(code) = heard.code {
+        if let Some(code) = not_started(code, &heard.stderr) {
+            return Ok(Exit::Code(code));
+        }
         return Ok(if (129..=192).contains(&code) { Exit::Signal(code - 128) } else { Exit::Code(code) });
     }
     // Without a report the command never began, or was ended from outside together with bubblewrap.
@@ -178,6 +182,20 @@ fn exit(heard: &Heard, killed_for_memory: bool) -> Result<Exit, SandboxError> {
         return Ok(Exit::Signal(libc::SIGKILL));
     }
     Err(SandboxError::Setup { reason: setup_failure(heard.status, &heard.stderr.text()) })
+}
+
+/// The code that a shell gives where the program cannot be started. bubblewrap says so, and ends with 1. A
+/// command that says the same gains nothing: it may as well end with that code.
+fn not_started(code: i32, stderr: &Captured) -> Option<i32> {
+    if code != 1 || stderr.total_bytes() > 8192 {
+        return None;
+    }
+    let said = stderr.text();
+    let line = said.strip_prefix("bwrap: execvp ")?.strip_suffix('\n').filter(|line| !line.contains('\n'))?;
+    if line.ends_with(": No such file or directory") {
+        return Some(127);
+    }
+    line.ends_with(": Permission denied").then_some(126)
 }
 
 fn setup_failure(status: Option<ExitStatus>, stderr: &str) -> String {
