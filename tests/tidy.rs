@@ -354,7 +354,9 @@ fn is_file_name(text: &str) -> bool {
     // `.py` alone is an ending; `.flake8` and `.pylintrc` are files.
     let is_hidden =
         stem.is_empty() && !ENDS.contains(&end) && end.len() > 3 && end != "gemspec" && end != "snap";
-    is_word && (is_plain || is_hidden || !stem.is_empty() && ENDS.contains(&end))
+    is_word
+        && !text.starts_with(".gradle")
+        && (is_plain || is_hidden || !stem.is_empty() && ENDS.contains(&end))
 }
 
 #[test]

@@ -58,6 +58,8 @@ const LINES: &[&str] = &[
     "build.xml",
     "build.sbt",
     "gemfile",
+    // Sphinx, where building the documentation is a gate.
+    "conf.py",
 ];
 
 /// The same for the file at one path. What is not there says what an empty file would.
@@ -260,7 +262,7 @@ static CHECKS: LazyLock<Regex> = LazyLock::new(|| {
 });
 static LETS_PASS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"(?i)\|\|\s*(true|:|exit 0)|<skip(ITs)?>|systemProp|org\.gradle\.(jvmargs|java\.home)|ignoreFailures|ignoreTestFailure|skipTests|maven\.test\.skip|failOnViolation|failOnError|failIfNoTests|excludeTests?|--skip|--deselect|--ignore|--no-verify|--passWithNoTests|\bexit 0\b",
+        r"(?i)\|\|\s*(true|:|exit 0)|<skip(ITs)?>|systemProp|org\.gradle\.(jvmargs|java\.home)|suppress_warnings|nitpick_ignore|exclude_patterns|ignoreFailures|ignoreTestFailure|skipTests|maven\.test\.skip|failOnViolation|failOnError|failIfNoTests|excludeTests?|--skip|--deselect|--ignore|--no-verify|--passWithNoTests|\bexit 0\b",
     )
 });
 
