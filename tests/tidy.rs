@@ -315,6 +315,73 @@ fn files_fit_in_a_head() {
     fail_on(faults);
 }
 
+/// The rooms that find gates and set them up, whose files the guard has to know.
+const READS_SETTINGS: &[&str] = &["src/gates/discover", "src/gates/setup"];
+
+/// Files without an ending that a tool looks for.
+const FILES: &[&str] =
+    &["mvnw", "gradlew", "justfile", ".justfile", "makefile", "sorbet/config", ".cargo/config"];
+
+/// Whether a literal is the name of a file that a tool looks for: `setup.cfg`, `.flake8`, `Makefile`.
+fn is_file_name(text: &str) -> bool {
+    const ENDS: &[&str] = &[
+        "toml",
+        "json",
+        "yml",
+        "yaml",
+        "cfg",
+        "ini",
+        "txt",
+        "xml",
+        "gradle",
+        "kts",
+        "mod",
+        "sum",
+        "work",
+        "lock",
+        "properties",
+        "baseline",
+        "py",
+        "js",
+        "cjs",
+        "rc",
+        "lockb",
+    ];
+    let name = text.rsplit('/').next().unwrap_or(text);
+    let is_word = !name.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "._-/".contains(c));
+    let (stem, end) = name.rsplit_once('.').unwrap_or((name, ""));
+    let is_plain = name.ends_with("file") && name.starts_with(char::is_uppercase) || FILES.contains(&text);
+    // `.py` alone is an ending; `.flake8` and `.pylintrc` are files.
+    let is_hidden =
+        stem.is_empty() && !ENDS.contains(&end) && end.len() > 3 && end != "gemspec" && end != "snap";
+    is_word
+        && !text.starts_with(".gradle")
+        && (is_plain || is_hidden || !stem.is_empty() && ENDS.contains(&end))
+}
+
+#[test]
+fn every_file_that_decides_which_gates_there_are_is_known_to_the_guard() {
+    let mut faults = Vec::new();
+    let mut seen = 0;
+    let read = READS_SETTINGS.iter().flat_map(|folder| rust_files(folder));
+    let read =
+        read.chain(rust_files("src/gates").into_iter().filter(|file| file.path.ends_with("/discover.rs")));
+    for source in read.filter(|source| !source.is_test) {
+        for (line, name) in source.literals().into_iter().filter(|(_, text)| is_file_name(text)) {
+            seen += 1;
+            if !orchestrator::guard::has_rule_for(name) {
+                faults.push(format!(
+                    "{}:{line}: {name} is read and the guard has no rule for it: protect it, list it as a gate's \
+                     setting, look into it, or say in src/guard/known.rs that it decides nothing while gates run",
+                    source.path
+                ));
+            }
+        }
+    }
+    assert!(seen > 60, "only {seen} names were found: the rule would hold for nothing");
+    fail_on(faults);
+}
+
 #[test]
 fn nothing_is_left_unfinished() {
     let mut faults = Vec::new();

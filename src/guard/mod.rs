@@ -7,15 +7,22 @@
 mod assertions;
 mod commands;
 mod globs;
+mod known;
+mod manifests;
 mod paths;
 mod protected;
 mod settings;
+mod shadows;
 mod tampering;
+mod test_cases;
 mod test_files;
 mod test_text;
+mod tested_set;
 
 pub use commands::files_run_by;
 pub use globs::BadGlob;
-pub use paths::{BinaryFiles, ChangeLimits, PathPolicy, PathRules, Violation};
+pub use known::has_rule_for;
+pub use paths::{BinaryFiles, ChangeLimits, PathPolicy, PathRules, Side, Violation};
+pub use shadows::shadows;
 pub use tampering::{REVIEWER, TextPair, is_blocking, tampering};
 pub use test_files::{is_gate_setting, is_test_file, with_inline_tests_of};

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::globs::{BadGlob, Exact, Loose};
-use super::protected::{BY_DEFAULT, is_manifest_of, manifests};
+use super::manifests::{alters_dependencies, has_member, is_one_of, manifests, workspace_file};
+use super::protected::BY_DEFAULT;
 use crate::workspace::{FileContent, FileDiff, FileStatus, TreeDiff, folded};
 
 /// How large a change may be.
@@ -87,6 +88,13 @@ impl fmt::Display for Violation {
     }
 }
 
+/// Before or after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Before,
+    After,
+}
+
 impl PathPolicy {
     /// Both sides' rules in one: a path has to be allowed by each, and is protected if either says so.
     pub fn new(
@@ -113,20 +121,25 @@ impl PathPolicy {
     }
 
     /// Everything that the change may not do, files first. `opened`: the files that the approved plan asks
-    /// for, by their exact paths.
-    pub fn violations(&self, diff: &TreeDiff, opened: &[String]) -> Vec<Violation> {
+    /// for, by their exact paths. `read` gives the text of a file on one side, `None` where it has none; it is
+    /// asked about manifests where a lock file changes.
+    pub fn violations<E>(
+        &self,
+        diff: &TreeDiff,
+        opened: &[String],
+        read: &impl Fn(Side, &str) -> Result<Option<String>, E>,
+    ) -> Result<Vec<Violation>, E> {
         let mut found = BTreeSet::new();
         for path in &diff.unnamed {
             let rule = "its name cannot be used here".to_owned();
             found.insert(Violation { path: Some(path.clone()), rule });
         }
-        let touched: Vec<String> = sides(diff).map(|(_, path)| folded(path)).collect();
         for (file, path) in sides(diff) {
             let violation = |rule| Violation { path: Some(path.to_owned()), rule };
             found.extend(self.not_allowed(path).map(violation));
             if !opened.iter().any(|open| open == path) {
                 found.extend(self.protection(path).map(violation));
-                found.extend(without_manifest(path, &touched).map(violation));
+                found.extend(without_manifest(path, diff, read)?.map(violation));
                 if path == file.path.as_str() {
                     found.extend(self.not_text(file).map(violation));
                 }
@@ -134,7 +147,7 @@ impl PathPolicy {
         }
         let mut found: Vec<Violation> = found.into_iter().collect();
         found.extend(self.too_much(diff));
-        found
+        Ok(found)
     }
 
     /// Why a path is protected, by default or by one of the sides.
@@ -197,8 +210,8 @@ impl PathPolicy {
     pub fn in_words(&self, opened: &[String]) -> String {
         let globs: Vec<_> = self.protected_globs().collect();
         let mut text = format!(
-            "Protected files, by globs from the root: {}\nLock files are protected as long as their manifest does \
-             not change with them.\n",
+            "Protected files, by globs from the root: {}\nLock files are protected as long as no manifest of \
+             theirs changes what it depends on.\n",
             globs.join(" ")
         );
         for (globs, _) in &self.allowed {
@@ -228,11 +241,58 @@ fn sides(diff: &TreeDiff) -> impl Iterator<Item = (&FileDiff, &str)> {
     })
 }
 
-fn without_manifest(path: &str, touched: &[String]) -> Option<String> {
+/// A lock file follows a manifest of its folder, or of its workspace, that asks for something else now.
+fn without_manifest<E>(
+    path: &str,
+    diff: &TreeDiff,
+    read: &impl Fn(Side, &str) -> Result<Option<String>, E>,
+) -> Result<Option<String>, E> {
     let lock = folded(path);
-    let manifests = manifests(&lock)?;
-    let together = touched.iter().any(|other| is_manifest_of(&lock, manifests, other));
-    (!together).then(|| format!("it is a lock file, and no {} changes with it", manifests.join(" or ")))
+    let Some(manifests) = manifests(&lock) else { return Ok(None) };
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    for file in &diff.files {
+        let now = file.path.as_str();
+        let was = file.old_path.as_ref().map_or(now, |old| old.as_str());
+        let is_manifest = [now, was].into_iter().any(|one| is_one_of(manifests, &folded(one)));
+        if is_manifest
+            && (belongs(folder, &lock, now, read)? || belongs(folder, &lock, was, read)?)
+            && alters_dependencies(
+                now,
+                read(Side::Before, was)?.as_deref(),
+                read(Side::After, now)?.as_deref(),
+            )
+        {
+            return Ok(None);
+        }
+    }
+    Ok(Some(format!(
+        "it is a lock file, and what it is made from ({}) asks for nothing else",
+        manifests.join(", ")
+    )))
+}
+
+/// Whether a manifest is one that the lock file in the folder is made from.
+fn belongs<E>(
+    folder: &str,
+    lock: &str,
+    manifest: &str,
+    read: &impl Fn(Side, &str) -> Result<Option<String>, E>,
+) -> Result<bool, E> {
+    let inside = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+    let place = manifest.rsplit_once('/').map_or("", |(place, _)| place);
+    if place == folder {
+        return Ok(true);
+    }
+    let below = if folder.is_empty() { Some(place) } else { place.strip_prefix(&inside("")) };
+    let (Some(below), Some(files)) = (below, workspace_file(lock)) else { return Ok(below.is_some()) };
+    for file in files {
+        for side in [Side::Before, Side::After] {
+            if read(side, &inside(file))?.is_some_and(|text| has_member(file, &text, below)) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

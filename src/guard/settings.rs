@@ -1,28 +1,86 @@
 //! Settings of gates in files that hold other things, too: manifests, build files, task runners.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::Value;
 
+use super::tampering::TextPair;
 use super::test_text::pattern;
+use super::tested_set::smaller;
 
 /// The part of a gate's settings that a change altered, by name; `None` where it altered none.
-pub(super) fn loosened(path: &str, before: Option<&str>, after: Option<&str>) -> Option<String> {
-    let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
-    let before = before?;
-    let after = after.unwrap_or_default();
-    match name.as_str() {
-        "cargo.toml" => tables(toml_tables(before, CARGO), &toml_tables(after, CARGO)),
-        "pyproject.toml" => tables(toml_tables(before, PYPROJECT), &toml_tables(after, PYPROJECT)),
-        "package.json" => tables(package(before), &package(after)),
-        "setup.cfg" => tables(ini(before), &ini(after)),
-        "makefile" | "gnumakefile" | "justfile" | ".justfile" | "rakefile" | "taskfile.yml"
-        | "taskfile.yaml" | "build.gradle" | "build.gradle.kts" | "pom.xml" | "build.xml" | "build.sbt"
-        | "gemfile" => lines(before, after),
-        _ => None,
+pub(super) fn loosened(file: &TextPair<'_>) -> Option<String> {
+    let TextPair { path, old_path, before, after, .. } = *file;
+    let was = old_path.unwrap_or(path);
+    // A folder that is moved takes its manifest along; in the root, tools find a file by its place.
+    let along = name(was) == name(path) && was.contains('/') && path.contains('/');
+    if was == path || along {
+        altered(path, before, after)
+    } else {
+        altered(was, before, None).or_else(|| altered(path, None, after))
     }
+}
+
+/// Whether this room looks into files of that name.
+pub(super) fn is_looked_into(path: &str) -> bool {
+    let name = name(path);
+    MANIFESTS.contains(&name.as_str()) || LINES.contains(&name.as_str())
+}
+
+fn name(path: &str) -> String {
+    path.rsplit('/').next().unwrap_or(path).to_lowercase()
+}
+
+const MANIFESTS: &[&str] = &[
+    "cargo.toml",
+    "pyproject.toml",
+    "package.json",
+    "setup.cfg",
+    "pnpm-workspace.yaml",
+    "go.work",
+    "settings.gradle",
+    "settings.gradle.kts",
+];
+const LINES: &[&str] = &[
+    "makefile",
+    "gnumakefile",
+    "justfile",
+    ".justfile",
+    "rakefile",
+    "taskfile.yml",
+    "taskfile.yaml",
+    "build.gradle",
+    "build.gradle.kts",
+    "gradle.properties",
+    "pom.xml",
+    "build.xml",
+    "build.sbt",
+    "gemfile",
+    // Sphinx, where building the documentation is a gate.
+    "conf.py",
+];
+
+/// The same for the file at one path. What is not there says what an empty file would.
+fn altered(path: &str, before: Option<&str>, after: Option<&str>) -> Option<String> {
+    let name = name(path);
+    let (old, new) = (before.unwrap_or_default(), after.unwrap_or_default());
+    let settings = match name.as_str() {
+        // A new package below has lints and targets of its own, and no one else's.
+        "cargo.toml" if before.is_none() && path.contains('/') => None,
+        "cargo.toml" => tables(cargo(old), &cargo(new)),
+        "pyproject.toml" => tables(toml_tables(old, PYPROJECT), &toml_tables(new, PYPROJECT)),
+        "package.json" => package(before.unwrap_or("{}"), after.unwrap_or("{}")),
+        "setup.cfg" => tables(ini(old), &ini(new)),
+        "pnpm-workspace.yaml" => tables(pnpm(old), &pnpm(new)),
+        // One that is new and comes before another is said by its name.
+        name if before.is_some() && LINES.contains(&name) => lines(old, new),
+        _ => None,
+    };
+    // A workspace that is new in a folder takes nothing from the one around it.
+    let counts = before.is_some() || !path.contains('/');
+    settings.or_else(|| smaller(&name, old, new).filter(|_| counts))
 }
 
 const CARGO: &[&str] = &[
@@ -31,6 +89,8 @@ const CARGO: &[&str] = &[
     "test",
     "lib.test",
     "lib.doctest",
+    "lib.harness",
+    "lib.path",
     "package.autotests",
     "workspace.metadata",
     "package.metadata",
@@ -81,11 +141,64 @@ fn toml_tables(text: &str, wanted: &[&str]) -> Option<Tables> {
     Some(found.collect())
 }
 
+/// The tables, and of each program whether and how it is tested.
+fn cargo(text: &str) -> Option<Tables> {
+    let mut found = toml_tables(text, CARGO)?;
+    let programs = toml_tables(text, &["bin"])?;
+    for program in programs.get("bin").and_then(Value::as_array).into_iter().flatten() {
+        let name = program.get("name").and_then(Value::as_str).unwrap_or_default();
+        for key in ["test", "harness"] {
+            if let Some(value) = program.get(key) {
+                found.insert(format!("bin.{name}.{key}"), value.clone());
+            }
+        }
+    }
+    Some(found)
+}
+
+/// Settings of pnpm that decide what a script is run by, and which packages it finds.
+fn pnpm(text: &str) -> Option<Tables> {
+    const WANTED: &[&str] = &[
+        "scriptShell",
+        "shellEmulator",
+        "pnpmfile",
+        "globalPnpmfile",
+        "configDependencies",
+        "nodeOptions",
+        "enablePrePostScripts",
+        "ignoreScripts",
+        "useNodeVersion",
+        "modulesDir",
+    ];
+    if text.trim().is_empty() {
+        return Some(Tables::new());
+    }
+    let root: Value = serde_saphyr::from_str(text).ok()?;
+    Some(WANTED.iter().filter_map(|name| Some(((*name).to_owned(), root.get(name)?.clone()))).collect())
+}
+
 static SCRIPT: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"(?i)test|lint|check|type|format|fmt|cover|verify|valid|audit|spec|^ci$"));
 
-/// Scripts that are new decide nothing: only those that were there are compared.
-fn package(text: &str) -> Option<Tables> {
+/// Scripts that are new decide nothing, unless they run before or after one that was there.
+fn package(before: &str, after: &str) -> Option<String> {
+    let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
+    let (old, new) = (parsed(before), parsed(after));
+    let settings = tables(old.as_ref().map(package_settings), &new.as_ref().map(package_settings));
+    let (Some(old), Some(new)) = (old, new) else { return settings };
+    let scripts = |root: &Value| root.get("scripts").and_then(Value::as_object).cloned().unwrap_or_default();
+    let (old, new) = (scripts(&old), scripts(&new));
+    let around = |name: &str| {
+        let inner = ["pre", "post"].iter().find_map(|when| name.strip_prefix(when));
+        inner.is_some_and(|inner| old.contains_key(inner))
+    };
+    let counts = |name: &str| old.contains_key(name) && SCRIPT.is_match(name) || around(name);
+    let mut names = old.keys().chain(new.keys());
+    let mut script = || names.find(|name| counts(name) && old.get(*name) != new.get(*name));
+    settings.or_else(|| script().map(|name| format!("scripts.{name}")))
+}
+
+fn package_settings(root: &Value) -> Tables {
     const WANTED: &[&str] = &[
         "jest",
         "eslintConfig",
@@ -103,14 +216,7 @@ fn package(text: &str) -> Option<Tables> {
         "lint-staged",
         "size-limit",
     ];
-    let root: Value = serde_json::from_str(text).ok()?;
-    let mut found: Tables =
-        WANTED.iter().filter_map(|name| Some(((*name).to_owned(), root.get(name)?.clone()))).collect();
-    let scripts = root.get("scripts").and_then(Value::as_object).into_iter().flatten();
-    for (name, script) in scripts.filter(|(name, _)| SCRIPT.is_match(name)) {
-        found.insert(format!("scripts.{name}"), script.clone());
-    }
-    Some(found)
+    WANTED.iter().filter_map(|name| Some(((*name).to_owned(), root.get(name)?.clone()))).collect()
 }
 
 /// The sections of tools in a file of `[sections]`.
@@ -151,22 +257,26 @@ fn ini(text: &str) -> Option<Tables> {
 
 static CHECKS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"(?i)\b(\w*test\w*|\w*lint\w*|check\w*|clippy|verify|coverage|jacoco|minimum|rubocop|spotbugs|pmd|audit|mypy|ruff|tsc)\b",
+        r"(?i)\b(\w*test\w*|\w*lint\w*|check\w*|clippy|verify|coverage|jacoco|minimum|rubocop|spotbugs|pmd|audit|mypy|ruff|tsc|systemProp)\b",
     )
 });
 static LETS_PASS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"(?i)\|\|\s*(true|:|exit 0)|ignoreFailures|ignoreTestFailure|skipTests|maven\.test\.skip|failOnViolation|failOnError|failIfNoTests|excludeTests?|--skip|--deselect|--ignore|--no-verify|--passWithNoTests|\bexit 0\b",
+        r"(?i)\|\|\s*(true|:|exit 0)|<skip(ITs)?>|systemProp|org\.gradle\.(jvmargs|java\.home)|suppress_warnings|nitpick_ignore|exclude_patterns|ignoreFailures|ignoreTestFailure|skipTests|maven\.test\.skip|failOnViolation|failOnError|failIfNoTests|excludeTests?|--skip|--deselect|--ignore|--no-verify|--passWithNoTests|\bexit 0\b",
     )
 });
 
 /// A line about checks that is gone, or a new one that lets failures pass.
 fn lines(before: &str, after: &str) -> Option<String> {
-    let missing = |line: &&str, other: &str| !other.lines().any(|known| known.trim() == line.trim());
-    let gone =
-        before.lines().find(|line| CHECKS.is_match(line) && !line.trim().is_empty() && missing(line, after));
-    let passing = after.lines().find(|line| LETS_PASS.is_match(line) && missing(line, before));
-    gone.or(passing).map(|line| line.trim().chars().take(80).collect())
+    fn known(text: &str) -> HashSet<&str> {
+        text.lines().map(str::trim).collect()
+    }
+    let (old, new) = (known(before), known(after));
+    // The patterns cost more than looking a line up.
+    let gone = before.lines().map(str::trim).find(|line| !new.contains(line) && CHECKS.is_match(line));
+    let passing =
+        || after.lines().map(str::trim).find(|line| !old.contains(line) && LETS_PASS.is_match(line));
+    gone.or_else(passing).map(|line| line.chars().take(80).collect())
 }
 
 #[cfg(test)]
@@ -174,7 +284,11 @@ mod tests {
     use super::*;
 
     fn changed(path: &str, before: &str, after: &str) -> bool {
-        loosened(path, Some(before), Some(after)).is_some()
+        of(path, None, Some(before), Some(after)).is_some()
+    }
+
+    fn of(path: &str, old_path: Option<&str>, before: Option<&str>, after: Option<&str>) -> Option<String> {
+        loosened(&TextPair { path, old_path, before, after, first_line: 1 })
     }
 
     #[test]
@@ -203,7 +317,51 @@ mod tests {
         assert!(changed("Makefile", make, "all: build\ntest:\n\tcargo test\nlint:\n\truff check || true\n"));
         assert!(!changed("Makefile", make, "all: build docs\ntest:\n\tcargo test\ndocs:\n\tmdbook\n"));
         assert!(changed("pom.xml", "<a>\n</a>\n", "<a>\n<skipTests>true</skipTests>\n</a>\n"));
-        assert_eq!(loosened("src/a.rs", Some("a"), Some("b")), None);
-        assert_eq!(loosened("package.json", None, Some(package)), None);
+        assert_eq!(of("src/a.rs", None, Some("a"), Some("b")), None);
+    }
+
+    #[test]
+    fn a_file_that_is_new_or_gone_or_moved_says_what_an_empty_one_would() {
+        let pytest = "[tool:pytest]\naddopts = --co\n";
+        assert_eq!(of("setup.cfg", None, None, Some(pytest)).as_deref(), Some("tool:pytest"));
+        assert_eq!(of("setup.cfg", None, None, Some("[metadata]\nname = a\n")), None);
+        assert_eq!(
+            of("old.cfg", Some("setup.cfg"), Some(pytest), Some(pytest)).as_deref(),
+            Some("tool:pytest")
+        );
+        assert!(of("docs/setup.cfg", Some("setup.cfg"), Some(pytest), Some(pytest)).is_some());
+        assert!(of("setup.cfg", Some("x.cfg"), Some(pytest), Some(pytest)).is_some());
+        let table = "[tool.pytest.ini_options]\naddopts = \"--co\"\n";
+        assert_eq!(of("pyproject.toml", None, None, Some(table)).as_deref(), Some("tool.pytest"));
+        assert!(of("package.json", None, None, Some(r#"{"jest": {"x": 1}}"#)).is_some());
+        assert_eq!(of("package.json", None, None, Some(r#"{"scripts": {"test": "jest"}}"#)), None);
+        let member = "[package]\nname = \"a\"\n[lints]\nworkspace = true\n";
+        assert_eq!(of("a/Cargo.toml", None, None, Some(member)), None, "a new package of a workspace");
+        assert_eq!(of("b/Cargo.toml", Some("a/Cargo.toml"), Some(member), Some(member)), None, "moved");
+        assert!(of("a/Cargo.toml", None, Some(member), None).is_some());
+    }
+
+    #[test]
+    fn a_new_script_counts_only_around_one_that_was_there() {
+        let before = r#"{"scripts": {"test": "jest", "build": "tsc"}}"#;
+        let with = |script: &str| before.replace("\"build\"", &format!("\"{script}\": \"true\", \"build\""));
+        for script in ["lint", "test:fast", "prelint", "typecheck"] {
+            assert!(!changed("package.json", before, &with(script)), "{script}");
+        }
+        for script in ["pretest", "posttest", "prebuild"] {
+            assert!(changed("package.json", before, &with(script)), "{script}");
+            assert!(changed("package.json", &with(script), before), "{script}");
+        }
+        assert!(changed("package.json", before, r#"{"scripts": {"build": "tsc"}}"#));
+    }
+
+    #[test]
+    fn two_hundred_thousand_lines_are_compared_within_a_second() {
+        let target = |number: usize| format!("t{number}:\n\tcargo test -p p{number}\n");
+        let before: String = (0..100_000).map(target).collect();
+        let after: String = (0..100_000).rev().map(target).collect();
+        let begun = std::time::Instant::now();
+        assert!(!changed("Makefile", &before, &after));
+        assert!(begun.elapsed().as_secs() < 5, "{:?}, and by its square it is minutes", begun.elapsed());
     }
 }

@@ -4,15 +4,17 @@
 //! A change may add what it likes. What it takes away from tests that were there is a finding with path and
 //! line, which holds the change up unless the approved plan says that the task is about that file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::assertions::{Check, Weakened, checks, weakened};
+use super::assertions::{Weakened, weakened};
 use super::settings;
+use super::shadows::shadows;
+use super::test_cases::{Case, Elsewhere, cases};
 use super::test_files::{is_expected_output, is_gate_setting, is_test_file};
-use super::test_text::{Language, TestCase, code_lines, pattern, tests_of};
+use super::test_text::{Language, code_lines, pattern};
 use crate::domain::{Finding, Severity};
 
 /// Who makes these findings, in the place of a reviewer's name.
@@ -41,10 +43,10 @@ pub fn is_blocking(finding: &Finding) -> bool {
 /// What the change weakens. `gate_files`: files that a gate's own command names. `about`: the files that the
 /// approved plan is about, whose findings are shown and hold nothing up.
 pub fn tampering(files: &[TextPair<'_>], gate_files: &BTreeSet<String>, about: &[String]) -> Vec<Finding> {
-    let elsewhere: Vec<Case> = files.iter().flat_map(new_cases).collect();
+    let elsewhere = Elsewhere::of(files);
     let mut findings = Vec::new();
     for file in files {
-        let mut found = Found { file, findings: Vec::new() };
+        let mut found = Found { file, findings: Vec::new(), weaker: HashSet::new() };
         let is_gate =
             gate_files.contains(file.path) || file.old_path.is_some_and(|old| gate_files.contains(old));
         found.look(is_gate, &elsewhere);
@@ -63,50 +65,11 @@ pub fn tampering(files: &[TextPair<'_>], gate_files: &BTreeSet<String>, about: &
     findings
 }
 
-/// A test with what it checks. Tests of one name in one file count as one.
-struct Case {
-    name: String,
-    line: u32,
-    checks: Vec<Check>,
-    skips: usize,
-}
-
-/// The tests of a text, and what stands outside of them.
-fn cases(language: Language, text: &str) -> (Vec<Case>, Case) {
-    let lines = code_lines(language, text);
-    let tests = tests_of(language, &lines);
-    let mut cases: Vec<Case> = Vec::new();
-    for TestCase { name, line, lines: range } in &tests {
-        let skips = skips(language, &lines[range.clone()]);
-        let checks = checks(language, &lines, range.clone());
-        match cases.iter_mut().find(|case| case.name == *name) {
-            Some(case) => {
-                case.checks.extend(checks);
-                case.skips += skips;
-            }
-            None => cases.push(Case { name: name.clone(), line: *line, checks, skips }),
-        }
-    }
-    let mut outside = lines;
-    for test in &tests {
-        outside[test.lines.clone()].iter_mut().for_each(String::clear);
-    }
-    let rest = checks(language, &outside, 0..outside.len());
-    let outside = Case { name: String::new(), line: 1, checks: rest, skips: skips(language, &outside) };
-    (cases, outside)
-}
-
-/// Tests that a file has now and had not before.
-fn new_cases(file: &TextPair<'_>) -> Vec<Case> {
-    let Some((language, after)) = Language::of(file.path).zip(file.after) else { return Vec::new() };
-    let before = file.before.map(|before| cases(language, before).0).unwrap_or_default();
-    let (after, _) = cases(language, after);
-    after.into_iter().filter(|case| before.iter().all(|old| old.name != case.name)).collect()
-}
-
 struct Found<'a> {
     file: &'a TextPair<'a>,
     findings: Vec<Finding>,
+    /// The titles of what is weaker, each of which is said once.
+    weaker: HashSet<String>,
 }
 
 impl Found<'_> {
@@ -128,7 +91,7 @@ impl Found<'_> {
         self.add(Severity::Critical, line, title.into(), why.into());
     }
 
-    fn look(&mut self, is_gate: bool, elsewhere: &[Case]) {
+    fn look(&mut self, is_gate: bool, elsewhere: &Elsewhere) {
         let TextPair { path, old_path, before, after, first_line } = *self.file;
         let was = old_path.unwrap_or(path);
         if is_gate && before.is_some() {
@@ -140,7 +103,13 @@ impl Found<'_> {
         }
         if is_gate_setting(was) || is_gate_setting(path) {
             self.gate_setting(before, after, first_line);
-        } else if let Some(what) = settings::loosened(path, before, after) {
+        } else if after.is_some() && shadows(path) && (before.is_none() || !shadows(was)) {
+            self.block(
+                first_line,
+                "A new file comes before what a gate uses",
+                "A tool takes it instead of what was there, or no longer looks at what lies beside it.",
+            );
+        } else if let Some(what) = settings::loosened(self.file) {
             self.block(
                 first_line,
                 format!("Settings of a gate were changed: {what}"),
@@ -163,7 +132,8 @@ impl Found<'_> {
             self.block(1, "A test file was moved to where no test is looked for", format!("It was {was}."));
         }
         if is_expected_output(was) {
-            if before != after && before.lines().any(|line| !after.lines().any(|new| new == line)) {
+            let now: HashSet<&str> = after.lines().collect();
+            if before.lines().any(|line| !now.contains(line)) {
                 self.block(
                     first_line,
                     "Expected output was changed",
@@ -188,19 +158,19 @@ impl Found<'_> {
     }
 
     /// Tests inside of a source file that is gone.
-    fn deleted_source(&mut self, was: &str, before: &str, elsewhere: &[Case]) {
+    fn deleted_source(&mut self, was: &str, before: &str, elsewhere: &Elsewhere) {
         let Some(language) = Language::of(was) else { return };
         for case in cases(language, before).0 {
             self.compare(&case, None, elsewhere);
         }
     }
 
-    fn tests(&mut self, language: Language, before: &str, after: &str, elsewhere: &[Case]) {
+    fn tests(&mut self, language: Language, before: &str, after: &str, elsewhere: &Elsewhere) {
         let path = self.file.old_path.unwrap_or(self.file.path);
         let ((old, old_outside), (new, new_outside)) = (cases(language, before), cases(language, after));
+        let by_name: HashMap<&str, &Case> = new.iter().map(|case| (case.name.as_str(), case)).collect();
         for case in &old {
-            let same = new.iter().find(|other| other.name == case.name);
-            self.compare(case, same, elsewhere);
+            self.compare(case, by_name.get(case.name.as_str()).copied(), elsewhere);
         }
         let inline = |text: &str| text.matches("#[cfg(test)]").count();
         if language == Language::Rust && inline(after) < inline(before) {
@@ -229,15 +199,9 @@ impl Found<'_> {
         }
     }
 
-    fn compare(&mut self, case: &Case, same: Option<&Case>, elsewhere: &[Case]) {
-        // A test that moved, or that has another name and checks all that it checked before.
-        let moved = || elsewhere.iter().find(|other| other.name == case.name);
-        let renamed = || {
-            let whole = |other: &&Case| weakened(&case.checks, &other.checks).is_empty();
-            elsewhere.iter().find(|other| !case.checks.is_empty() && whole(other))
-        };
+    fn compare(&mut self, case: &Case, same: Option<&Case>, elsewhere: &Elsewhere) {
         let name = shown(&case.name);
-        let (other, line) = match (same, moved().or_else(renamed)) {
+        let (other, line) = match (same, elsewhere.instead_of(case)) {
             (Some(other), _) => (other, other.line),
             (None, Some(other)) => (other, self.file.first_line),
             (None, None) => {
@@ -271,7 +235,7 @@ impl Found<'_> {
         };
         let title = format!("{subject} {what}");
         // Several in one test are one finding: its fingerprint is its title.
-        if !self.findings.iter().any(|known| known.title == title) {
+        if self.weaker.insert(title.clone()) {
             self.block(line, title, format!("It no longer has: {}", cut(text, 300)));
         }
     }
@@ -315,56 +279,12 @@ static ONE_PLACE: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
-static RUST_SKIP: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"#\[\s*ignore|#!?\[\s*cfg(_attr)?\(|\breturn\s*(Ok\(\(\)\))?\s*;|\bif\s+(false|!true)\b|should_panic|catch_unwind",
-    )
-});
-static PYTHON_SKIP: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?i)(pytest|mark|unittest|self|@)\.?(skip\w*|xfail|importorskip|expectedFailure)|\bSkipTest\b|^\s*return\s*(None)?$|\bif\s+(False|0|not True)\b|collect_ignore|__test__\s*=\s*False|suppress\(|^\s*except\s*:|^\s*except\b.*\b((Base)?Exception|AssertionError|failureException)\b|pytest_collection_modifyitems|addopts|deselect",
-    )
-});
-static SCRIPT_SKIP: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"\b(xit|xtest|xdescribe|xcontext|fit|fdescribe|fcontext)\s*\(|\.(skip|skipIf|runIf|only|todo|failing|fails)\b|\bthis\.skip\(|^\s*return;?\s*$|\bif\s*\(\s*(false|0)\s*\)|\bcatch\s*(\(\w*\))?\s*\{",
-    )
-});
-static GO_SKIP: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"\b[tbf]\.(Skip|Skipf|SkipNow)\(|//go:build|testing\.Short\(\)|^\s*return\s*$|\bif\s+false\b|\brecover\(\)",
-    )
-});
-static JAVA_SKIP: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"@(Disabled|Ignore|Enabled)\w*|\bassum(e|ing)\w*\s*\(|\bAssum(e|ptions)\.|enabled\s*=\s*false|^\s*return;|\bif\s*\(\s*false\s*\)|\bcatch\s*\(",
-    )
-});
-static RUBY_SKIP: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"\b(xit|xdescribe|xcontext|xspecify|xscenario|fit|fdescribe|fcontext|fspecify)\b|\bskip\b|\bpending\b|:focus\b|\bfocus:|^\s*return\s*$|\bif\s+false\b|^\s*rescue\b",
-    )
-});
-
 /// A test that is looked at alone keeps the others of its file from running.
 static FOCUS: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"\b(it|test|describe|context|specify|suite)(\.\w+)*\.only\b|\b(fit|fdescribe|fcontext|fspecify)\b|:focus\b|\bfocus:\s*true",
     )
 });
-
-/// How often lines say that something does not run, or that a failure does not count.
-fn skips(language: Language, lines: &[String]) -> usize {
-    let regex: &Regex = match language {
-        Language::Rust => &RUST_SKIP,
-        Language::Python => &PYTHON_SKIP,
-        Language::JavaScript => &SCRIPT_SKIP,
-        Language::Go => &GO_SKIP,
-        Language::Java => &JAVA_SKIP,
-        Language::Ruby => &RUBY_SKIP,
-    };
-    lines.iter().map(|line| regex.find_iter(line).count()).sum()
-}
 
 fn shown(name: &str) -> String {
     format!("`{}`", cut(name, 80).replace('`', "'"))

@@ -63,6 +63,8 @@ const SETTINGS: &[&str] = &[
     ".tarpaulin.toml",
     "audit.toml",
     "insta.yaml",
+    "rust-toolchain",
+    "rust-toolchain.toml",
     // Python
     "ruff.toml",
     ".ruff.toml",
@@ -71,8 +73,16 @@ const SETTINGS: &[&str] = &[
     ".mypy.ini",
     "pytest.ini",
     ".pytest.ini",
+    "pytest.toml",
+    ".pytest.toml",
     "tox.ini",
+    "tox.toml",
+    "hatch.toml",
     "noxfile.py",
+    "conftest.py",
+    "ty.toml",
+    "pyrefly.toml",
+    ".isort.cfg",
     ".coveragerc",
     ".pylintrc",
     "pylintrc",
@@ -95,6 +105,9 @@ const SETTINGS: &[&str] = &[
     "biome.jsonc",
     "karma.conf.js",
     ".taprc",
+    ".pnpmfile.cjs",
+    ".pnpmfile.mjs",
+    "pnpmfile.js",
     // Go
     ".golangci.yml",
     ".golangci.yaml",
@@ -108,12 +121,16 @@ const SETTINGS: &[&str] = &[
     "ruleset.xml",
     "spotbugs-exclude.xml",
     "detekt.yml",
+    "mvnw",
+    "gradlew",
     // Ruby
     ".rubocop.yml",
     ".rubocop_todo.yml",
     ".rspec",
     ".simplecov",
     ".standard.yml",
+    ".ruby-version",
+    "steepfile",
     // All
     ".pre-commit-config.yaml",
     "codecov.yml",
@@ -123,6 +140,11 @@ const SETTINGS: &[&str] = &[
     "sonar-project.properties",
     ".gitleaks.toml",
     ".gitleaksignore",
+    ".secrets.baseline",
+    ".codespellrc",
+    "typos.toml",
+    "_typos.toml",
+    ".typos.toml",
     ".trivyignore",
     ".semgrepignore",
     ".semgrep.yml",
@@ -133,6 +155,7 @@ const SETTINGS_BEGIN: &[&str] = &[
     ".eslintrc",
     "eslint.config.",
     "jest.config.",
+    "vite.config.",
     "vitest.config.",
     "vitest.workspace.",
     "playwright.config.",
@@ -148,7 +171,8 @@ pub fn is_gate_setting(path: &str) -> bool {
     let name = lower.rsplit('/').next().unwrap_or(&lower);
     SETTINGS.contains(&name)
         || SETTINGS_BEGIN.iter().any(|begin| name.starts_with(begin))
-        || name == "conftest.py"
+        || lower == "sorbet/config"
+        || lower.ends_with("/sorbet/config")
 }
 
 /// `after` with its inline tests (`#[cfg(test)] mod tests { … }`) as `before` has them. `None`: there are none
@@ -212,6 +236,10 @@ mod tests {
             ".golangci.yml",
             "x/conftest.py",
             "tsconfig.json",
+            ".pytest.toml",
+            "web/vite.config.ts",
+            ".pnpmfile.cjs",
+            "app/sorbet/config",
         ] {
             assert!(is_gate_setting(path), "{path}");
         }

@@ -4,7 +4,7 @@
 use crate::checkout::Checkout;
 use crate::domain::{GateKind, GateReport, Task, Verdict};
 use crate::gates::{Base, Gate, Round, RoundEnd};
-use crate::guard::{is_gate_setting, is_test_file, with_inline_tests_of};
+use crate::guard::{is_gate_setting, is_test_file, shadows, with_inline_tests_of};
 use crate::workspace::{FileEntry, RepoPath, Snapshot, aside};
 
 use super::change::snapshot;
@@ -72,7 +72,7 @@ fn marked(gate: &str) -> String {
 }
 
 /// The change with tests and settings as they were: changed ones put back, deleted ones restored, settings
-/// that are new taken out. `None`: it altered none, and new tests ran with the change.
+/// that are new, and what is new in the way of others, taken out. `None`: it altered none, and new tests ran with the change.
 fn with_tests_of(
     before: &Snapshot,
     change: &Snapshot,
@@ -97,7 +97,9 @@ fn with_tests_of(
         }
     }
     for path in change.files.keys() {
-        if is_gate_setting(path.as_str()) && wanted(path.as_str()) && !before.files.contains_key(path) {
+        let name = path.as_str();
+        let decides = is_gate_setting(name) || shadows(name);
+        if decides && !kept(name) && !before.files.contains_key(path) {
             tree.files.remove(path);
             altered = true;
         }
@@ -173,6 +175,7 @@ mod tests {
     fn new_settings_that_would_silence_the_tests_are_taken_out() {
         let mut change = tree(&BEFORE);
         change.files.extend(tree(&[("tests/conftest.py", "collect_ignore = ['.']")]).files);
+        change.files.extend(tree(&[("unittest.py", "raise SystemExit"), ("src/go.mod", "module x")]).files);
         assert_eq!(put_back(&tree(&BEFORE), &change, &[]), Some(tree(&BEFORE)));
     }
 

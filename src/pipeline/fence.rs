@@ -4,8 +4,8 @@
 use crate::checkout::Checkout;
 use crate::config::{self, PathSettings, RepositoryPolicy};
 use crate::domain::{CommitSha, Reason, Task};
-use crate::guard::{BinaryFiles, ChangeLimits, PathPolicy, PathRules, Violation};
-use crate::workspace::WorkspaceError;
+use crate::guard::{BinaryFiles, ChangeLimits, PathPolicy, PathRules, Side, Violation};
+use crate::workspace::{RepoPath, WorkspaceError};
 
 use super::implement::specification_of;
 use super::{Pipeline, StageError};
@@ -70,7 +70,16 @@ impl Fence<'_> {
     /// What the work up to `head` does and may not do, as people and models read it.
     pub fn refusal(&self, head: &CommitSha) -> Result<Option<String>, WorkspaceError> {
         let diff = self.checkout.mirror.diff(&self.from, head)?;
-        let violations = self.policy.violations(&diff, self.opened);
+        let read = |side: Side, path: &str| {
+            let commit = if side == Side::Before { &self.from } else { head };
+            let Ok(path) = RepoPath::parse(path) else { return Ok(None) };
+            match self.checkout.mirror.read_file(commit, &path) {
+                Ok(bytes) => Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())),
+                Err(WorkspaceError::FileTooLarge { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        let violations = self.policy.violations(&diff, self.opened, &read)?;
         let mut lines: Vec<String> = violations.iter().take(MOST_SHOWN).map(Violation::to_string).collect();
         if violations.len() > MOST_SHOWN {
             lines.push(format!("and {} more", violations.len() - MOST_SHOWN));

@@ -30,19 +30,50 @@ impl Pipeline {
         let gates = gates::discover(&base_files, Some(&gate_policy(policy)));
         let gate_files = files_of_gates(&gates, &base_files);
         let from = fork_point(checkout, base, head)?;
-        let look = |head: &CommitSha| aside(|| findings(checkout, (&from, head), &gate_files, specification));
-        let mut found = look(head)?;
-        if let Some(published) = published(task, checkout)? {
-            let known: Vec<String> = look(published)?.iter().map(Finding::fingerprint).collect();
-            for finding in found.iter_mut().filter(|finding| is_blocking(finding)) {
-                if known.contains(&finding.fingerprint()) {
-                    finding.severity = Severity::Low;
-                    finding.why.push_str(" It was on the branch before this round.");
-                }
+        let look = |from: &CommitSha| aside(|| findings(checkout, (from, head), &gate_files, specification));
+        let found = look(&from)?;
+        match published(task, checkout)? {
+            Some(published) => {
+                let stays = |path: &str| as_it_was(checkout, (&from, head), path);
+                since(found, look(published)?, stays)
             }
+            None => Ok(found),
         }
-        Ok(found)
     }
+}
+
+/// What the whole change weakens, of which only what this round of work does holds it up. A round that makes a
+/// file what the base has is no weakening: it came with the base's commits, or undoes an earlier one.
+fn since(
+    mut whole: Vec<Finding>,
+    round: Vec<Finding>,
+    stays: impl Fn(&str) -> Result<bool, StageError>,
+) -> Result<Vec<Finding>, StageError> {
+    let now: BTreeSet<String> = round.iter().map(Finding::fingerprint).collect();
+    for finding in whole.iter_mut().filter(|finding| is_blocking(finding)) {
+        if !now.contains(&finding.fingerprint()) {
+            finding.severity = Severity::Low;
+            finding.why.push_str(" It was on the branch before this round.");
+        }
+    }
+    let known: BTreeSet<String> = whole.iter().map(Finding::fingerprint).collect();
+    for finding in round.into_iter().filter(is_blocking) {
+        if !known.contains(&finding.fingerprint()) && !stays(&finding.path)? {
+            whole.push(finding);
+        }
+    }
+    Ok(whole)
+}
+
+/// Whether a file is there and the same in both commits.
+fn as_it_was(
+    checkout: &Checkout,
+    (base, head): (&CommitSha, &CommitSha),
+    path: &str,
+) -> Result<bool, StageError> {
+    let Ok(path) = RepoPath::parse(path) else { return Ok(false) };
+    let before = text_of(checkout, base, &path)?;
+    Ok(before.is_some() && before == text_of(checkout, head, &path)?)
 }
 
 fn findings(
@@ -141,5 +172,28 @@ mod tests {
         ];
         let named: Vec<_> = files_of_gates(&gates, &files).into_iter().collect();
         assert_eq!(named, ["check.sh", "ci/lint.py", "web/run.js"]);
+    }
+
+    #[test]
+    fn what_was_on_the_branch_covers_no_further_weakening() {
+        let finding = |path: &str| Finding {
+            reviewer: crate::guard::REVIEWER.into(),
+            severity: Severity::Critical,
+            path: path.into(),
+            start_line: 1,
+            end_line: 1,
+            title: "The test `a` asserts less".into(),
+            why: String::new(),
+            suggestion: None,
+        };
+        let blocks = |whole: &[&str], round: &[&str], stays: &[&str]| -> Vec<String> {
+            let of = |paths: &[&str]| paths.iter().map(|path| finding(path)).collect();
+            let found = since(of(whole), of(round), |path| Ok(stays.contains(&path))).expect("findings");
+            found.into_iter().filter(is_blocking).map(|finding| finding.path).collect()
+        };
+        assert_eq!(blocks(&["a", "b"], &["b"], &[]), ["b"], "the first was there");
+        assert_eq!(blocks(&["a"], &["a"], &[]), ["a"], "the same test is weaker once more");
+        assert_eq!(blocks(&[], &["a"], &[]), ["a"], "a test that people added to the branch");
+        assert_eq!(blocks(&[], &["a"], &["a"]), [""; 0], "it is what the base has");
     }
 }

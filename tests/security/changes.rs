@@ -1,12 +1,13 @@
 //! Changes that reach for what they are judged by: protected files, and the tests.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::path::Path;
 use std::process::Command;
 
 use orchestrator::domain::{GateReport, State, Verdict};
 use orchestrator::guard::{
-    BinaryFiles, ChangeLimits, PathPolicy, PathRules, TextPair, is_blocking, tampering,
+    BinaryFiles, ChangeLimits, PathPolicy, PathRules, Side, TextPair, is_blocking, tampering,
 };
 use orchestrator::store::ArtifactKind;
 use orchestrator::workspace::{FileContent, FileDiff, FileStatus, RepoPath, TreeDiff};
@@ -87,18 +88,33 @@ fn no_edit_of_what_judges_or_steers_a_change_passes_the_fence() {
         (&[Move { from: "CODEOWNERS", to: "docs/people.txt" }], &[]),
         // A lock file behind the change of somebody else's manifest.
         (&[Write("web/package-lock.json"), Write("crates/core/Cargo.toml")], &[]),
+        // The same manifest, which asks for nothing else than before.
+        (&[Write("Cargo.lock"), Write("Cargo.toml")], &[]),
+        // What the tools that build and test run instead: `runner = "true"`, `script-shell=/bin/true`, …
+        (&[Write(".cargo/config.toml")], &[]),
+        (&[Write("crates/core/.cargo/config")], &[]),
+        (&[Write(".npmrc")], &[]),
+        (&[Write("web/.yarnrc.yml")], &[]),
+        (&[Write(".yarnrc")], &[]),
+        (&[Write(".yarn/releases/yarn-4.cjs")], &[]),
+        (&[Write(".mvn/maven.config")], &[]),
+        (&[Write(".mvn/extensions.xml")], &[]),
+        (&[Write("gradle/wrapper/gradle-wrapper.properties")], &[]),
+        (&[Move { from: ".cargo/config.toml", to: "docs/config.toml" }], &[]),
         // The plan said one file and meant one file.
         (&[Write(".github/workflows/release.yml")], &[".github/workflows/"]),
         (&[Write(".github/workflows/ci.yml.bak")], &[".github/workflows/ci.yml"]),
         // What no reviewer can read.
         (&[WriteBytes("assets/tool")], &[]),
     ];
+    let same = |_: Side, _: &str| Ok::<_, Infallible>(Some("[package]\nname = \"a\"\n".to_owned()));
     for (edits, opened) in attacks {
         let diff = change(edits);
         let opened: Vec<String> = opened.iter().map(|path| (*path).to_owned()).collect();
         let names: Vec<&str> = diff.files.iter().map(|file| file.path.as_str()).collect();
         assert!(passes_a_list(&diff, &opened), "the weak variant holds {names:?} up");
-        assert!(!policy.violations(&diff, &opened).is_empty(), "{names:?} passed");
+        let Ok(found) = policy.violations(&diff, &opened, &same);
+        assert!(!found.is_empty(), "{names:?} passed");
     }
     let opened = [".github/dependabot.yml".to_owned()];
     let harmless = change(&[
@@ -108,7 +124,12 @@ fn no_edit_of_what_judges_or_steers_a_change_passes_the_fence() {
         Write("Cargo.lock"),
         Write(".github/dependabot.yml"),
     ]);
-    assert_eq!(policy.violations(&harmless, &opened), [], "what the plan opens, and what nobody protects");
+    let asks_for_more = |side: Side, _: &str| {
+        let manifest = if side == Side::Before { "[dependencies]\n" } else { "[dependencies]\na = \"1\"\n" };
+        Ok::<_, Infallible>(Some(manifest.to_owned()))
+    };
+    let Ok(found) = policy.violations(&harmless, &opened, &asks_for_more);
+    assert_eq!(found, [], "what the plan opens, and what nobody protects");
 }
 
 /// It is one too much for each price.
@@ -189,6 +210,76 @@ fn no_way_of_weakening_a_test_goes_unseen() {
         first_line: 1,
     };
     assert_eq!(tampering(&[pair], &BTreeSet::new(), &[]), [], "a test more");
+}
+
+/// A file before and after a change: its path, where it was, and both texts.
+type Settings = (&'static str, Option<&'static str>, Option<&'static str>, Option<&'static str>);
+
+/// The weak variant: names of files that set gates and nothing else, by where they are now.
+fn is_listed((path, ..): &Settings) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    ["clippy.toml", "pytest.ini", ".eslintrc.json", "tox.ini", "jest.config.js"].contains(&name)
+}
+
+#[test]
+fn no_way_of_weakening_what_a_gates_command_does_goes_unseen() {
+    const COLLECT: &str = "[tool:pytest]\naddopts = --co\n";
+    const MEMBERS: &str = "[workspace]\nmembers = [\"a\", \"b\"]\n";
+    const SCRIPTS: &str = r#"{"scripts": {"test": "jest"}}"#;
+    let added = |path, text| (path, None, None, Some(text));
+    let edited = |path, before, after| (path, None, Some(before), Some(after));
+    let ways: Vec<Settings> = vec![
+        // New files that a tool prefers to, or takes besides, those that were there.
+        added("GNUmakefile", "test:\n\ttrue\n"),
+        added("makefile", "test:\n\ttrue\n"),
+        added("pytest.toml", "[pytest]\naddopts = ['--co']\n"),
+        added(".pytest.toml", "[pytest]\naddopts = ['--co']\n"),
+        added("vite.config.ts", "export default { test: { passWithNoTests: true, include: [] } }\n"),
+        added("pkg/store/go.mod", "module x\n"),
+        added("go.work", "go 1.22\nuse ./tools\n"),
+        added(".pnpmfile.cjs", "module.exports = {}\n"),
+        added("conftest.py", "collect_ignore_glob = ['*']\n"),
+        added("unittest.py", "raise SystemExit(0)\n"),
+        added("pytest.py", "raise SystemExit(0)\n"),
+        added("unittest/__main__.py", "raise SystemExit(0)\n"),
+        added("argparse.py", "raise SystemExit(0)\n"),
+        // Settings in files that hold other things, where the file is new, or has another name now.
+        added("setup.cfg", COLLECT),
+        added("pyproject.toml", "[tool.pytest.ini_options]\naddopts = '--co'\n"),
+        ("old.cfg", Some("setup.cfg"), Some(COLLECT), Some(COLLECT)),
+        ("docs/setup.cfg", Some("setup.cfg"), Some(COLLECT), Some(COLLECT)),
+        edited("package.json", SCRIPTS, r#"{"scripts": {"test": "jest", "pretest": "rm -r tests"}}"#),
+        // Packages that are tested no more.
+        edited("Cargo.toml", MEMBERS, "[workspace]\nmembers = [\"a\"]\n"),
+        edited("Cargo.toml", MEMBERS, "[workspace]\nmembers = [\"a\", \"b\"]\nexclude = [\"b\"]\n"),
+        edited("Cargo.toml", MEMBERS, "[workspace]\nmembers = [\"a\", \"b\"]\ndefault-members = [\"a\"]\n"),
+        edited("Cargo.toml", "[lib]\npath = \"src/a.rs\"\n", "[lib]\npath = \"src/b.rs\"\n"),
+        edited("Cargo.toml", "[package]\nname = \"a\"\n", "[package]\nname = \"a\"\nautotests = false\n"),
+        edited("Cargo.toml", "[[test]]\nname = \"a\"\n", "[[test]]\nname = \"a\"\ntest = false\n"),
+        edited("package.json", r#"{"workspaces": ["a", "b"]}"#, r#"{"workspaces": ["a", "b", "!b"]}"#),
+        edited("pnpm-workspace.yaml", "packages: [a, b]\n", "packages: [a]\n"),
+        edited("go.work", "use (\n\t./a\n\t./b\n)\n", "use ./a\n"),
+        edited("settings.gradle.kts", "include(\":a\", \":b\")\n", "include(\":a\")\n"),
+        edited("pom.xml", "<module>a</module>\n<module>b</module>\n", "<module>a</module>\n"),
+    ];
+    let found = |(path, old_path, before, after): &Settings| {
+        let pair = TextPair { path, old_path: *old_path, before: *before, after: *after, first_line: 1 };
+        tampering(&[pair], &BTreeSet::new(), &[]).iter().any(is_blocking)
+    };
+    for way in &ways {
+        assert!(!is_listed(way), "{way:?}: the weak variant notices");
+        assert!(found(way), "{way:?}");
+    }
+    for harmless in [
+        edited("Cargo.toml", MEMBERS, "[workspace]\nmembers = [\"a\", \"b\", \"c\"]\n"),
+        edited("package.json", SCRIPTS, r#"{"scripts": {"test": "jest", "lint": "eslint ."}}"#),
+        edited("pom.xml", "<module>a</module>\n", "<module>a</module>\n<module>b</module>\n"),
+        added("crates/c/Cargo.toml", "[package]\nname = \"c\"\n[lints]\nworkspace = true\n"),
+        added("Makefile", "docs:\n\tmdbook\n"),
+        added("src/pkg/types.py", "X = int\n"),
+    ] {
+        assert!(!found(&harmless), "{harmless:?}");
+    }
 }
 
 /// All assertions are there, and are about another function.

@@ -92,6 +92,15 @@ impl Source {
         found
     }
 
+    /// The string literals of one line each above its tests, with their lines.
+    pub fn literals(&self) -> Vec<(usize, &str)> {
+        let lines = self.text.lines().take(self.lines_above_tests()).enumerate();
+        let code = lines.filter(|(_, line)| !line.trim_start().starts_with("//"));
+        // Between quotes stands every second part.
+        code.flat_map(|(at, line)| line.split('"').skip(1).step_by(2).map(move |text| (at + 1, text)))
+            .collect()
+    }
+
     pub fn lines_above_tests(&self) -> usize {
         let tests = self.whole.lines().position(|line| line.trim_start().starts_with("#[cfg(test)]"));
         tests.unwrap_or_else(|| self.text.lines().count())

@@ -1,3 +1,5 @@
+use std::convert::Infallible;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -37,9 +39,15 @@ fn touching(names: &[&str]) -> TreeDiff {
     change(names.iter().map(|name| file(name, FileStatus::Modified)).collect())
 }
 
+/// Where no manifest asks for anything.
+fn violations(policy: &PathPolicy, diff: &TreeDiff, opened: &[String]) -> Vec<Violation> {
+    let Ok(found) = policy.violations(diff, opened, &|_, _| Ok::<_, Infallible>(None));
+    found
+}
+
 fn refused(policy: &PathPolicy, diff: &TreeDiff, opened: &[&str]) -> Vec<String> {
     let opened: Vec<String> = opened.iter().map(|path| (*path).to_owned()).collect();
-    policy.violations(diff, &opened).into_iter().map(|v| v.path.unwrap_or(v.rule)).collect()
+    violations(policy, diff, &opened).into_iter().map(|v| v.path.unwrap_or(v.rule)).collect()
 }
 
 #[test]
@@ -65,6 +73,15 @@ fn what_decides_what_runs_reviews_or_instructs_is_protected_in_every_repository(
         "a/.gitattributes",
         "jenkinsfile",
         ".husky/pre-commit",
+        ".cargo/config.toml",
+        "crates/a/.cargo/config",
+        "web/.npmrc",
+        ".yarnrc",
+        ".yarnrc.yml",
+        ".yarn/releases/yarn.cjs",
+        ".mvn/maven.config",
+        ".mvn/extensions.xml",
+        "app/gradle/wrapper/gradle-wrapper.properties",
     ] {
         for status in [FileStatus::Added, FileStatus::Modified, FileStatus::Deleted, FileStatus::TypeChanged]
         {
@@ -115,26 +132,59 @@ fn a_renamed_file_counts_where_it_was_and_where_it_is() {
     assert_eq!(refused(&narrow, &renamed("b", "src/a"), &[]), ["b"]);
 }
 
+/// The paths that are refused where these are the texts of manifests, before and after.
+fn refused_with(names: &[&str], texts: &[(&str, &str, &str)]) -> Vec<String> {
+    let read = |side: Side, path: &str| {
+        let text = texts.iter().find(|(name, ..)| *name == path);
+        let text = text.map(|(_, before, after)| if side == Side::Before { *before } else { *after });
+        Ok::<_, Infallible>(text.filter(|text| !text.is_empty()).map(str::to_owned))
+    };
+    let Ok(found) = policy().violations(&touching(names), &[], &read);
+    found.into_iter().map(|found| found.path.unwrap_or(found.rule)).collect()
+}
+
 #[test]
-fn a_lock_file_changes_with_its_manifest_only() {
+fn a_lock_file_changes_only_with_what_it_is_made_from() {
     assert_eq!(refused(&policy(), &touching(&["Cargo.lock"]), &[]), ["Cargo.lock"]);
-    assert_eq!(refused(&policy(), &touching(&["Cargo.lock", "web/package.json"]), &[]), ["Cargo.lock"]);
-    assert_eq!(
-        refused(&policy(), &touching(&["web/package-lock.json", "package.json"]), &[]),
-        ["web/package-lock.json"]
-    );
     assert_eq!(refused(&policy(), &touching(&["CARGO.LOCK"]), &[]), ["CARGO.LOCK"]);
-    for together in [
-        ["Cargo.lock", "Cargo.toml"],
-        ["Cargo.lock", "crates/a/Cargo.toml"],
-        ["web/yarn.lock", "web/package.json"],
-        ["uv.lock", "pyproject.toml"],
-        ["go.sum", "go.mod"],
-        ["Gemfile.lock", "a.gemspec"],
-    ] {
-        assert_eq!(refused(&policy(), &touching(&together), &[]), [""; 0], "{together:?}");
-    }
     assert_eq!(refused(&policy(), &touching(&["Cargo.lock"]), &["Cargo.lock"]), [""; 0]);
+    let (cargo, more) = ("[package]\nname = \"a\"\n", "[package]\nname = \"a\"\n[dependencies]\nb = \"1\"\n");
+    let (package, another) = (r#"{"name": "a"}"#, r#"{"name": "a", "dependencies": {"b": "1"}}"#);
+    let root = "[workspace]\nmembers = [\"crates/*\"]\n";
+    for (names, texts) in [
+        (["Cargo.lock", "Cargo.toml"], vec![("Cargo.toml", cargo, more)]),
+        (
+            ["Cargo.lock", "crates/a/Cargo.toml"],
+            vec![("Cargo.toml", root, root), ("crates/a/Cargo.toml", cargo, more)],
+        ),
+        (
+            ["Cargo.lock", "crates/b/Cargo.toml"],
+            vec![("Cargo.toml", root, root), ("crates/b/Cargo.toml", "", cargo)],
+        ),
+        (["web/yarn.lock", "web/package.json"], vec![("web/package.json", package, another)]),
+        (["uv.lock", "pyproject.toml"], vec![("pyproject.toml", "", "[project]\ndependencies = [\"a\"]\n")]),
+        (["go.sum", "go.mod"], vec![("go.mod", "module a\n", "module a\nrequire b v1\n")]),
+        (["Gemfile.lock", "a.gemspec"], vec![("a.gemspec", "x\n", "y\n")]),
+    ] {
+        assert_eq!(refused_with(&names, &texts), [""; 0], "{names:?}");
+    }
+    for (names, texts) in [
+        (["Cargo.lock", "Cargo.toml"], vec![("Cargo.toml", cargo, "# a blank\n\n[package]\nname = \"a\"\n")]),
+        (["package-lock.json", "package.json"], vec![("package.json", package, "{\n  \"name\": \"a\"\n}\n")]),
+        (["Cargo.lock", "web/package.json"], vec![("web/package.json", package, another)]),
+        (
+            ["Cargo.lock", "fuzz/Cargo.toml"],
+            vec![("Cargo.toml", root, root), ("fuzz/Cargo.toml", cargo, more)],
+        ),
+        (
+            ["package-lock.json", "docs/package.json"],
+            vec![("package.json", package, package), ("docs/package.json", package, another)],
+        ),
+        (["go.sum", "tools/go.mod"], vec![("tools/go.mod", "module a\n", "module a\nrequire b v1\n")]),
+        (["web/package-lock.json", "package.json"], vec![("package.json", package, another)]),
+    ] {
+        assert_eq!(refused_with(&names, &texts), names[..1], "{names:?}");
+    }
 }
 
 #[test]
@@ -155,7 +205,7 @@ fn the_stricter_side_wins() {
 fn each_limit_is_the_first_number_that_is_still_taken() {
     let sized = |old_bytes, bytes| FileDiff { old_bytes, bytes, ..file("a", FileStatus::Modified) };
     let many = |count: usize| touching(&(0..count).map(|_| "a").collect::<Vec<_>>());
-    let with = |diff: &TreeDiff| policy().violations(diff, &[]).len();
+    let with = |diff: &TreeDiff| violations(&policy(), diff, &[]).len();
     assert_eq!((with(&many(100)), with(&many(101))), (0, 1));
     assert_eq!((with(&change(vec![sized(0, 1000)])), with(&change(vec![sized(0, 1001)]))), (0, 1));
     assert_eq!(
@@ -202,8 +252,8 @@ proptest! {
         prop_assume!(names.iter().all(|name| RepoPath::parse(name.as_str()).is_ok()));
         let policy = PathPolicy::new(&rules(Some(&["a*", "b*"]), &["b/**"]), &rules(None, &["**/c"]), WIDE).expect("a policy");
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let few = policy.violations(&touching(&names[1..]), &[]);
-        let more = policy.violations(&touching(&names), &[]);
+        let few = violations(&policy, &touching(&names[1..]), &[]);
+        let more = violations(&policy, &touching(&names), &[]);
         prop_assert!(few.iter().all(|violation| more.contains(violation)));
     }
 }
