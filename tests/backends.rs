@@ -457,6 +457,38 @@ async fn an_image_that_cannot_be_trusted_or_used_is_refused_with_a_reason() {
     assert!(error.contains("/no/such.sock"), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_that_somebody_kills_is_no_verdict_on_its_command() {
+    let place = Place::new(Kind::Container).await;
+    let session = place.open(&[]).await;
+    let kill = async {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        // The container that has written the tree may still be going.
+        tokio::time::sleep(Duration::from_millis(2000)).await;
+        tokio::task::spawn_blocking(move || {
+            let deployment = std::fs::read_to_string(place.path().join("work/deployment")).expect("a name");
+            let filter = format!("label=orchestrator.deployment={deployment}");
+            loop {
+                let running = Engine::get().podman(&["ps", "-q", "--filter", &filter]);
+                if let Some(id) = running.lines().next() {
+                    Engine::get().podman(&["kill", id]);
+                    return place;
+                }
+                assert!(std::time::Instant::now() < deadline, "no container runs");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        })
+        .await
+        .expect("killed")
+    };
+    let command = shell("sleep 100");
+    let (outcome, place) = tokio::join!(session.run(&command), kill);
+    let error = outcome.expect_err("nobody knows what became of it").to_string();
+    assert!(error.contains("the container ended with code 137 before its command did"), "{error}");
+    session.close().await.expect("closed");
+    assert_eq!(place.left(), [""; 0]);
+}
+
 /// What bubblewrap does, as a user who is not root, where limits are sampled and not kept by control groups.
 #[test]
 fn everything_holds_for_an_ordinary_user_too() {
