@@ -29,6 +29,7 @@ for_every_backend!(
     long_output_is_kept_whole,
     background_processes_die_with_the_command,
     dropping_the_future_kills_the_command_and_dropping_the_session_removes_it,
+    a_close_that_nobody_waits_for_removes_everything_all_the_same,
     kill_9_of_the_parent_leaves_nothing_that_the_next_start_does_not_find,
     the_probe_says_what_works,
 );
@@ -368,6 +369,12 @@ async fn dropping_the_future_kills_the_command_and_dropping_the_session_removes_
     place.wait_until_nothing_is_left().await;
 }
 
+async fn a_close_that_nobody_waits_for_removes_everything_all_the_same(place: Place) {
+    let session = place.open(&[("file", "x")]).await;
+    let _ = tokio::time::timeout(Duration::from_millis(1), session.close()).await;
+    place.wait_until_nothing_is_left().await;
+}
+
 /// The part of the next test that is killed: it runs only when it is asked for by name.
 #[tokio::test]
 #[ignore = "started by kill_9_of_the_parent_leaves_nothing_that_the_next_start_does_not_find"]
@@ -455,6 +462,67 @@ async fn an_image_that_cannot_be_trusted_or_used_is_refused_with_a_reason() {
     assert!(error.contains("podman --runtime runsc system service"), "{error}");
     let error = refused(|options, socket| options.socket = socket.into(), "/no/such.sock").await;
     assert!(error.contains("/no/such.sock"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_else_gets_a_sessions_user_before_all_of_the_session_is_gone() {
+    if !is_root() {
+        return;
+    }
+    let root = tempfile::tempdir().expect("a folder");
+    let mut options = container_options(root.path());
+    options.user_ids = 2_130_001_000..=2_130_001_000;
+    let sandbox = Container::connect(options).await.expect("a container engine");
+    let session = sandbox.open(&snapshot(&[])).await.expect("a session");
+    let command = shell("sleep 100");
+    assert!(tokio::time::timeout(Duration::from_millis(1500), session.run(&command)).await.is_err());
+    let _ = tokio::time::timeout(Duration::from_millis(1), session.close()).await;
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let next = loop {
+        match sandbox.open(&snapshot(&[])).await {
+            Ok(next) => break next,
+            Err(SandboxError::NoFreeUser { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        assert!(std::time::Instant::now() < deadline, "the user is never free again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let work = root.path().join("work");
+    assert_eq!(Engine::get().of_deployment(&work).len(), 1, "more than the second session's volume");
+    assert_eq!(std::fs::read_dir(work.join("sessions")).expect("sessions").count(), 1);
+    next.close().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_that_somebody_kills_is_no_verdict_on_its_command() {
+    let place = Place::new(Kind::Container).await;
+    let session = place.open(&[]).await;
+    let kill = async {
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        // The container that has written the tree may still be going.
+        tokio::time::sleep(Duration::from_millis(2000)).await;
+        tokio::task::spawn_blocking(move || {
+            let deployment = std::fs::read_to_string(place.path().join("work/deployment")).expect("a name");
+            let filter = format!("label=orchestrator.deployment={deployment}");
+            loop {
+                let running = Engine::get().podman(&["ps", "-q", "--filter", &filter]);
+                if let Some(id) = running.lines().next() {
+                    Engine::get().podman(&["kill", id]);
+                    return place;
+                }
+                assert!(std::time::Instant::now() < deadline, "no container runs");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        })
+        .await
+        .expect("killed")
+    };
+    let command = shell("sleep 100");
+    let (outcome, place) = tokio::join!(session.run(&command), kill);
+    let error = outcome.expect_err("nobody knows what became of it").to_string();
+    assert!(error.contains("the container ended with code 137 before its command did"), "{error}");
+    session.close().await.expect("closed");
+    assert_eq!(place.left(), [""; 0]);
 }
 
 /// What bubblewrap does, as a user who is not root, where limits are sampled and not kept by control groups.

@@ -103,7 +103,7 @@ async fn what_the_api_refuses_is_said_with_what_to_do() {
             "too old resource version (410)",
         ),
         ("/attach", "GET", status(500, "InternalError", "error dialing backend"), "attaching to a pod"),
-        ("/orchestrator-sandbox", "GET", status(401, "Unauthorized", "Unauthorized"), "renew the kubeconfig"),
+        ("/networkpolicies", "GET", status(401, "Unauthorized", "Unauthorized"), "renew the kubeconfig"),
     ] {
         let method: &'static str = method;
         let scene =
@@ -118,7 +118,7 @@ async fn what_passes_is_asked_for_again() {
     let scene = Scene::new(Behaviour {
         answers: vec![
             ("GET", "/pods", 2, status(500, "InternalError", "leader changed")),
-            ("GET", "/orchestrator-sandbox", 1, status(429, "TooManyRequests", "slow down")),
+            ("GET", "/networkpolicies", 1, status(429, "TooManyRequests", "slow down")),
         ],
         ..Behaviour::default()
     });
@@ -217,7 +217,7 @@ async fn a_connection_that_breaks_is_said_and_ends_the_pod() {
     let session = scene.open(scene.options()).await.expect("a session");
     let error =
         session.run(&shell("sleep 100")).await.expect_err("nobody knows what became of it").to_string();
-    assert!(error.contains("running a command: the pod is gone: Error: code 137"), "{error}");
+    assert!(error.contains("running a command: the pod is gone: Error: code 75"), "{error}");
     session.close().await.expect("closed");
     assert_eq!(scene.cluster.jobs(), [Value::Null; 0]);
 }
@@ -225,13 +225,41 @@ async fn a_connection_that_breaks_is_said_and_ends_the_pod() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_policy_that_holds_nothing_runs() {
     let said = Scene::new(Behaviour { policy: Policy::Missing, ..Behaviour::default() }).refusal().await;
-    assert!(said.contains("not found (404). Apply deploy/kubernetes/sandbox.yaml"), "{said}");
+    assert!(
+        said.contains("the namespace sandboxes has no network policy orchestrator-sandbox")
+            && said.contains("Apply deploy/kubernetes/sandbox.yaml"),
+        "{said}"
+    );
     // The weak variant: the policy is there, and its pods have the node's network.
     let said = Scene::new(Behaviour { policy: Policy::Ignored, ..Behaviour::default() }).refusal().await;
     assert!(
         said.contains("a sandbox could reach the API at 127.0.0.1:") && said.contains("not enforced"),
         "{said}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_somebody_added_for_all_pods_is_named_and_nothing_runs() {
+    let policy = |name: &str, selector: Value| {
+        json!({
+            "kind": "NetworkPolicy", "apiVersion": "networking.k8s.io/v1", "metadata": { "name": name },
+            "spec": {
+                "podSelector": selector, "policyTypes": ["Egress"],
+                "egress": [{ "ports": [{ "port": 53, "protocol": "UDP" }] }],
+            },
+        })
+    };
+    let other_policies = vec![policy("allow-dns", json!({}))];
+    let said = Scene::new(Behaviour { other_policies, ..Behaviour::default() }).refusal().await;
+    assert!(
+        said.contains("the network policy allow-dns of the namespace sandboxes selects sandboxes"),
+        "{said}"
+    );
+    let other_policies = vec![policy("of-others", json!({ "matchLabels": { "app": "db" } }))];
+    let scene = Scene::new(Behaviour { other_policies, ..Behaviour::default() });
+    let sandbox = Kubernetes::connect(scene.options()).await.expect("connected");
+    let said: Vec<_> = sandbox.probe().await.findings.iter().map(ToString::to_string).collect();
+    assert!(said.join(" ").contains("no other policy allows them anything"), "{said:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -329,8 +357,10 @@ async fn mounts_are_carried_once_and_what_was_written_comes_back_as_it_was_left(
     std::fs::write(outside.join("kept"), "kept").expect("a file");
     // What an earlier step left in a cache leads nowhere when the next one is written back.
     std::os::unix::fs::symlink(&outside, cache.join("away")).expect("a link");
+    // As distributions have it: a link to the file.
     let bundle = scene.root.path().join("ca.pem");
-    std::fs::write(&bundle, "certificates").expect("a file");
+    std::fs::write(scene.root.path().join("ca-2.pem"), "certificates").expect("a file");
+    std::os::unix::fs::symlink("ca-2.pem", &bundle).expect("a link");
     let options = KubernetesOptions { ca_bundle: Some(bundle), ..scene.options() };
     let session = scene.open(options).await.expect("a session");
     let mount =
@@ -367,10 +397,55 @@ async fn mounts_are_carried_once_and_what_was_written_comes_back_as_it_was_left(
     let elsewhere = with("true", vec![mount(&read, "/opt/tools", Access::ReadOnly)]);
     let error = session.run(&elsewhere).await.expect_err("refused").to_string();
     assert!(error.contains("/opt/tools is no place for a mount: a pod has /work and /deps"), "{error}");
-    sh(&*session, "mkdir -p vendor && echo x > vendor/own").await;
-    let shadow = with("true", vec![mount(&read, "/work/vendor", Access::ReadOnly)]);
-    let error = session.run(&shadow).await.expect_err("refused").to_string();
-    assert!(error.contains("/work/vendor is in the way of a mount"), "{error}");
+    session.close().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mount_covers_what_the_tree_has_there_and_uncovers_it_again() {
+    let scene = Scene::new(Behaviour::default());
+    let read = scene.root.path().join("read");
+    std::fs::create_dir(&read).expect("a folder");
+    std::fs::write(read.join("file"), "mounted").expect("a file");
+    let sandbox = Kubernetes::connect(scene.options()).await.expect("connected");
+    let tree = snapshot(&[("vendor/own", "own\n"), ("vendor/deep/run", "#!/bin/sh\n")]);
+    let session = sandbox.open(&tree).await.expect("a session");
+    let with = |script: &str, access| {
+        let mounts = vec![Mount { host: read.clone(), inside: "/work/vendor".into(), access }];
+        Command { mounts, ..shell(script) }
+    };
+    let run = async |command: &Command| session.run(command).await.expect("ran").stdout.text();
+    assert_eq!(run(&with("ls vendor; ls -A", Access::ReadOnly)).await, "file\nvendor\n");
+    assert_eq!(run(&with("ls vendor", Access::ReadOnly)).await, "file\n");
+    assert_eq!(sh(&*session, "cat vendor/own; ls vendor").await.stdout.text(), "own\ndeep\nown\n");
+    assert_eq!(run(&with("ls vendor", Access::ReadOnly)).await, "file\n");
+    assert_eq!(session.read_back().await.expect("read back").tree, tree);
+    assert_eq!(run(&with("ls vendor; echo new > vendor/new", Access::ReadWrite)).await, "file\n");
+    assert_eq!(std::fs::read_to_string(read.join("new")).expect("written"), "new\n");
+    assert_eq!(session.read_back().await.expect("read back").tree, tree);
+    session.close().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mount_that_a_command_moved_away_is_there_for_the_next_one() {
+    let scene = Scene::new(Behaviour::default());
+    let read = scene.root.path().join("read");
+    std::fs::create_dir(&read).expect("a folder");
+    std::fs::write(read.join("file"), "mounted").expect("a file");
+    let session = scene.open(scene.options()).await.expect("a session");
+    let with = |script: &str, access| {
+        let mounts = vec![Mount { host: read.clone(), inside: "/work/node_modules".into(), access }];
+        Command { mounts, ..shell(script) }
+    };
+    let look = with("cat node_modules/file", Access::ReadOnly);
+    for script in ["mv node_modules x", "chmod -R u+w node_modules && rm -r node_modules", "true"] {
+        let outcome = session.run(&with(script, Access::ReadOnly)).await.expect("ran");
+        assert_eq!(outcome.exit, Exit::Code(0), "{}", outcome.stderr.text());
+        assert_eq!(session.run(&look).await.expect("ran").stdout.text(), "mounted", "after {script}");
+    }
+    let gone = with("rm -r node_modules", Access::ReadWrite);
+    let error = session.run(&gone).await.expect_err("nothing comes back").to_string();
+    assert!(error.contains("/work/node_modules is no longer there"), "{error}");
+    assert!(read.join("file").exists());
     session.close().await.expect("closed");
 }
 

@@ -13,6 +13,7 @@ for_every_backend!(
     a_fork_bomb_is_bounded_and_ends,
     ten_gigabytes_of_output_end_the_command,
     a_disk_filler_is_ended,
+    what_makes_empty_files_without_end_is_ended,
     what_ignores_term_and_leaves_its_session_is_ended_in_time,
     memory_is_limited_files_in_memory_included,
     processor_time_is_limited_over_all_processes,
@@ -110,6 +111,15 @@ async fn a_disk_filler_is_ended(place: Place) {
         hostile("i=0; while :; do i=$((i+1)); head -c 1000000 /dev/zero > /work/f$i; sleep 0.01; done");
     command.limits.disk_bytes = 30 << 20;
     let outcome = ended(&place, &*session, &command, Duration::from_secs(3)).await;
+    assert_eq!((outcome.limit, outcome.exit), (Some(LimitHit::Disk), Exit::Signal(9)));
+}
+
+async fn what_makes_empty_files_without_end_is_ended(place: Place) {
+    let _turn = TURN.lock().await;
+    let session = place.open(&[]).await;
+    let mut command = hostile("i=0; while :; do i=$((i+1)); : > /work/f$i; done");
+    command.limits.disk_bytes = 10 << 20;
+    let outcome = ended(&place, &*session, &command, Duration::from_secs(5)).await;
     assert_eq!((outcome.limit, outcome.exit), (Some(LimitHit::Disk), Exit::Signal(9)));
 }
 

@@ -212,6 +212,10 @@ pub fn command_limits(config: &Config) -> Limits {
         cpu: std::time::Duration::from_secs(config.sandbox.cpu_seconds),
         memory_bytes: config.sandbox.memory_mb * 1024 * 1024,
         processes: config.sandbox.processes,
+        disk_bytes: match config.sandbox.backend {
+            SandboxBackend::Kubernetes => config.sandbox.kubernetes.disk_mb << 20,
+            _ => Limits::default().disk_bytes,
+        },
         ..Limits::default()
     }
 }

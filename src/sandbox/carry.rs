@@ -1,8 +1,11 @@
 //! A folder or file of a mount, as frames: for sandboxes that cannot see the host's disk.
 //!
 //! Unlike a tree it keeps empty folders, permissions and links that lead anywhere. What is written is written
-//! where nothing was, and links are made last, so that nothing is ever written through one.
+//! where nothing was, below folders that were written before, and links are made last: nothing is ever written
+//! through one.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -56,26 +59,46 @@ struct Sender<'a> {
     limit: u64,
 }
 
-/// What an entry costs beside its bytes.
+/// What an entry costs beside its bytes and its names.
 const ENTRY_COST: u64 = 256;
+/// The kernel's own limit for paths, `PATH_MAX`, and so for the targets of links.
+const LONGEST_NAME: usize = 4096;
+
+impl Item {
+    /// What it takes of a limit: its bytes, and what has to be kept to know it.
+    fn cost(&self) -> io::Result<u64> {
+        let (bytes, target) = match &self.what {
+            What::Folder { .. } => (0, 0),
+            What::File { bytes, .. } => (*bytes, 0),
+            What::Link { target } => (0, target.len()),
+        };
+        if self.path.len() > LONGEST_NAME || target > LONGEST_NAME {
+            return Err(broken(&format!(
+                "a path or the target of a link has more than {LONGEST_NAME} bytes"
+            )));
+        }
+        Ok(bytes.saturating_add(ENTRY_COST + (self.path.len() + target) as u64))
+    }
+}
 
 impl Sender<'_> {
-    fn item(&mut self, path: String, what: What, bytes: u64) -> io::Result<()> {
+    fn item(&mut self, path: String, what: What) -> io::Result<()> {
+        let item = Item { path, what };
         let too_large = || {
             io::Error::other(format!(
                 "it is larger than {} MiB, the most that is carried into a sandbox",
                 self.limit >> 20
             ))
         };
-        self.left = self.left.checked_sub(bytes.saturating_add(ENTRY_COST)).ok_or_else(too_large)?;
-        (self.put)(&wire::document(Kind::Item, &Item { path, what })?)
+        self.left = self.left.checked_sub(item.cost()?).ok_or_else(too_large)?;
+        (self.put)(&wire::document(Kind::Item, &item)?)
     }
 
     fn folder(&mut self, folder: &OwnedFd, path: &str, depth: usize) -> io::Result<()> {
         if depth > walk::DEPTH {
             return Err(io::Error::other(format!("folders are nested more than {} deep", walk::DEPTH)));
         }
-        self.item(path.to_owned(), What::Folder { mode: permissions(folder)? }, 0)?;
+        self.item(path.to_owned(), What::Folder { mode: permissions(folder)? })?;
         for name in walk::names(folder)? {
             let text = name.to_str().ok_or_else(|| io::Error::other(format!("{name:?} is not UTF-8")))?;
             let below = if path.is_empty() { text.to_owned() } else { format!("{path}/{text}") };
@@ -85,7 +108,7 @@ impl Sender<'_> {
                     let target = readlinkat(folder, name.as_os_str())?.into_string();
                     let target =
                         target.map_err(|target| io::Error::other(format!("{target:?} is not UTF-8")))?;
-                    self.item(below, What::Link { target }, 0)?;
+                    self.item(below, What::Link { target })?;
                 }
                 walk::Kind::File => {
                     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
@@ -102,7 +125,7 @@ impl Sender<'_> {
     fn file(&mut self, file: OwnedFd, path: String) -> io::Result<()> {
         let (mode, mut file) = (permissions(&file)?, File::from(file));
         let bytes = file.metadata()?.len();
-        self.item(path, What::File { mode, bytes }, bytes)?;
+        self.item(path, What::File { mode, bytes })?;
         let (mut left, mut buffer) = (bytes, vec![0; wire::PIECE]);
         while left > 0 {
             let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -129,14 +152,15 @@ pub(super) struct Writer {
     /// Bytes that may still come.
     left: u64,
     open: Option<(File, u64)>,
-    folders: Vec<(PathBuf, u32)>,
+    /// With the permissions that they get in the end, by their paths relative to the root.
+    folders: BTreeMap<PathBuf, u32>,
     links: Vec<(PathBuf, String)>,
 }
 
 impl Writer {
     /// With [`Access::ReadOnly`] nobody may write to what was written, as far as permissions say so.
     pub(super) fn new(root: &Path, access: Access, limit: u64) -> Self {
-        let (folders, links) = (vec![], vec![]);
+        let (folders, links) = (BTreeMap::new(), vec![]);
         Self { root: root.to_path_buf(), access, left: limit, open: None, folders, links }
     }
 
@@ -160,19 +184,25 @@ impl Writer {
         Ok(())
     }
 
-    fn item(&mut self, Item { path, what }: Item) -> io::Result<()> {
+    fn item(&mut self, item: Item) -> io::Result<()> {
+        let left = self.left.checked_sub(item.cost()?);
+        self.left = left.ok_or_else(|| broken("more than may come"))?;
+        let Item { path, what } = item;
         let is_plain = Path::new(&path).components().all(|part| matches!(part, Component::Normal(_)));
         if !is_plain || path.contains('\0') {
             return Err(broken("a path that leads elsewhere"));
         }
-        let target = if path.is_empty() { self.root.clone() } else { self.root.join(&path) };
-        let bytes = if let What::File { bytes, .. } = &what { *bytes } else { 0 };
-        let left = self.left.checked_sub(bytes.saturating_add(ENTRY_COST));
-        self.left = left.ok_or_else(|| broken("more than may come"))?;
+        let path = PathBuf::from(path);
+        // A link that is still to be made is no folder, and so nothing comes to lie below it.
+        if path.parent().is_some_and(|parent| !self.folders.contains_key(parent)) {
+            return Err(broken(&format!("{} is in no folder that came before", path.display())));
+        }
+        let is_root = path.as_os_str().is_empty();
+        let target = if is_root { self.root.clone() } else { self.root.join(&path) };
         match what {
             What::Folder { mode } => {
                 fs::DirBuilder::new().mode(0o700).create(&target)?;
-                self.folders.push((target, mode));
+                self.folders.insert(path, mode);
             }
             What::File { mode, bytes } => {
                 let mode = self.mode(mode) | 0o400;
@@ -181,6 +211,7 @@ impl Writer {
                 file.set_permissions(fs::Permissions::from_mode(mode))?;
                 self.open = Some((file, bytes));
             }
+            What::Link { .. } if is_root => return Err(broken("all of it is a link")),
             What::Link { target: to } => self.links.push((target, to)),
         }
         Ok(())
@@ -194,15 +225,18 @@ impl Writer {
     }
 
     /// Makes the links and gives folders their permissions.
-    pub(super) fn finish(self) -> io::Result<()> {
+    pub(super) fn finish(mut self) -> io::Result<()> {
         if self.open.is_some() {
             return Err(broken("the last file is not whole"));
         }
+        self.links.sort_by_key(|(place, _)| Reverse(place.components().count()));
         for (place, target) in &self.links {
             symlink(target, place)?;
         }
         // The innermost first: a folder that nobody may write to takes no more entries.
         for (folder, mode) in self.folders.iter().rev() {
+            let folder =
+                if folder.as_os_str().is_empty() { self.root.clone() } else { self.root.join(folder) };
             fs::set_permissions(folder, fs::Permissions::from_mode(self.mode(*mode) | 0o500))?;
         }
         Ok(())
@@ -261,20 +295,65 @@ mod tests {
     #[test]
     fn nothing_is_written_through_a_link_or_outside() {
         let root = tempfile::tempdir().expect("a folder");
-        let (outside, to) = (root.path().join("outside"), root.path().join("to"));
+        let outside = root.path().join("outside");
         fs::create_dir(&outside).expect("a folder");
         let item = |path: &str, what| {
             let bytes = serde_json::to_vec(&Item { path: path.into(), what }).expect("json");
             Frame { kind: Kind::Item, bytes }
         };
         let top = || item("", What::Folder { mode: 0o755 });
-        let link = item("a", What::Link { target: outside.display().to_string() });
+        let link = |path: &str| item(path, What::Link { target: outside.display().to_string() });
         let file = |path| item(path, What::File { mode: 0o644, bytes: 0 });
-        assert!(write(&to, Access::ReadWrite, &[top(), link, file("a/planted")]).is_err());
+        let folder = |path| item(path, What::Folder { mode: 0o755 });
+        for (number, below) in [
+            vec![link("a"), file("a/planted")],
+            vec![link("a"), link("a/planted")],
+            vec![link("a/planted"), link("a")],
+            vec![link("a"), folder("a/planted")],
+            vec![folder("a"), link("a"), link("a/planted")],
+            vec![folder("a"), file("a/b"), link("a/b/../../planted")],
+            vec![file("b/planted")],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let to = root.path().join(format!("to-{number}"));
+            let all: Vec<_> = [top()].into_iter().chain(below).collect();
+            assert!(write(&to, Access::ReadWrite, &all).is_err(), "{all:?}");
+        }
+        assert!(write(&root.path().join("all"), Access::ReadWrite, &[link("")]).is_err());
         for path in ["../outside/planted", "/etc/planted", "b/../../outside/planted"] {
             let to = root.path().join(hex::encode(path));
             assert!(write(&to, Access::ReadWrite, &[top(), file(path)]).is_err(), "{path}");
         }
         assert_eq!(fs::read_dir(&outside).expect("a folder").count(), 0);
+    }
+
+    #[test]
+    fn names_count_as_well_and_none_is_longer_than_the_kernel_allows() {
+        let root = tempfile::tempdir().expect("a folder");
+        let frame = |path: String, what| {
+            let bytes = serde_json::to_vec(&Item { path, what }).expect("json");
+            Frame { kind: Kind::Item, bytes }
+        };
+        let link = |name: usize, target: usize| {
+            let what = What::Link { target: "t".repeat(target) };
+            frame(format!("{name:04}"), what)
+        };
+        let mut all = vec![frame(String::new(), What::Folder { mode: 0o755 })];
+        all.extend((0..300).map(|name| link(name, 4000)));
+        let said = write(&root.path().join("much"), Access::ReadWrite, &all).expect_err("a MiB of names");
+        assert!(said.to_string().contains("more than may come"), "{said}");
+        let long = [link(0, 5000), frame("p".repeat(5000), What::Folder { mode: 0o755 })];
+        for (number, long) in long.into_iter().enumerate() {
+            let all = [frame(String::new(), What::Folder { mode: 0o755 }), long];
+            let said = write(&root.path().join(number.to_string()), Access::ReadWrite, &all);
+            assert!(said.expect_err("too long").to_string().contains("more than 4096 bytes"));
+        }
+        let from = root.path().join("from");
+        fs::create_dir(&from).expect("a folder");
+        (0..10).for_each(|name| symlink("t".repeat(4000), from.join(name.to_string())).expect("a link"));
+        assert!(frames(&from, 40_000).expect_err("too large").to_string().contains("larger than"));
+        assert!(frames(&from, 50_000).is_ok());
     }
 }

@@ -54,6 +54,10 @@ pub(super) fn through_a_link(inside: &Path) -> SandboxError {
     SandboxError::InvalidCommand { reason: format!("{} leads through a link of the tree", inside.display()) }
 }
 
+pub(super) fn no_longer_there(inside: &Path) -> SandboxError {
+    SandboxError::InvalidCommand { reason: format!("{} is no longer there", inside.display()) }
+}
+
 /// Gives the folders that a command may write to the user that it runs as.
 pub(super) fn give_mounts(command: &Command, owner: Owner) -> Result<(), SandboxError> {
     let Some(uid) = owner.uid() else { return Ok(()) };

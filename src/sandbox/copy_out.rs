@@ -203,8 +203,13 @@ impl Copy<'_> {
                 limit: walk::DEPTH as u64,
             });
         }
-        let names =
-            walk::names(folder).map_err(SandboxError::io(format!("reading {prefix:?} of the tree")))?;
+        let names = walk::names(folder).map_err(|error| match error.kind() {
+            io::ErrorKind::FileTooLarge => SandboxError::TreeTooLarge {
+                what: "entries in one folder".into(),
+                limit: walk::MOST_NAMES as u64,
+            },
+            _ => SandboxError::io(format!("reading {prefix:?} of the tree"))(error),
+        })?;
         for name in names {
             let Some(path) = self.path(prefix, &name) else { continue };
             if self.taken.opened.apart.contains(path.as_str()) {

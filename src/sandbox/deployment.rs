@@ -2,7 +2,7 @@
 //! may be made of.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
@@ -19,23 +19,45 @@ pub(super) fn is_digest(name: &str) -> bool {
 }
 
 /// Makes the work root; gives the deployment's name, which is made once and kept there.
+///
+/// # Errors
+/// When it cannot be made or read, or the file holds something else: sessions without a name of their own would
+/// be everybody's.
 pub(super) fn prepare(root: &Path) -> io::Result<String> {
     let mut folders = fs::DirBuilder::new();
     folders.recursive(true).mode(0o755);
     folders.create(root.join("sessions"))?;
     let file = root.join("deployment");
-    if let Ok(name) = fs::read_to_string(&file)
-        && name.len() == 32
-    {
-        return Ok(name);
+    match name(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        found => return found,
     }
     let mut random = [0; 16];
     fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
-    let new = tempfile::NamedTempFile::new_in(root)?;
-    fs::write(new.path(), hex::encode(random))?;
-    // Another process may be faster: the first name stays.
-    let _ = new.persist_noclobber(&file);
-    fs::read_to_string(&file)
+    let mut new = tempfile::NamedTempFile::new_in(root)?;
+    new.write_all(hex::encode(random).as_bytes())?;
+    // What is labelled with it may outlive a crash of this machine, and so has the name to.
+    new.as_file().sync_all()?;
+    match new.persist_noclobber(&file) {
+        Ok(_) => fs::File::open(root)?.sync_all()?,
+        // Another process was faster: the first name stays.
+        Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(refused) => return Err(refused.error),
+    }
+    name(&file)
+}
+
+fn name(file: &Path) -> io::Result<String> {
+    let name = fs::read_to_string(file)?;
+    if name.len() == 32 && name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(name);
+    }
+    let reason = format!(
+        "{} does not hold a deployment's name, which is 32 hexadecimal digits: remove the file, and a new name is \
+         made. Sandboxes that were left behind under the old one then have to be removed by hand",
+        file.display()
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidData, reason))
 }
 
 #[cfg(test)]
@@ -57,5 +79,17 @@ mod tests {
         let name = prepare(one.path()).expect("prepared");
         assert_eq!(prepare(one.path()).expect("prepared"), name);
         assert_ne!(prepare(two.path()).expect("prepared"), name);
+    }
+
+    #[test]
+    fn a_file_without_a_name_is_no_empty_label() {
+        let root = tempfile::tempdir().expect("a folder");
+        for text in ["", "0123", &"x".repeat(32), &"0".repeat(33)] {
+            fs::write(root.path().join("deployment"), text).expect("a file");
+            let said = prepare(root.path()).expect_err("refused").to_string();
+            assert!(said.contains("remove the file") && said.contains("deployment"), "{said}");
+        }
+        fs::remove_file(root.path().join("deployment")).expect("removed");
+        assert_eq!(prepare(root.path()).expect("prepared").len(), 32);
     }
 }

@@ -13,6 +13,8 @@ use super::walk::{self, Kind};
 
 /// Folders deeper than this are first moved up, so that neither open files nor the stack run out.
 const DEPTH: usize = 64;
+/// Entries of one folder that are known at once.
+const BATCH: usize = 1 << 16;
 
 /// Removes a folder and all that is in it, without following links. A folder that is not there is fine.
 pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
@@ -38,8 +40,25 @@ pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
 }
 
 fn empty(folder: &OwnedFd, top: &OwnedFd, depth: usize, moved: &mut u64) -> io::Result<()> {
-    for name in walk::names(folder)? {
-        let is_folder = match walk::stat(folder, &name) {
+    loop {
+        let (names, before) = (walk::some_names(folder, BATCH)?, *moved);
+        empty_of(&names, folder, top, depth, moved)?;
+        // Where something was moved there may be entries that stay: those are for the next pass.
+        if names.len() < BATCH || *moved != before {
+            return Ok(());
+        }
+    }
+}
+
+fn empty_of(
+    names: &[OsString],
+    folder: &OwnedFd,
+    top: &OwnedFd,
+    depth: usize,
+    moved: &mut u64,
+) -> io::Result<()> {
+    for name in names {
+        let is_folder = match walk::stat(folder, name) {
             Ok(stat) => walk::kind(&stat) == Kind::Folder,
             Err(Errno::ENOENT) => continue,
             Err(error) => return Err(error.into()),
@@ -54,16 +73,16 @@ fn empty(folder: &OwnedFd, top: &OwnedFd, depth: usize, moved: &mut u64) -> io::
             *moved += 1;
         } else if is_folder {
             let before = *moved;
-            let inner = walk::open_folder(folder, &name)?;
+            let inner = walk::open_folder(folder, name)?;
             empty(&inner, top, depth + 1, moved)?;
             // A folder from which something could not be moved is emptied by the next pass.
-            if let Err(error) = remove(folder, &name, UnlinkatFlags::RemoveDir)
+            if let Err(error) = remove(folder, name, UnlinkatFlags::RemoveDir)
                 && *moved == before
             {
                 return Err(error);
             }
         } else {
-            remove(folder, &name, UnlinkatFlags::NoRemoveDir)?;
+            remove(folder, name, UnlinkatFlags::NoRemoveDir)?;
         }
     }
     Ok(())

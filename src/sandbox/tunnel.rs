@@ -60,20 +60,27 @@ impl Links {
 
     /// Whether one more may be opened.
     pub(super) fn has_room(&mut self) -> bool {
-        while let Some(ended) = self.tasks.try_join_next() {
-            if let Ok(number) = ended {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            if let Ok((id, number)) = ended
+                && self.open.get(&number).is_some_and(|link| link.task.id() == id)
+            {
                 self.open.remove(&number);
             }
         }
-        self.open.len() < MOST
+        // A task that is just ending still counts.
+        self.tasks.len() < MOST
     }
 
-    /// Carries a connection from now on; `connect` makes it.
+    /// Carries a connection from now on; `connect` makes it. A number that is in use is refused: the connection
+    /// that has it goes on, and there is no other.
     pub(super) fn add<S, C>(&mut self, number: u32, connect: C)
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
         C: Future<Output = std::io::Result<S>> + Send + 'static,
     {
+        if self.open.contains_key(&number) {
+            return;
+        }
         let (said, heard) = unbounded_channel();
         let (credit, waiting) = (Arc::new(Semaphore::new(WINDOW)), Arc::new(AtomicUsize::new(0)));
         let end =
@@ -251,5 +258,26 @@ mod tests {
             links.hear(&Frame { kind: Kind::Bytes, bytes: nonsense });
         }
         drop(kept);
+    }
+
+    #[tokio::test]
+    async fn a_number_in_use_opens_nothing_and_there_are_never_more_tasks_than_connections() {
+        let (put, _kept) = channel(100);
+        let mut links = Links::new(put);
+        for _ in 0..3 * MOST {
+            if links.has_room() {
+                links.add(1, std::future::pending::<std::io::Result<tokio::io::DuplexStream>>());
+            }
+        }
+        assert_eq!((links.tasks.len(), links.open.len()), (1, 1));
+        // Cut off and opened again: what has not ended yet still counts.
+        let too_much = parse(about(Kind::Bytes, 1, &vec![0; WINDOW + 1]));
+        for _ in 0..3 * MOST {
+            links.hear(&too_much);
+            if links.has_room() {
+                links.add(1, std::future::pending::<std::io::Result<tokio::io::DuplexStream>>());
+            }
+        }
+        assert!(links.tasks.len() <= MOST, "{} tasks", links.tasks.len());
     }
 }

@@ -67,13 +67,26 @@ pub(super) fn proc_path(fd: &impl AsRawFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
+/// The most entries that one folder may have, where all of them have to be known at once.
+pub(super) const MOST_NAMES: usize = 1 << 20;
+
 /// The names in an open folder, sorted.
+///
+/// # Errors
+/// When it cannot be read; of the kind `FileTooLarge` when it has more than [`MOST_NAMES`] entries.
 pub(super) fn names(folder: &OwnedFd) -> io::Result<Vec<OsString>> {
-    let mut names = fs::read_dir(proc_path(folder))?
-        .map(|entry| Ok(entry?.file_name()))
-        .collect::<io::Result<Vec<_>>>()?;
+    let mut names = some_names(folder, MOST_NAMES + 1)?;
+    if names.len() > MOST_NAMES {
+        let reason = format!("a folder has more than {MOST_NAMES} entries");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
     names.sort();
     Ok(names)
+}
+
+/// The first so many names in an open folder, in any order.
+pub(super) fn some_names(folder: &OwnedFd, most: usize) -> io::Result<Vec<OsString>> {
+    fs::read_dir(proc_path(folder))?.take(most).map(|entry| Ok(entry?.file_name())).collect()
 }
 
 pub(super) fn stat(folder: &OwnedFd, name: &std::ffi::OsStr) -> nix::Result<FileStat> {
@@ -105,9 +118,13 @@ pub(super) fn kind_below(tree: &Path, below: &Path) -> io::Result<Option<Kind>> 
 /// Folders nested deeper than this are no work of a person's.
 pub(super) const DEPTH: usize = 200;
 
-/// The space on disk that a folder takes, in bytes. What vanishes meanwhile is not counted; the walk ends
-/// early once `enough` is passed. A tree deeper than [`DEPTH`] counts as endless, so that nothing can be
-/// hidden at its bottom.
+/// What every entry counts at least: an empty file takes an inode and a name, of which there are not endlessly
+/// many either.
+const LEAST: u64 = 4096;
+
+/// The space on disk that a folder takes, in bytes, each entry at least 4 KiB. What vanishes meanwhile is not
+/// counted; the walk ends early once `enough` is passed. A tree deeper than [`DEPTH`] counts as endless, so that
+/// nothing can be hidden at its bottom.
 pub(super) fn disk_use(root: &Path, enough: u64) -> io::Result<u64> {
     let mut total = 0;
     add_disk_use(&open_root(root)?, enough, 0, &mut total);
@@ -118,15 +135,26 @@ fn add_disk_use(folder: &OwnedFd, enough: u64, depth: usize, total: &mut u64) {
     if depth > DEPTH {
         *total = u64::MAX;
     }
-    for name in names(folder).unwrap_or_default() {
+    let Ok(entries) = fs::read_dir(proc_path(folder)) else { return };
+    // Only the names of folders are kept, and no more of them than `enough` has room for.
+    let mut folders = vec![];
+    for entry in entries.flatten() {
         if *total > enough {
             return;
         }
+        let name = entry.file_name();
         let Ok(stat) = stat(folder, &name) else { continue };
-        *total = total.saturating_add(u64::try_from(stat.st_blocks).unwrap_or(0) * 512);
-        if kind(&stat) == Kind::Folder
-            && let Ok(inner) = open_folder(folder, &name)
-        {
+        let blocks = u64::try_from(stat.st_blocks).unwrap_or(0);
+        *total = total.saturating_add((blocks * 512).max(LEAST));
+        if kind(&stat) == Kind::Folder {
+            folders.push(name);
+        }
+    }
+    for name in folders {
+        if *total > enough {
+            return;
+        }
+        if let Ok(inner) = open_folder(folder, &name) {
             add_disk_use(&inner, enough, depth + 1, total);
         }
     }
@@ -160,4 +188,31 @@ fn readable_below(folder: &OwnedFd, depth: usize) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_takes_space_too_and_the_walk_ends_when_it_has_seen_enough() {
+        let root = tempfile::tempdir().expect("a folder");
+        fs::create_dir_all(root.path().join("a/b")).expect("folders");
+        for n in 0..100 {
+            fs::write(root.path().join(format!("a/b/{n}")), "").expect("a file");
+        }
+        let used = disk_use(root.path(), u64::MAX - 1).expect("walked");
+        assert!((102 * LEAST..120 * LEAST).contains(&used), "{used}");
+        let enough = disk_use(root.path(), 10 * LEAST).expect("walked");
+        assert!((11 * LEAST..=13 * LEAST).contains(&enough), "{enough}");
+    }
+
+    #[test]
+    fn some_names_are_no_more_than_were_asked_for() {
+        let root = tempfile::tempdir().expect("a folder");
+        (0..10).for_each(|n| fs::write(root.path().join(n.to_string()), "").expect("a file"));
+        let folder = open_root(root.path()).expect("open");
+        assert_eq!(some_names(&folder, 4).expect("read").len(), 4);
+        assert_eq!(names(&folder).expect("read").len(), 10);
+    }
 }

@@ -74,12 +74,13 @@ impl Running {
         (state.exit_code, state.oom_killed.unwrap_or(false))
     }
 
-    /// Kills whatever runs in it and removes it.
+    /// Kills whatever runs in it and removes it. What fails, or is not waited for, is tried once more.
     pub(super) async fn remove(mut self) -> Result<(), SandboxError> {
-        match self.id.take() {
-            Some(id) => remove(&self.docker, &id).await,
-            None => Ok(()),
+        if let Some(id) = &self.id {
+            remove(&self.docker, id).await?;
         }
+        self.id = None;
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::sandbox::supervise::wire::{self, End, Frame, Kind, Request};
 pub(super) enum Cut {
     /// The host's own clock: what watches inside did not.
     Clock,
-    /// The kernel killed the first process for the container's memory.
+    /// The kernel killed the first process for the container's memory, and the engine saw it.
     Memory,
 }
 
@@ -79,7 +79,8 @@ fn end(frame: &Frame) -> Result<End, SandboxError> {
 /// Why the first process ended without an answer.
 async fn cut(running: &Running, said: Vec<u8>) -> Result<Result<End, Cut>, SandboxError> {
     let (code, for_memory) = running.ended().await;
-    if for_memory || code == Some(137) {
+    // Code 137 alone says only that somebody killed it: an operator, or an engine that was stopped.
+    if for_memory {
         return Ok(Err(Cut::Memory));
     }
     let said = String::from_utf8_lossy(&said);

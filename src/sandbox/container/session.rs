@@ -19,7 +19,7 @@ use crate::sandbox::incoming::Incoming;
 use crate::sandbox::leftovers::SessionFolder;
 use crate::sandbox::model::{Command, LimitHit, Network, Outcome, SandboxError, Session};
 use crate::sandbox::supervise::wire::{End, Kind, Ran, Request};
-use crate::workspace::Snapshot;
+use crate::workspace::{Snapshot, aside};
 
 /// Time to carry a tree in or out.
 const CARRY: Duration = Duration::from_secs(300);
@@ -34,40 +34,46 @@ pub(super) struct ContainerSession {
     turn: tokio::sync::Mutex<()>,
 }
 
+/// Between two attempts to remove what an engine would not let go; it doubles up to the second.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+
 /// What a session has taken: the volume goes first, then the folder whose lock says that it lives, then
-/// the user.
+/// the user. Nobody else gets the user while a container of the session may still run.
 struct Held {
     shared: Arc<Shared>,
     taken: Option<(SessionFolder, Identity)>,
 }
 
 impl Held {
+    /// What fails, or is not waited for, is tried again until it is done.
     async fn release(mut self) -> Result<(), SandboxError> {
-        match self.taken.take() {
-            Some(taken) => release(Arc::clone(&self.shared), taken).await,
-            None => Ok(()),
+        if let Some((folder, _)) = &self.taken {
+            release(&self.shared, folder).await?;
         }
+        self.taken = None;
+        Ok(())
     }
 }
 
-async fn release(
-    shared: Arc<Shared>,
-    (folder, _identity): (SessionFolder, Identity),
-) -> Result<(), SandboxError> {
-    super::sweep::remove_session(&shared, &folder.name()).await?;
-    folder.remove().map_err(SandboxError::io("removing a sandbox"))
+async fn release(shared: &Shared, folder: &SessionFolder) -> Result<(), SandboxError> {
+    super::sweep::remove_session(shared, &folder.name()).await?;
+    aside(|| folder.remove()).map_err(SandboxError::io("removing a sandbox"))
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let Some(taken) = self.taken.take() else { return };
+        let Some((folder, identity)) = self.taken.take() else { return };
         // Without a runtime this program ends, and the lock with it: the next start finds all of it.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let shared = Arc::clone(&self.shared);
         runtime.spawn(async move {
-            if let Err(error) = release(shared, taken).await {
-                tracing::warn!(%error, "a sandbox could not be removed; the next start will try again");
+            let (mut pause, longest) = PAUSES;
+            while let Err(error) = release(&shared, &folder).await {
+                tracing::warn!(%error, ?pause, "a sandbox could not be removed; it will be tried again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(longest);
             }
+            drop(identity);
         });
     }
 }

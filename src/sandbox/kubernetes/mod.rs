@@ -9,6 +9,7 @@ mod errors;
 mod line;
 mod mounts;
 mod pod;
+mod policies;
 mod probe;
 mod session;
 mod spec;
@@ -22,7 +23,6 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 
@@ -33,7 +33,7 @@ use super::model::{Backend, Limits, Sandbox, SandboxError, Session};
 use super::probe::ProbeReport;
 use super::tree;
 use crate::workspace::Snapshot;
-use errors::{api_error, patiently, unavailable};
+use errors::unavailable;
 use session::PodSession;
 
 pub(super) const BACKEND: &str = "Kubernetes";
@@ -105,8 +105,8 @@ impl Kubernetes {
     /// Connects to the API and prepares the work root.
     ///
     /// # Errors
-    /// When there is no way to the API, it refuses us, the image is not named by its digest, or the policy
-    /// that keeps the network from sandboxes is not there.
+    /// When there is no way to the API, it refuses us, the image is not named by its digest, or the namespace's
+    /// policies do not keep the network from sandboxes.
     pub async fn connect(options: KubernetesOptions) -> Result<Self, SandboxError> {
         if !is_digest(&options.image) {
             return Err(unavailable(format!(
@@ -118,10 +118,7 @@ impl Kubernetes {
         let config = configuration(&options).await?;
         let client =
             Client::try_from(config).map_err(|error| unavailable(format!("its configuration: {error}")))?;
-        let policies: Api<NetworkPolicy> = Api::namespaced(client.clone(), &options.namespace);
-        let policy =
-            patiently(|| policies.get(POLICY)).await.map_err(api_error("asking for its network policy"))?;
-        spec::check_policy(&policy).map_err(unavailable)?;
+        policies::check(&client, &options.namespace).await?;
         let root = &options.work_root;
         let deployment = prepare(root).map_err(SandboxError::io(format!("preparing {}", root.display())))?;
         Ok(Self { shared: Arc::new(Shared { options, client, deployment }) })
@@ -130,6 +127,8 @@ impl Kubernetes {
     async fn open_session(&self, snapshot: &Snapshot) -> Result<Box<dyn Session>, SandboxError> {
         tree::refuse_files_that_are_folders(snapshot)?;
         let shared = Arc::clone(&self.shared);
+        // Somebody may have added one since the start.
+        policies::check(&shared.client, &shared.options.namespace).await?;
         let folder = SessionFolder::create(&shared.options.work_root)
             .map_err(SandboxError::io("making a folder for a sandbox"))?;
         let session = PodSession::start(shared, folder, Opened::of(snapshot)).await?;

@@ -22,7 +22,7 @@ const NEEDED: &[(&str, &str, &str, &str)] = &[
     ("", "pods", "", "list"),
     ("", "pods", "attach", "create"),
     ("", "pods", "attach", "get"),
-    ("networking.k8s.io", "networkpolicies", "", "get"),
+    ("networking.k8s.io", "networkpolicies", "", "list"),
 ];
 const MANIFEST: &str = "Apply deploy/kubernetes/sandbox.yaml";
 
@@ -37,7 +37,8 @@ pub(super) async fn probe(sandbox: &Kubernetes, shared: &Shared) -> ProbeReport 
     report.findings.extend(findings);
     if report.works {
         report.findings.push(good(format!(
-            "sandboxes run the image {} in the namespace {}, and the network policy {POLICY} kept one from the API",
+            "sandboxes run the image {} in the namespace {}, the network policy {POLICY} kept one from the API, and no \
+             other policy allows them anything",
             shared.options.image, shared.options.namespace
         )));
     }

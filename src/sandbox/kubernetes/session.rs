@@ -22,7 +22,7 @@ use crate::sandbox::leftovers::SessionFolder;
 use crate::sandbox::model::{Access, Command, LimitHit, Mount, Network, Outcome, SandboxError, Session};
 use crate::sandbox::supervise::wire::{self, End, Frame, Greeting, Kind, Ran, Request};
 use crate::sandbox::tunnel::{Links, number};
-use crate::workspace::Snapshot;
+use crate::workspace::{Snapshot, aside};
 
 /// Time to carry a tree in or out.
 const CARRY: Duration = Duration::from_secs(300);
@@ -52,17 +52,19 @@ struct Held {
 }
 
 impl Held {
+    /// What fails, or is not waited for, is tried once more.
     async fn release(mut self) -> Result<(), SandboxError> {
-        match self.folder.take() {
-            Some(folder) => release(Arc::clone(&self.shared), folder).await,
-            None => Ok(()),
+        if let Some(folder) = &self.folder {
+            release(&self.shared, folder).await?;
         }
+        self.folder = None;
+        Ok(())
     }
 }
 
-async fn release(shared: Arc<Shared>, folder: SessionFolder) -> Result<(), SandboxError> {
-    pod::remove(&shared, &spec::job_name(&shared, &folder.name())).await?;
-    folder.remove().map_err(SandboxError::io("removing a sandbox"))
+async fn release(shared: &Shared, folder: &SessionFolder) -> Result<(), SandboxError> {
+    pod::remove(shared, &spec::job_name(shared, &folder.name())).await?;
+    aside(|| folder.remove()).map_err(SandboxError::io("removing a sandbox"))
 }
 
 impl Drop for Held {
@@ -72,7 +74,7 @@ impl Drop for Held {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let shared = Arc::clone(&self.shared);
         runtime.spawn(async move {
-            if let Err(error) = release(shared, folder).await {
+            if let Err(error) = release(&shared, &folder).await {
                 tracing::warn!(%error, "a sandbox could not be removed; the next start will try again");
             }
         });
@@ -118,7 +120,8 @@ impl PodSession {
             Ok(other) => return Err(unexpected("greeting", other)),
         };
         let image_env = admit(&shared, greeting)?;
-        let inner = Arc::new(Mutex::new(Inner { line, placed: Placed::default() }));
+        let placed = Placed::new(shared.options.limits.disk_bytes);
+        let inner = Arc::new(Mutex::new(Inner { line, placed }));
         Ok(Self { shared, held, opened, image_env, inner })
     }
 
@@ -144,17 +147,15 @@ impl PodSession {
     async fn run_command(&self, command: &Command) -> Result<Outcome, SandboxError> {
         check::check(command)?;
         let mut turn = self.turn().await;
-        let Inner { line, placed } = turn.inner()?;
-        placed.bring(line, &self.mounts(command)).await?;
+        let inner = turn.inner()?;
         let proxy = self.proxy(command).await?;
         let folder = self.folder().map(|folder| folder.path().to_path_buf()).unwrap_or_default();
         let spooled = || Captured::spooled(&folder, command.limits.output_bytes);
         let mut heard = Heard { stdout: spooled(), stderr: spooled(), egress: None };
-        heard.egress = proxy.as_ref().map(|proxy| Egress { links: Links::new(line.sender()), proxy });
-        let request = Request::Run(Box::new(spec::request(&self.shared.options, &self.image_env, command)));
-        let feed = command.stdin.as_deref().map_or(Feed::Nothing, Feed::Input);
-        let (start, time) = (Instant::now(), command.limits.wall + GRACE);
-        let ended = line.ask(&request, feed, time, &mut |frame| heard.take(frame)).await?;
+        heard.egress = proxy.as_ref().map(|proxy| Egress { links: Links::new(inner.line.sender()), proxy });
+        let start = Instant::now();
+        let ended = self.attempt(inner, command, &mut heard).await?;
+        let Inner { line, placed } = inner;
         let is_gone = matches!(ended, Err(Cut::Gone));
         let ran = match ended {
             Ok(End::Ran(ran)) => ran,
@@ -166,6 +167,7 @@ impl PodSession {
                 ));
             }
             Ok(End::ThroughALink(place)) => return Err(check::through_a_link(&place)),
+            Ok(End::NotThere(place)) => return Err(check::no_longer_there(&place)),
             Err(Cut::Clock) => Ran::killed(LimitHit::Wall, start.elapsed()),
             Err(Cut::Gone) => match self.fate().await? {
                 Fate::Memory => Ran::killed(LimitHit::Memory, start.elapsed()),
@@ -192,13 +194,37 @@ impl PodSession {
         })
     }
 
+    /// Brings a command's mounts and runs it. A mount that an earlier command moved away shows before anything is
+    /// started, and is carried again, once.
+    async fn attempt(
+        &self,
+        Inner { line, placed }: &mut Inner,
+        command: &Command,
+        heard: &mut Heard<'_>,
+    ) -> Result<Result<End, Cut>, SandboxError> {
+        let mounts = self.mounts(command)?;
+        placed.bring(line, &mounts).await?;
+        let request = Request::Run(Box::new(spec::request(&self.shared.options, &self.image_env, command)));
+        let feed = || command.stdin.as_deref().map_or(Feed::Nothing, Feed::Input);
+        let time = command.limits.wall + GRACE;
+        let ended = line.ask(&request, feed(), time, &mut |frame| heard.take(frame)).await?;
+        let Ok(End::NotThere(moved)) = &ended else { return Ok(ended) };
+        placed.forget(moved);
+        placed.bring(line, &mounts).await?;
+        line.ask(&request, feed(), time, &mut |frame| heard.take(frame)).await
+    }
+
     /// A command's own mounts, and the certificates where it may use the network.
-    fn mounts(&self, command: &Command) -> Vec<Mount> {
-        let bundle = self.shared.options.ca_bundle.clone();
-        let bundle = bundle.filter(|_| matches!(command.network, Network::AllowList(_)));
-        let bundle =
-            bundle.map(|host| Mount { host, inside: spec::CA_BUNDLE.into(), access: Access::ReadOnly });
-        command.mounts.iter().cloned().chain(bundle).collect()
+    fn mounts(&self, command: &Command) -> Result<Vec<Mount>, SandboxError> {
+        let mut mounts = command.mounts.clone();
+        let bundle = self.shared.options.ca_bundle.as_ref();
+        if let Some(bundle) = bundle.filter(|_| matches!(command.network, Network::AllowList(_))) {
+            // Often a link, which leads elsewhere when certificates are renewed.
+            let doing = format!("looking for the certificates in {}", bundle.display());
+            let host = bundle.canonicalize().map_err(SandboxError::io(doing))?;
+            mounts.push(Mount { host, inside: spec::CA_BUNDLE.into(), access: Access::ReadOnly });
+        }
+        Ok(mounts)
     }
 
     async fn proxy(&self, command: &Command) -> Result<Option<Proxy>, SandboxError> {
@@ -212,6 +238,7 @@ impl PodSession {
         let limits = self.shared.options.tree_limits;
         let mut turn = self.turn().await;
         let Inner { line, placed } = turn.inner()?;
+        placed.uncover(line, &[]).await?;
         let mut opened = self.opened.clone();
         opened.apart.extend(placed.in_tree());
         let mut incoming = Incoming::new(&opened, limits);

@@ -8,12 +8,11 @@ use k8s_openapi::api::core::v1::{
     Capabilities, Container, EmptyDirVolumeSource, PodDNSConfig, PodSecurityContext, PodSpec,
     PodTemplateSpec, ResourceRequirements, SeccompProfile, SecurityContext, Volume, VolumeMount,
 };
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sha2::{Digest, Sha256};
 
-use super::{KubernetesOptions, POLICY, Shared, UserNamespaces};
+use super::{KubernetesOptions, Shared, UserNamespaces};
 use crate::sandbox::arguments::{PROGRAM_INSIDE, WORK, base_environment};
 use crate::sandbox::deployment::{DEPLOYMENT_LABEL, SESSION_LABEL};
 use crate::sandbox::model::{Access, Command, Network};
@@ -187,35 +186,6 @@ fn volume(name: &str, source: EmptyDirVolumeSource) -> Volume {
     Volume { name: name.into(), empty_dir: Some(source), ..Volume::default() }
 }
 
-/// Whether a policy keeps all network from sandboxes; the `Err` says why not.
-pub(super) fn check_policy(policy: &NetworkPolicy) -> Result<(), String> {
-    let wrong = |what: &str| {
-        Err(format!(
-            "the network policy {POLICY} {what}, so sandboxes could have network: apply deploy/kubernetes/sandbox.yaml"
-        ))
-    };
-    let Some(spec) = &policy.spec else { return wrong("is empty") };
-    let selector = spec.pod_selector.clone().unwrap_or_default();
-    let selects = |labels: &BTreeMap<String, String>| {
-        labels.iter().all(|(name, value)| (name.as_str(), value.as_str()) == NAME_LABEL)
-    };
-    if selector.match_expressions.is_some_and(|list| !list.is_empty())
-        || !selector.match_labels.as_ref().is_none_or(selects)
-    {
-        return wrong("does not select them");
-    }
-    let types = spec.policy_types.clone().unwrap_or_default();
-    if !["Ingress", "Egress"].iter().all(|wanted| types.iter().any(|found| found == wanted)) {
-        return wrong("does not hold for both directions");
-    }
-    if spec.egress.as_ref().is_some_and(|rules| !rules.is_empty())
-        || spec.ingress.as_ref().is_some_and(|rules| !rules.is_empty())
-    {
-        return wrong("allows something");
-    }
-    Ok(())
-}
-
 /// What the first process is told about a command; `image_env` is what the image's programs expect.
 pub(super) fn request(options: &KubernetesOptions, image_env: &[(String, String)], command: &Command) -> Run {
     let bundle = options.ca_bundle.is_some().then_some(CA_BUNDLE);
@@ -263,47 +233,6 @@ pub(super) fn image_environment(env: Vec<(String, String)>) -> Vec<(String, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_policy_that_selects_sandboxes_and_allows_nothing_will_do() {
-        let policy = |spec: serde_json::Value| -> NetworkPolicy {
-            let whole = serde_json::json!({ "metadata": {}, "spec": spec });
-            serde_json::from_value(whole).expect("a policy")
-        };
-        let (both, labels) = (["Ingress", "Egress"], serde_json::json!({ NAME_LABEL.0: NAME_LABEL.1 }));
-        let good = [
-            serde_json::json!({ "podSelector": {}, "policyTypes": both }),
-            serde_json::json!({ "podSelector": { "matchLabels": labels }, "policyTypes": both, "egress": [] }),
-        ];
-        for spec in good {
-            assert_eq!(check_policy(&policy(spec.clone())), Ok(()), "{spec}");
-        }
-        let narrow = serde_json::json!({ "matchExpressions": [{ "key": "a", "operator": "Exists" }] });
-        for (spec, reason) in [
-            (
-                serde_json::json!({ "podSelector": { "matchLabels": { "app": "other" } }, "policyTypes": both }),
-                "select",
-            ),
-            (serde_json::json!({ "podSelector": narrow, "policyTypes": both }), "does not select them"),
-            (serde_json::json!({ "podSelector": {}, "policyTypes": ["Ingress"] }), "both directions"),
-            (serde_json::json!({ "podSelector": {} }), "both directions"),
-            (
-                serde_json::json!({ "podSelector": {}, "policyTypes": both, "egress": [{}] }),
-                "allows something",
-            ),
-            (
-                serde_json::json!({ "podSelector": {}, "policyTypes": both, "ingress": [{}] }),
-                "allows something",
-            ),
-        ] {
-            let said = check_policy(&policy(spec.clone())).expect_err("refused");
-            assert!(
-                said.contains(reason) && said.contains("apply deploy/kubernetes/sandbox.yaml"),
-                "{spec}: {said}"
-            );
-        }
-        assert!(check_policy(&NetworkPolicy::default()).is_err());
-    }
 
     #[test]
     fn a_command_learns_nothing_of_the_cluster_from_its_environment() {

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nix::libc;
-
 use super::run::kill_all;
 use super::tunnel::Tunnel;
 use super::wire::{self, Frame, Kind};
@@ -30,6 +28,10 @@ pub(super) enum Input {
 
 /// Orders that may wait: what is to be written to disk comes no faster than it is written.
 const WAITING: usize = 64;
+
+/// The code of this process when the host hung up on a command: no verdict on the command, and not one of those
+/// by which an engine says that a container was killed. `EX_TEMPFAIL` of sysexits.h.
+const HUNG_UP: i32 = 75;
 
 type InputEnds = (Sender<Input>, Option<Receiver<Input>>);
 
@@ -104,7 +106,7 @@ impl Shared {
         }
         kill_all();
         if self.busy.load(Ordering::SeqCst) {
-            std::process::exit(128 + libc::SIGKILL);
+            std::process::exit(HUNG_UP);
         }
     }
 

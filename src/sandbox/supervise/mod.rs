@@ -9,6 +9,7 @@
 mod attend;
 mod child;
 mod files;
+mod ipc;
 mod listen;
 mod places;
 mod run;

@@ -1,17 +1,19 @@
 //! Mounts of commands that share a pod: written there, read back, and removed, always between commands, when
-//! nothing else runs.
+//! nothing else runs. As a mount would, they cover what the tree has at their place, and uncover it in the end.
 
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::stat::Mode;
+use sha2::{Digest, Sha256};
 
 use super::listen::Listener;
 use super::say;
-use super::wire::{End, Kind};
+use super::wire::{self, End, Kind};
 use crate::sandbox::arguments::WORK;
 use crate::sandbox::carry::{self, Writer};
 use crate::sandbox::model::Access;
@@ -38,10 +40,10 @@ pub(super) fn kind(inside: &Path) -> io::Result<Option<Entry>> {
     walk::kind_below(root, below)
 }
 
-/// Writes what comes to a place. An empty folder may be there.
+/// Writes what comes to a place. A folder may be there, which is then covered.
 pub(super) fn place(listener: &Listener, inside: &Path, access: Access) -> io::Result<End> {
     match kind(inside) {
-        Ok(Some(Entry::Folder)) => fs::remove_dir(inside).map_err(|error| in_the_way(inside, &error))?,
+        Ok(Some(Entry::Folder)) => cover(inside)?,
         Ok(None) => {}
         Ok(Some(_)) => return Err(io::Error::other(format!("something else is at {}", inside.display()))),
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
@@ -54,20 +56,62 @@ pub(super) fn place(listener: &Listener, inside: &Path, access: Access) -> io::R
     loop {
         let frame = listener.content()?;
         if frame.kind == Kind::End {
-            return writer.finish().map(|()| End::Placed);
+            writer.finish()?;
+            let covers = matches!(kind(&covered(inside)), Ok(Some(Entry::Folder)));
+            return Ok(End::Placed { covers });
         }
         writer.take(&frame)?;
     }
 }
 
-fn in_the_way(inside: &Path, error: &io::Error) -> io::Error {
-    io::Error::other(format!("what the tree has at {} is in the way of a mount: {error}", inside.display()))
+/// Where what the tree has at a place is kept while it is covered: on the pod's other disk, where nothing that
+/// walks the tree comes upon it.
+fn covered(inside: &Path) -> PathBuf {
+    let place: PathBuf = inside.components().collect();
+    let digest = hex::encode(Sha256::digest(place.as_os_str().as_bytes()));
+    Path::new(DEPENDENCIES).join(format!(".covered-{}", &digest[..32]))
+}
+
+/// Takes a folder out of the way of a mount.
+fn cover(inside: &Path) -> io::Result<()> {
+    match fs::remove_dir(inside) {
+        Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+        removed => return removed,
+    }
+    // What is not the tree's is nobody's.
+    if inside.starts_with(WORK) {
+        let kept = covered(inside);
+        remove(&kept)?;
+        walk::make_readable(inside)?;
+        copy(inside, &kept)?;
+    }
+    remove_tree(inside)
+}
+
+/// Puts back what a mount covered, where that is still possible.
+fn uncover(inside: &Path) -> io::Result<()> {
+    let kept = covered(inside);
+    if !matches!(kind(&kept), Ok(Some(Entry::Folder))) {
+        return Ok(());
+    }
+    let is_free = matches!(kind(inside), Ok(None));
+    if is_free && inside.parent().is_some_and(|parent| fs::create_dir_all(parent).is_ok()) {
+        copy(&kept, inside)?;
+    }
+    remove(&kept)
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut writer = Writer::new(to, Access::ReadWrite, u64::MAX);
+    carry::send(from, u64::MAX, &mut |mut frame| writer.take(&wire::read(&mut frame)?))?;
+    writer.finish()
 }
 
 pub(super) fn fetch(inside: &Path, limit: u64) -> io::Result<End> {
     match kind(inside) {
         Ok(Some(Entry::Folder | Entry::File)) => {}
-        _ => return Ok(End::ThroughALink(inside.to_path_buf())),
+        Ok(_) => return Ok(End::NotThere(inside.to_path_buf())),
+        Err(_) => return Ok(End::ThroughALink(inside.to_path_buf())),
     }
     // As root could, whatever permissions were left behind.
     if inside.is_dir() {
@@ -77,8 +121,14 @@ pub(super) fn fetch(inside: &Path, limit: u64) -> io::Result<End> {
     Ok(End::Fetched)
 }
 
-/// Removes a place; one that is not there is fine, and so is a link, which is nobody's mount.
+/// Removes a place and uncovers what was there before. One that is not there is fine, and so is a link, which is
+/// nobody's mount.
 pub(super) fn clear(inside: &Path) -> io::Result<()> {
+    remove(inside)?;
+    uncover(inside)
+}
+
+fn remove(inside: &Path) -> io::Result<()> {
     match kind(inside) {
         Ok(Some(Entry::Folder)) => remove_tree(inside),
         Ok(Some(_)) => fs::remove_file(inside),
@@ -129,16 +179,25 @@ fn create(inside: &Path) -> io::Result<()> {
     }
 }
 
+/// Entries that are known at once.
+const BATCH: usize = 1 << 16;
+
 /// Removes all entries of a folder but these.
 pub(super) fn empty(inside: &Path, but: &[OsString]) -> io::Result<()> {
     let folder = walk::open_root(inside)?;
     // One that belongs to somebody else is writable for everybody.
     let _ = fs::set_permissions(walk::proc_path(&folder), fs::Permissions::from_mode(0o777));
-    for name in walk::names(&folder)?.iter().filter(|name| !but.contains(name)) {
-        match walk::kind(&walk::stat(&folder, name)?) {
-            Entry::Folder => remove_tree(&inside.join(name))?,
-            _ => fs::remove_file(inside.join(name))?,
+    loop {
+        let mut names = walk::some_names(&folder, but.len() + BATCH)?;
+        names.retain(|name| !but.contains(name));
+        if names.is_empty() {
+            return Ok(());
+        }
+        for name in &names {
+            match walk::kind(&walk::stat(&folder, name)?) {
+                Entry::Folder => remove_tree(&inside.join(name))?,
+                _ => fs::remove_file(inside.join(name))?,
+            }
         }
     }
-    Ok(())
 }

@@ -12,6 +12,7 @@ use nix::unistd::{AccessFlags, Pid, access};
 
 use super::attend::{Eyes, Threads, micros};
 use super::child::{NotStarted, Start};
+use super::ipc;
 use super::listen::Listener;
 use super::places::{self, Scratch};
 use super::tunnel::Tunnel;
@@ -32,9 +33,12 @@ pub(super) fn run(run: Run, listener: &Listener) -> io::Result<End> {
             None => attend(&run, listener),
         };
     };
-    let is_there = |place: &&PathBuf| matches!(places::kind(place), Ok(Some(Entry::Folder | Entry::File)));
-    if let Some(moved) = run.mounted.iter().find(|place| !is_there(place)) {
-        return Ok(End::ThroughALink(moved.clone()));
+    for place in &run.mounted {
+        match places::kind(place) {
+            Ok(Some(Entry::Folder | Entry::File)) => {}
+            Ok(_) => return Ok(End::NotThere(place.clone())),
+            Err(_) => return Ok(End::ThroughALink(place.clone())),
+        }
     }
     let scratch = match Scratch::make(scratch)? {
         Ok(scratch) => scratch,
@@ -47,6 +51,7 @@ pub(super) fn run(run: Run, listener: &Listener) -> io::Result<End> {
     listener.connect(None);
     scratch.empty()?;
     emptied.iter().try_for_each(|place| places::empty(place, &[]))?;
+    ipc::remove_all()?;
     end
 }
 

@@ -65,7 +65,7 @@ const KINDS: [Kind; 14] = [
 ];
 
 /// Another number for every change of what is said.
-pub(in crate::sandbox) const VERSION: u32 = 1;
+pub(in crate::sandbox) const VERSION: u32 = 2;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::sandbox) struct Frame {
@@ -88,7 +88,7 @@ pub(in crate::sandbox) enum Request {
         opened: Opened,
         limits: TreeLimits,
     },
-    /// Write the items that follow to this place, where nothing is.
+    /// Write the items that follow to this place. What the tree has there is kept until it is cleared.
     Place {
         inside: PathBuf,
         access: Access,
@@ -98,7 +98,7 @@ pub(in crate::sandbox) enum Request {
         inside: PathBuf,
         limit: u64,
     },
-    /// Remove what is at this place.
+    /// Remove what is at this place, and put back what it covered.
     Clear {
         inside: PathBuf,
     },
@@ -145,15 +145,28 @@ pub(in crate::sandbox) enum End {
     Greeted(Greeting),
     Ran(Ran),
     Unpacked,
-    Packed { left_out: Vec<LeftOut> },
-    Placed,
+    Packed {
+        left_out: Vec<LeftOut>,
+    },
+    /// Whether the tree has something there, which is covered meanwhile.
+    Placed {
+        covers: bool,
+    },
     Fetched,
     Cleared,
     Refused(Vec<RefusedEntry>),
-    TooLarge { what: String, limit: u64 },
+    TooLarge {
+        what: String,
+        limit: u64,
+    },
     NoSuchFolder,
     ThroughALink(PathBuf),
-    InvalidTree { path: String, reason: String },
+    /// What was placed there is not there any more.
+    NotThere(PathBuf),
+    InvalidTree {
+        path: String,
+        reason: String,
+    },
     Failed(String),
 }
 

@@ -62,8 +62,8 @@ async fn serve(Shared(cluster): Shared<Cluster>, request: Request) -> Response {
             "kind": "Namespace", "apiVersion": "v1",
             "metadata": { "name": NAMESPACE, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } },
         }),
-        ("GET", ["apis", "networking.k8s.io", "v1", "namespaces", NAMESPACE, "networkpolicies", name]) => {
-            policy(&cluster, name)
+        ("GET", ["apis", "networking.k8s.io", "v1", "namespaces", NAMESPACE, "networkpolicies"]) => {
+            list("NetworkPolicyList", "networking.k8s.io/v1", policies(&cluster).iter(), &selector)
         }
         ("GET", ["apis", "node.k8s.io", "v1", "runtimeclasses", name]) => match *name {
             "gvisor" => json!({ "kind": "RuntimeClass", "apiVersion": "node.k8s.io/v1", "handler": "runsc",
@@ -128,18 +128,16 @@ fn list<'a>(
     })
 }
 
-/// The policy of the manifest that operators apply.
-fn policy(cluster: &Cluster, name: &str) -> Value {
-    let found = manifest::objects()
-        .into_iter()
-        .find(|object| object["kind"] == "NetworkPolicy" && object["metadata"]["name"] == name);
-    match found {
-        Some(mut policy) if cluster.shared.behaviour.policy != Policy::Missing => {
-            policy["metadata"]["namespace"] = NAMESPACE.into();
-            policy
-        }
-        _ => not_found("networkpolicies.networking.k8s.io", name),
+/// The policy of the manifest that operators apply, and those of others.
+fn policies(cluster: &Cluster) -> Vec<Value> {
+    let behaviour = &cluster.shared.behaviour;
+    let applied = manifest::objects().into_iter().filter(|object| object["kind"] == "NetworkPolicy");
+    let applied = applied.filter(|_| behaviour.policy != Policy::Missing);
+    let mut all: Vec<Value> = applied.chain(behaviour.other_policies.clone()).collect();
+    for policy in &mut all {
+        policy["metadata"]["namespace"] = NAMESPACE.into();
     }
+    all
 }
 
 fn review(cluster: &Cluster, mut review: Value) -> Value {

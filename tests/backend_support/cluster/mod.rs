@@ -51,6 +51,8 @@ pub struct Behaviour {
     /// Rights that reviews deny, as `verb resource`.
     pub denied: Vec<&'static str>,
     pub policy: Policy,
+    /// What the namespace has beside ours.
+    pub other_policies: Vec<Value>,
     /// What the image has at [`PROGRAM`]; `None` is our program.
     pub program: Option<PathBuf>,
 }
