@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use orchestrator::sandbox::{
-    Access, Command, Container, EgressVerdict, Exit, HostName, Mount, Network, SandboxError, TreeLimits,
+    Access, Command, Container, EgressVerdict, Exit, HostName, Mount, Network, Sandbox, SandboxError,
+    TreeLimits,
 };
 use orchestrator::workspace::FileMode;
 

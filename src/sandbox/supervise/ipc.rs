@@ -7,8 +7,10 @@ use std::io;
 use nix::errno::Errno;
 use nix::libc;
 
+type Remove = fn(i32) -> i32;
+
 /// Each with the kernel's list of what there is in this namespace (proc_sysvipc(5)).
-const KINDS: [(&str, fn(i32) -> i32); 3] = [
+const KINDS: [(&str, Remove); 3] = [
     ("/proc/sysvipc/shm", remove_memory),
     ("/proc/sysvipc/msg", remove_queue),
     ("/proc/sysvipc/sem", remove_semaphores),
