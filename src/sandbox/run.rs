@@ -171,10 +171,12 @@ async fn proxy(session: &BubblewrapSession, command: &Command) -> Result<Option<
 
 /// How the command ended, as its own first process reported it.
 fn exit(heard: &Heard, killed_for_memory: bool) -> Result<Exit, SandboxError> {
+    if heard.limit.is_none()
+        && let Some(code) = not_started(heard.code, &heard.stderr)
+    {
+        return Ok(Exit::Code(code));
+    }
     if let Some(code) = heard.code {
-        if let Some(code) = not_started(code, &heard.stderr) {
-            return Ok(Exit::Code(code));
-        }
         return Ok(if (129..=192).contains(&code) { Exit::Signal(code - 128) } else { Exit::Code(code) });
     }
     // Without a report the command never began, or was ended from outside together with bubblewrap.
@@ -184,10 +186,10 @@ fn exit(heard: &Heard, killed_for_memory: bool) -> Result<Exit, SandboxError> {
     Err(SandboxError::Setup { reason: setup_failure(heard.status, &heard.stderr.text()) })
 }
 
-/// The code that a shell gives where the program cannot be started. bubblewrap says so, and ends with 1. A
-/// command that says the same gains nothing: it may as well end with that code.
-fn not_started(code: i32, stderr: &Captured) -> Option<i32> {
-    if code != 1 || stderr.total_bytes() > 8192 {
+/// The code that a shell gives where the program cannot be started. bubblewrap says so, and reports no code or
+/// its own 1. A command that says the same gains nothing: it may as well end with that code.
+fn not_started(code: Option<i32>, stderr: &Captured) -> Option<i32> {
+    if code.is_some_and(|code| code != 1) || stderr.total_bytes() > 8192 {
         return None;
     }
     let said = stderr.text();
