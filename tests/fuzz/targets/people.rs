@@ -11,9 +11,8 @@ use orchestrator::speech::{
     BODY_MAX_CHARS, CommitView, Evidence, Gateway, Mode, NoticeView, PlanView, commit_message, has_marker,
     notice, plan_comment,
 };
-use orchestrator::telemetry::Redactor;
+use orchestrator::telemetry::REDACTED;
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
-use secrecy::SecretString;
 
 use super::{Target, input};
 
@@ -99,9 +98,9 @@ pub const SPEECH: Target = Target {
 };
 
 fn speech(data: &[u8]) {
-    static REDACTOR: LazyLock<Redactor> = LazyLock::new(|| Redactor::new([SecretString::from(SECRET)]));
     static LINKS: LazyLock<Vec<String>> = LazyLock::new(|| vec!["docs.example".to_owned()]);
-    let redact = |text: &str| REDACTOR.clean(text);
+    // Disguised secrets are the redactor's own target; here it matters that each text passes it.
+    let redact = |text: &str| text.replace(SECRET, REDACTED);
     let gateway = Gateway::new(&redact, &LINKS);
     let text = input::text(data, SPEECH.words);
     let [one, two, three] = input::parts::<3>(&text);
