@@ -38,6 +38,8 @@ impl Engine {
         let mut child = podman(&home)
             .args(["system", "service", "--time", IDLE_SECONDS])
             .arg(format!("unix://{}", socket.display()))
+            // Its monitor leaves a file where it stands when memory runs out.
+            .current_dir(&home)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(home.join("service.log")).expect("a log"))
