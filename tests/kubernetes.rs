@@ -267,7 +267,8 @@ async fn an_image_that_is_not_ours_and_a_way_that_leads_nowhere_are_refused() {
     let program = ["/bin/busybox", "/usr/bin/busybox"].iter().find(|file| Path::new(file).exists());
     let said =
         Scene::new(Behaviour { program: program.map(Into::into), ..Behaviour::default() }).refusal().await;
-    assert!(said.contains("to be this very program"), "{said}");
+    // It may have ended before anybody could attach to it.
+    assert!(said.contains("to be this very program") || said.contains("is not running"), "{said}");
 
     let scene = Scene::new(Behaviour::default());
     let missing = format!("registry.example/box@sha256:{}", "0".repeat(64));
