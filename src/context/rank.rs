@@ -1,0 +1,218 @@
+//! The rank of a tree's files for a text: signs, few and fixed weights, and what each file is.
+
+use std::sync::Arc;
+
+use super::asked::Asked;
+use super::chunks::{Chunk, Chunker};
+use super::error::ContextError;
+use super::history::{Past, path_hash};
+use super::index::{Found, Place};
+use super::kind::FileKind;
+use super::mentions::{Mention, mentions};
+use super::objects::{Leaf, Reader};
+use super::score::{self, Hits, PathHits, Wanted};
+use super::terms::{HashedMap, Terms};
+
+/// The signs, in the order of their weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    ThreeChunks,
+    Words,
+    Path,
+    DefinedWords,
+    DefinedNames,
+    Compounds,
+    Votes,
+    Together,
+    Mention,
+    Literal,
+}
+
+pub(super) const SIGNS: usize = 10;
+pub(super) type Signs = [f64; SIGNS];
+
+/// What a sign weighs, scaled to its greatest value for the text.
+const WEIGHTS: Signs = [0.6, 0.5, 0.5, 0.2, 0.2, 0.25, 0.7, 0.2, 2.0, 0.7];
+/// Files whose chunks are looked at.
+const CANDIDATES: usize = 150;
+/// Files that changes are looked up together with.
+const SEEDS: usize = 5;
+
+/// How much of its signs a file of a kind keeps.
+fn kind_factor(kind: FileKind, asked: &Asked) -> f64 {
+    if asked.is_about(kind) {
+        return 1.0;
+    }
+    match kind {
+        FileKind::Source => 1.0,
+        FileKind::Config => 0.12,
+        FileKind::Example => 0.3,
+        FileKind::Docs => 0.1,
+        FileKind::Test => 0.2,
+        FileKind::Data | FileKind::Fixture => 0.08,
+        _ => 0.05,
+    }
+}
+
+/// A file of the tree with what it is.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate {
+    pub(super) leaf: Leaf,
+    pub(super) kind: FileKind,
+    pub(super) place: Option<Place>,
+}
+
+/// A file with its signs.
+#[derive(Debug, Clone)]
+pub(super) struct Ranked {
+    /// Of the list of candidates.
+    pub(super) file: usize,
+    pub(super) score: f64,
+    pub(super) signs: Signs,
+    pub(super) chunks: Vec<Chunk>,
+    pub(super) voters: u32,
+}
+
+/// What was found, for the ranking's reader.
+pub(super) struct Ranking {
+    pub(super) asked: Asked,
+    pub(super) ranked: Vec<Ranked>,
+    pub(super) hits: Vec<Option<Hits>>,
+    pub(super) paths: Vec<PathHits>,
+    pub(super) mentions: Vec<Mention>,
+    pub(super) worth: Worth,
+}
+
+/// What each word and name is worth where it is found: its rarity there times its weight in the text.
+pub(super) struct Worth {
+    pub(super) words: Vec<f64>,
+    defined_words: Vec<f64>,
+    pub(super) names: Vec<f64>,
+    pub(super) defined: Vec<f64>,
+    pub(super) path: Vec<f64>,
+    mean_length: f64,
+}
+
+/// Ranks `files`, the best first; those that nothing speaks for are left out.
+pub(super) fn rank(
+    files: &[Candidate],
+    found: &Found,
+    past: &[Arc<Past>],
+    text: &str,
+    reader: &mut Reader,
+) -> Result<Ranking, ContextError> {
+    let asked = Asked::of(text);
+    let wanted = Wanted::of(&asked);
+    let mut terms = Terms::default();
+    let hits: Vec<Option<Hits>> = files
+        .iter()
+        .map(|file| file.place.and_then(|place| score::hits(&wanted, found.get(place))))
+        .collect();
+    let paths: Vec<PathHits> =
+        files.iter().map(|file| score::path_hits(&wanted, &mut terms, &file.leaf.path)).collect();
+    let worth = worth(&asked, &hits, &paths);
+    let votes = score::votes(&asked, past);
+    let all_paths: Vec<&str> = files.iter().map(|file| file.leaf.path.as_str()).collect();
+    let mentions = mentions(text, &all_paths);
+    let named: HashedMap<u32, f64> =
+        mentions.iter().map(|mention| (mention.file as u32, mention.score)).collect();
+
+    let mut ranked: Vec<Ranked> = (0..files.len())
+        .map(|file| {
+            let mut signs = Signs::default();
+            if let Some(hits) = &hits[file] {
+                signs[Sign::Words as usize] = score::bm25(hits, &worth.words, worth.mean_length);
+                signs[Sign::DefinedWords as usize] =
+                    score::presence(&hits.defined_words, &worth.defined_words);
+                signs[Sign::DefinedNames as usize] = score::presence(&hits.defined, &worth.defined);
+                signs[Sign::Compounds as usize] = score::presence(&hits.compounds, &worth.names);
+            }
+            signs[Sign::Path as usize] = score::path_score(&paths[file], &worth.path);
+            let (vote, voters) = score::of_path(&votes.by_file, &files[file].leaf.path).unwrap_or_default();
+            signs[Sign::Votes as usize] = vote;
+            signs[Sign::Mention as usize] = named.get(&(file as u32)).copied().unwrap_or(0.0);
+            Ranked { file, score: 0.0, signs, chunks: Vec::new(), voters }
+        })
+        .filter(|ranked| ranked.signs.iter().any(|sign| *sign > 0.0))
+        .collect();
+    combine(&mut ranked, files, &asked);
+    ranked.truncate(4 * CANDIDATES);
+
+    let mut chunker = Chunker::new(&wanted, &asked, &worth.words, &worth.names);
+    for ranked in ranked.iter_mut().take(CANDIDATES) {
+        let candidate = &files[ranked.file];
+        let readable = hits[ranked.file].is_some();
+        if !readable {
+            continue;
+        }
+        let Some(bytes) = reader.bytes(&candidate.leaf.id)? else { continue };
+        ranked.chunks = chunker.chunks(bytes);
+        let mut scores: Vec<f64> = ranked.chunks.iter().map(|chunk| chunk.score).collect();
+        scores.sort_by(|a, b| b.total_cmp(a));
+        ranked.signs[Sign::ThreeChunks as usize] = scores.iter().take(3).sum();
+        let literal = ranked.chunks.iter().map(|chunk| chunk.literal).max().unwrap_or(0);
+        ranked.signs[Sign::Literal as usize] = literal as f64;
+    }
+    combine(&mut ranked, files, &asked);
+    let seeds: Vec<(u64, f64)> = ranked
+        .iter()
+        .take(SEEDS)
+        .map(|found| (path_hash(&files[found.file].leaf.path), found.score))
+        .collect();
+    let together = score::together(past, &seeds);
+    for found in &mut ranked {
+        let path = &files[found.file].leaf.path;
+        found.signs[Sign::Together as usize] = score::of_path(&together, path).unwrap_or(0.0);
+    }
+    combine(&mut ranked, files, &asked);
+    Ok(Ranking { asked, ranked, hits, paths, mentions, worth })
+}
+
+/// Sets the scores and sorts by them.
+fn combine(ranked: &mut [Ranked], files: &[Candidate], asked: &Asked) {
+    let mut most = Signs::default();
+    for found in ranked.iter() {
+        let factor = kind_factor(files[found.file].kind, asked);
+        for (most, sign) in most.iter_mut().zip(&found.signs) {
+            *most = most.max(sign * factor);
+        }
+    }
+    most[Sign::Mention as usize] = 1.0;
+    for found in ranked.iter_mut() {
+        let factor = kind_factor(files[found.file].kind, asked);
+        let sum: f64 = (0..SIGNS)
+            .filter(|&at| at != Sign::Mention as usize && most[at] > 0.0)
+            .map(|at| WEIGHTS[at] * found.signs[at] / most[at])
+            .sum();
+        // A file that the text names is wanted whatever it is.
+        found.score = sum * factor + WEIGHTS[Sign::Mention as usize] * found.signs[Sign::Mention as usize];
+    }
+    ranked.sort_by(|a, b| {
+        let path = |ranked: &Ranked| files[ranked.file].leaf.path.as_str();
+        b.score.total_cmp(&a.score).then_with(|| path(a).cmp(path(b)))
+    });
+}
+
+fn worth(asked: &Asked, hits: &[Option<Hits>], paths: &[PathHits]) -> Worth {
+    let read: Vec<&Hits> = hits.iter().flatten().collect();
+    let (words, names) = (asked.words.len(), asked.names.len());
+    let total = read.len();
+    let weighted_words = |rarity: Vec<f64>| -> Vec<f64> {
+        rarity.iter().zip(&asked.words).map(|(rarity, word)| rarity * word.weight).collect()
+    };
+    let weighted_names = |rarity: Vec<f64>| -> Vec<f64> {
+        rarity.iter().zip(&asked.names).map(|(rarity, name)| rarity * name.weight).collect()
+    };
+    let of = |count, pick: fn(&Hits) -> &[(u16, u8)]| {
+        score::rarity(count, total, read.iter().map(|hits| pick(hits)))
+    };
+    let in_paths = paths.iter().flat_map(|path| [path.name.as_slice(), path.folders.as_slice()]);
+    Worth {
+        words: weighted_words(of(words, |hits| &hits.words)),
+        defined_words: weighted_words(of(words, |hits| &hits.defined_words)),
+        names: weighted_names(of(names, |hits| &hits.compounds)),
+        defined: weighted_names(of(names, |hits| &hits.defined)),
+        path: weighted_words(score::rarity(words, paths.len(), in_paths)),
+        mean_length: read.iter().map(|hits| hits.length).sum::<f64>() / (total as f64).max(1.0),
+    }
+}
