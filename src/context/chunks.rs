@@ -23,10 +23,25 @@ pub(super) struct Chunk {
     pub(super) end_line: usize,
     pub(super) bytes: usize,
     pub(super) score: f64,
+    /// What it is packed by: the score, lifted by what the text quotes of it or names in it.
+    pub(super) fit: f64,
     /// How much of the literal text is in it, in bytes.
     pub(super) literal: usize,
     /// The longest of the phrases that it has.
     pub(super) phrase: Option<usize>,
+}
+
+/// Lifts the chunks that have a line which the text names, or a phrase that it quotes, above the others.
+pub(super) fn lift(chunks: &mut [Chunk], line: Option<usize>) {
+    let best = chunks.iter().map(|chunk| chunk.score).fold(0.0, f64::max).max(1.0);
+    for chunk in chunks {
+        if line.is_some_and(|line| (chunk.start_line..=chunk.end_line).contains(&line)) {
+            chunk.fit += 2.0 * best;
+        }
+        if chunk.literal > 0 {
+            chunk.fit += best;
+        }
+    }
 }
 
 /// Scores chunks of many files for one question.
@@ -88,11 +103,13 @@ impl<'a> Chunker<'a> {
             }
             let piece = &rest[..size];
             let (literal, phrase) = self.literal(piece);
+            let score = self.score(piece);
             chunks.push(Chunk {
                 start_line: line,
                 end_line: line + lines - 1,
                 bytes: size,
-                score: self.score(piece),
+                score,
+                fit: score,
                 literal,
                 phrase,
             });

@@ -210,7 +210,15 @@ fn after_keyword<'a>(text: &'a [u8], keyword: &[u8], after: usize, indented: boo
     }
     let name = rest.strip_prefix(b"self.").unwrap_or(rest);
     let name = name.strip_prefix(b"mut ").or(name.strip_prefix(b"*")).unwrap_or(name);
-    name_at(name.trim_ascii_start()).filter(|name| !is_defining(name))
+    let rest = name.trim_ascii_start();
+    let name = name_at(rest).filter(|name| !is_defining(name))?;
+    // `static int f(`, `struct a *b(` and `struct a b = {` are C, and the name is a type.
+    let next = rest[name.len()..].trim_ascii_start().first();
+    let is_type = next.is_some_and(|&byte| is_name(byte) || byte == b'*' || byte == b'=');
+    let may_be_type = matches!(keyword, b"struct" | b"enum" | b"union");
+    let follows_type =
+        matches!(keyword, b"static" | b"const") && next.is_some_and(|&byte| is_name(byte) || byte == b'*');
+    if (may_be_type && is_type) || follows_type { None } else { Some(name) }
 }
 
 /// `int frob(struct x *y)`, `frob(a, b) {`: a name before the first bracket of a line that opens a body.
@@ -317,6 +325,8 @@ mod tests {
             ("int main(int argc,", "main"),
             ("#define FROB_MAX 12", "FROB_MAX"),
             ("struct sk_buff {", "sk_buff"),
+            ("struct page *alloc_page(int order)", "alloc_page"),
+            ("pub struct Wrapper(u8);", "Wrapper"),
             ("    protected function getName(): string", "getName"),
             ("namespace Foo.Bar", "Foo"),
             ("interface Shape<T> {", "Shape"),

@@ -76,10 +76,12 @@ fn named(text: &str) -> Vec<Named> {
             if found.len() >= MOST_NAMED {
                 return found;
             }
-            let Some(mut named) = path(word).or_else(|| module(word)) else { continue };
-            named.line = named.line.or(python.filter(|_| !named.module));
-            if !found.contains(&named) {
-                found.push(named);
+            // `a.json.b` may be a file or a module.
+            for mut named in path(word).into_iter().chain(module(word)) {
+                named.line = named.line.or(python.filter(|_| !named.module));
+                if !found.contains(&named) {
+                    found.push(named);
+                }
             }
         }
     }

@@ -33,7 +33,7 @@ pub(super) fn pack(ranked: &[Ranked], budget_tokens: usize) -> Vec<Packed> {
     let mut order: Vec<(f64, usize, usize)> = Vec::new();
     for (rank, file) in ranked.iter().enumerate() {
         let mut chunks: Vec<usize> = (0..file.chunks.len()).collect();
-        chunks.sort_by(|&a, &b| file.chunks[b].score.total_cmp(&file.chunks[a].score).then(a.cmp(&b)));
+        chunks.sort_by(|&a, &b| file.chunks[b].fit.total_cmp(&file.chunks[a].fit).then(a.cmp(&b)));
         for (chunk_rank, at) in chunks.into_iter().enumerate() {
             order.push((worth(rank, chunk_rank, tokens(file.chunks[at].bytes)), rank, at));
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::asked::Asked;
-use super::chunks::{Chunk, Chunker};
+use super::chunks::{Chunk, Chunker, lift};
 use super::error::ContextError;
 use super::history::{Past, path_hash};
 use super::index::{Found, Place};
@@ -39,7 +39,7 @@ const CANDIDATES: usize = 150;
 const SEEDS: usize = 5;
 
 /// How much of its signs a file of a kind keeps.
-fn kind_factor(kind: FileKind, asked: &Asked) -> f64 {
+pub(super) fn kind_factor(kind: FileKind, asked: &Asked) -> f64 {
     if asked.is_about(kind) {
         return 1.0;
     }
@@ -111,61 +111,78 @@ pub(super) fn rank(
     let paths: Vec<PathHits> =
         files.iter().map(|file| score::path_hits(&wanted, &mut terms, &file.leaf.path)).collect();
     let worth = worth(&asked, &hits, &paths);
-    let votes = score::votes(&asked, past);
     let all_paths: Vec<&str> = files.iter().map(|file| file.leaf.path.as_str()).collect();
     let mentions = mentions(text, &all_paths);
-    let named: HashedMap<u32, f64> =
-        mentions.iter().map(|mention| (mention.file as u32, mention.score)).collect();
+    let mut ranking = Ranking { asked, ranked: Vec::new(), hits, paths, mentions, worth };
+    ranking.look_at_files(files, past);
+    ranking.look_at_chunks(files, &wanted, reader)?;
+    ranking.look_at_changes(files, past);
+    Ok(ranking)
+}
 
-    let mut ranked: Vec<Ranked> = (0..files.len())
-        .map(|file| {
+impl Ranking {
+    /// The signs that the index has.
+    fn look_at_files(&mut self, files: &[Candidate], past: &[Arc<Past>]) {
+        let votes = score::votes(&self.asked, past);
+        let named: HashedMap<u32, f64> =
+            self.mentions.iter().map(|mention| (mention.file as u32, mention.score)).collect();
+        for (file, candidate) in files.iter().enumerate() {
             let mut signs = Signs::default();
-            if let Some(hits) = &hits[file] {
-                signs[Sign::Words as usize] = score::bm25(hits, &worth.words, worth.mean_length);
-                signs[Sign::DefinedWords as usize] =
-                    score::presence(&hits.defined_words, &worth.defined_words);
-                signs[Sign::DefinedNames as usize] = score::presence(&hits.defined, &worth.defined);
-                signs[Sign::Compounds as usize] = score::presence(&hits.compounds, &worth.names);
+            let mut set = |sign: Sign, value: f64| signs[sign as usize] = value;
+            if let Some(hits) = &self.hits[file] {
+                set(Sign::Words, score::bm25(hits, &self.worth.words, self.worth.mean_length));
+                set(Sign::DefinedWords, score::presence(&hits.defined_words, &self.worth.defined_words));
+                set(Sign::DefinedNames, score::presence(&hits.defined, &self.worth.defined));
+                set(Sign::Compounds, score::presence(&hits.compounds, &self.worth.names));
             }
-            signs[Sign::Path as usize] = score::path_score(&paths[file], &worth.path);
-            let (vote, voters) = score::of_path(&votes.by_file, &files[file].leaf.path).unwrap_or_default();
-            signs[Sign::Votes as usize] = vote;
-            signs[Sign::Mention as usize] = named.get(&(file as u32)).copied().unwrap_or(0.0);
-            Ranked { file, score: 0.0, signs, chunks: Vec::new(), voters }
-        })
-        .filter(|ranked| ranked.signs.iter().any(|sign| *sign > 0.0))
-        .collect();
-    combine(&mut ranked, files, &asked);
-    ranked.truncate(4 * CANDIDATES);
-
-    let mut chunker = Chunker::new(&wanted, &asked, &worth.words, &worth.names);
-    for ranked in ranked.iter_mut().take(CANDIDATES) {
-        let candidate = &files[ranked.file];
-        let readable = hits[ranked.file].is_some();
-        if !readable {
-            continue;
+            set(Sign::Path, score::path_score(&self.paths[file], &self.worth.path));
+            let (vote, voters) = score::of_path(&votes.by_file, &candidate.leaf.path).unwrap_or_default();
+            set(Sign::Votes, vote);
+            set(Sign::Mention, named.get(&(file as u32)).copied().unwrap_or(0.0));
+            self.ranked.push(Ranked { file, score: 0.0, signs, chunks: Vec::new(), voters });
         }
-        let Some(bytes) = reader.bytes(&candidate.leaf.id)? else { continue };
-        ranked.chunks = chunker.chunks(bytes);
-        let mut scores: Vec<f64> = ranked.chunks.iter().map(|chunk| chunk.score).collect();
-        scores.sort_by(|a, b| b.total_cmp(a));
-        ranked.signs[Sign::ThreeChunks as usize] = scores.iter().take(3).sum();
-        let literal = ranked.chunks.iter().map(|chunk| chunk.literal).max().unwrap_or(0);
-        ranked.signs[Sign::Literal as usize] = literal as f64;
+        combine(&mut self.ranked, files, &self.asked);
     }
-    combine(&mut ranked, files, &asked);
-    let seeds: Vec<(u64, f64)> = ranked
-        .iter()
-        .take(SEEDS)
-        .map(|found| (path_hash(&files[found.file].leaf.path), found.score))
-        .collect();
-    let together = score::together(past, &seeds);
-    for found in &mut ranked {
-        let path = &files[found.file].leaf.path;
-        found.signs[Sign::Together as usize] = score::of_path(&together, path).unwrap_or(0.0);
+
+    /// The signs of places in the files that look best so far.
+    fn look_at_chunks(
+        &mut self,
+        files: &[Candidate],
+        wanted: &Wanted,
+        reader: &mut Reader,
+    ) -> Result<(), ContextError> {
+        let mut chunker = Chunker::new(wanted, &self.asked, &self.worth.words, &self.worth.names);
+        for ranked in self.ranked.iter_mut().take(CANDIDATES).filter(|ranked| ranked.score > 0.0) {
+            if self.hits[ranked.file].is_none() {
+                continue;
+            }
+            let Some(bytes) = reader.bytes(&files[ranked.file].leaf.id)? else { continue };
+            ranked.chunks = chunker.chunks(bytes);
+            let named = self.mentions.iter().find(|mention| mention.file == ranked.file);
+            lift(&mut ranked.chunks, named.and_then(|mention| mention.line));
+            let mut scores: Vec<f64> = ranked.chunks.iter().map(|chunk| chunk.score).collect();
+            scores.sort_by(|a, b| b.total_cmp(a));
+            ranked.signs[Sign::ThreeChunks as usize] = scores.iter().take(3).sum();
+            let literal = ranked.chunks.iter().map(|chunk| chunk.literal).max().unwrap_or(0);
+            ranked.signs[Sign::Literal as usize] = literal as f64;
+        }
+        combine(&mut self.ranked, files, &self.asked);
+        Ok(())
     }
-    combine(&mut ranked, files, &asked);
-    Ok(Ranking { asked, ranked, hits, paths, mentions, worth })
+
+    /// What changed together with the best.
+    fn look_at_changes(&mut self, files: &[Candidate], past: &[Arc<Past>]) {
+        let best = self.ranked.iter().take(SEEDS).filter(|ranked| ranked.score > 0.0);
+        let seeds: Vec<(u64, f64)> =
+            best.map(|ranked| (path_hash(&files[ranked.file].leaf.path), ranked.score)).collect();
+        let together = score::together(past, &seeds);
+        for ranked in &mut self.ranked {
+            let path = &files[ranked.file].leaf.path;
+            ranked.signs[Sign::Together as usize] = score::of_path(&together, path).unwrap_or(0.0);
+        }
+        combine(&mut self.ranked, files, &self.asked);
+        self.ranked.retain(|ranked| ranked.score > 0.0);
+    }
 }
 
 /// Sets the scores and sorts by them.
