@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::kind::FileKind;
-use super::terms::{Role, Term, Terms, runs, split, term};
+use super::terms::{Role, Term, Terms, joined, runs, split, term};
 
 /// A word of the text.
 #[derive(Debug, Clone, PartialEq)]
@@ -149,8 +149,8 @@ impl Collected {
                 word.1 = word.1.max(weight);
                 word.2 += 1;
             }
-            let whole = parts.concat();
-            let compound = parts.len() > 1 || run.contains(&b'_');
+            let whole = joined(run);
+            let compound = parts.len() > 1 || whole != parts[0];
             if whole.len() < 3 || (!compound && is_common(&whole)) {
                 return;
             }

@@ -139,10 +139,10 @@ impl Default for Terms {
 }
 
 impl Terms {
-    /// The terms of a run: its words, then itself if it has several.
+    /// The terms of a run: its words, then itself where it is more than its only word.
     pub(super) fn of_run(&mut self, run: &[u8]) -> &[Term] {
-        self.of(run, Role::Word, Role::Compound);
-        if self.terms.len() == 2 {
+        let whole = self.of(run, Role::Word, Role::Compound);
+        if whole == Whole::OneWord {
             self.terms.pop();
         }
         &self.terms
@@ -154,31 +154,38 @@ impl Terms {
         &self.terms
     }
 
-    fn of(&mut self, run: &[u8], word: Role, whole: Role) {
+    fn of(&mut self, run: &[u8], word: Role, whole: Role) -> Whole {
         self.terms.clear();
-        let mut joined = [0; LONGEST_RUN];
-        let mut length = 0;
         if !run.is_ascii() {
             let mut parts = Vec::new();
             split_unicode(&String::from_utf8_lossy(run), &mut parts);
-            for part in &parts {
-                self.push(part.as_bytes(), word);
-            }
-            if !parts.is_empty() {
-                self.terms.push(term(whole, parts.concat().as_bytes()));
-            }
-            return;
+            parts.iter().for_each(|part| self.push(part.as_bytes(), word));
+            let joined = joined(run);
+            return self.end(parts.concat() == joined, whole, joined.as_bytes());
         }
+        let mut lower = [0; LONGEST_RUN];
+        let (mut length, mut in_words) = (0, 0);
         split_ascii(run, |part| {
-            let target = &mut joined[length..length + part.len()];
+            let target = &mut lower[length..length + part.len()];
             target.copy_from_slice(part);
             target.make_ascii_lowercase();
-            self.push(target, word);
             length += part.len();
+            if is_word(part) {
+                in_words += part.len();
+                self.push(target, word);
+            }
         });
-        if length > 0 {
-            self.terms.push(term(whole, &joined[..length]));
-        }
+        self.end(in_words == length, whole, &lower[..length])
+    }
+
+    fn end(&mut self, all_in_words: bool, role: Role, joined: &[u8]) -> Whole {
+        let whole = match self.terms.len() {
+            0 => return Whole::NoWord,
+            1 if all_in_words => Whole::OneWord,
+            _ => Whole::Compound,
+        };
+        self.terms.push(term(role, joined));
+        whole
     }
 
     fn push(&mut self, part: &[u8], role: Role) {
@@ -204,38 +211,55 @@ impl Terms {
     }
 }
 
+/// How a run and its words are to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whole {
+    NoWord,
+    OneWord,
+    Compound,
+}
+
+/// A run as a whole, whatever its spelling: `split_amount` and `splitAmount` are `splitamount`.
+pub(super) fn joined(run: &[u8]) -> String {
+    String::from_utf8_lossy(run).to_lowercase().replace('_', "")
+}
+
 /// The words of a run in lower case: parts at `_`, at changes of case, and single ideographs in pairs. Numbers alone
 /// stay where they are short, as a status or a code may be; parts of one letter go.
 pub(super) fn split(run: &[u8], parts: &mut Vec<String>) {
     parts.clear();
     if run.is_ascii() {
-        split_ascii(run, |part| parts.push(String::from_utf8_lossy(part).to_ascii_lowercase()));
+        split_ascii(run, |part| {
+            if is_word(part) {
+                parts.push(String::from_utf8_lossy(part).to_ascii_lowercase());
+            }
+        });
     } else {
         split_unicode(&String::from_utf8_lossy(run), parts);
     }
 }
 
+/// All parts of a run, also those that are no words.
 fn split_ascii(run: &[u8], mut each: impl FnMut(&[u8])) {
     let mut start = 0;
-    let mut push = |part: &[u8]| {
-        if part.len() > 1 && !(part[0].is_ascii_digit() && is_long_number(part)) {
-            each(part);
-        }
-    };
     for at in 0..run.len() {
         let byte = run[at];
         if byte == b'_' {
-            push(&run[start..at]);
+            each(&run[start..at]);
             start = at + 1;
         } else if byte.is_ascii_uppercase() && at > start {
             // `aB` and `1B` begin a word at B, `HTTPServer` at the last capital before small letters.
             if !run[at - 1].is_ascii_uppercase() || run.get(at + 1).is_some_and(u8::is_ascii_lowercase) {
-                push(&run[start..at]);
+                each(&run[start..at]);
                 start = at;
             }
         }
     }
-    push(&run[start.min(run.len())..]);
+    each(&run[start.min(run.len())..]);
+}
+
+fn is_word(part: &[u8]) -> bool {
+    part.len() > 1 && !(part[0].is_ascii_digit() && is_long_number(part))
 }
 
 fn is_long_number(part: &[u8]) -> bool {
@@ -314,7 +338,9 @@ mod tests {
         assert_eq!(of("splitAmounts")[0], of("splitting")[0]);
         assert_eq!(of("splitAmount"), of("split_amount"));
         assert_eq!(of("split_amount")[2], term(Role::Compound, b"splitamount"));
-        assert_eq!(of("amount").len(), 1);
+        assert_eq!((of("amount").len(), of("__init__").len(), of("20240131120000").len()), (1, 1, 0));
+        assert_ne!(of("part_7"), of("part_8"));
+        assert_eq!(of("größe_ändern"), of("GrößeÄndern"));
     }
 
     #[test]
