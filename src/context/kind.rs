@@ -63,6 +63,9 @@ const BINARY_BYTES: usize = 8000;
 /// Mean length of the lines of what was made by a machine, from this size on.
 const MINIFIED_LINE: usize = 400;
 const MINIFIED_BYTES: usize = 4000;
+/// From this size on a file may be a table of constants; the sample is taken from its middle.
+const TABLE_BYTES: usize = 64 * 1024;
+const TABLE_SAMPLE: usize = 4096;
 
 const VENDORED: [&str; 11] = [
     "node_modules",
@@ -121,6 +124,7 @@ const EXAMPLES: [&str; 12] = [
     "playground",
 ];
 const DOCS: [&str; 5] = ["doc", "docs", "documentation", "site", "website"];
+const API_DOCS: [&str; 3] = ["javadoc", "javadocs", "apidocs"];
 const CONFIGS: [&str; 5] = [".github", ".circleci", ".gitlab", ".husky", ".vscode"];
 const LOCKS: [&str; 13] = [
     "Cargo.lock",
@@ -188,50 +192,91 @@ const DOCS_NAMES: [&str; 11] = [
     "contributors",
 ];
 
-/// What the path says. The words of a path that counts as source are read, so a source file can still turn out
-/// to be generated or binary by its bytes.
+/// What the folders of a path say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Folders {
+    vendored: bool,
+    built: bool,
+    fixtures: bool,
+    tests: bool,
+    examples: bool,
+    docs: bool,
+    configs: bool,
+}
+
+impl Folders {
+    fn of(folders: &str) -> Self {
+        // Maven's layout says it outright: `src/main` is source whatever the project is about.
+        let main = folders.contains("src/main/");
+        let mut found = Self::default();
+        for (at, part) in folders.split('/').enumerate() {
+            found.vendored |= VENDORED.contains(&part);
+            found.built |= BUILT.contains(&part);
+            found.fixtures |= FIXTURES.contains(&part);
+            found.tests |= !main && TESTS.contains(&part);
+            found.examples |= !main && EXAMPLES.contains(&part);
+            found.docs |= (at == 0 && DOCS.contains(&part)) || API_DOCS.contains(&part);
+            found.configs |= CONFIGS.contains(&part);
+        }
+        found
+    }
+}
+
+/// What the paths of a tree say, in their order: neighbours share their folders.
+pub(super) fn of_paths<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<FileKind> {
+    let mut last = ("", Folders::default());
+    let of = |path: &'a str| {
+        let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+        if folders != last.0 {
+            last = (folders, Folders::of(folders));
+        }
+        of_name(last.1, name)
+    };
+    paths.map(of).collect()
+}
+
+/// What the path says. A file that counts as source can still turn out to be generated or binary by its bytes.
 pub(super) fn of_path(path: &str) -> FileKind {
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let parts = || folders.split('/').filter(|part| !part.is_empty());
-    let among = |list: &[&str]| parts().any(|part| list.contains(&part));
+    of_name(Folders::of(folders), name)
+}
+
+fn of_name(folders: Folders, name: &str) -> FileKind {
     let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
     let ending_lower = ending.to_ascii_lowercase();
+    let ends = |list: &[&str]| list.contains(&ending_lower.as_str());
     if LOCKS.contains(&name) {
         return FileKind::Lock;
     }
-    if among(&VENDORED) {
+    if folders.vendored {
         return FileKind::Vendored;
     }
-    if BINARY_ENDINGS.contains(&ending_lower.as_str()) {
+    if ends(BINARY_ENDINGS) {
         return FileKind::Binary;
     }
-    if among(&BUILT) || GENERATED_ENDINGS.iter().any(|end| name.ends_with(end)) {
+    if folders.built || GENERATED_ENDINGS.iter().any(|end| name.ends_with(end)) {
         return FileKind::Generated;
     }
-    if among(&FIXTURES) || ending == "snap" {
+    if folders.fixtures || ending == "snap" {
         return FileKind::Fixture;
     }
-    let source = SOURCE.contains(&ending) || SOURCE.contains(&ending_lower.as_str());
-    // Maven's layout says it outright: `src/main` is source whatever the project is about.
-    let main = path.contains("src/main/");
-    if (among(&TESTS) && !main) || (source && is_test_name(name, stem)) {
+    let source = SOURCE.contains(&ending) || ends(SOURCE);
+    if folders.tests || (source && is_test_name(name, stem)) {
         return if source { FileKind::Test } else { FileKind::Fixture };
     }
-    if DATA_ENDINGS.contains(&ending_lower.as_str()) {
+    if ends(DATA_ENDINGS) {
         return FileKind::Data;
     }
-    if among(&EXAMPLES) && !main {
+    if folders.examples {
         return FileKind::Example;
     }
     let plain = name.split('.').next().unwrap_or(name).to_ascii_lowercase();
-    if DOCS_ENDINGS.contains(&ending_lower.as_str()) && !is_build_text(name)
-        || DOCS_NAMES.contains(&plain.as_str()) && !source
-        || parts().next().is_some_and(|first| DOCS.contains(&first))
-        || among(&["javadoc", "javadocs", "apidocs"])
-    {
+    let docs =
+        (ends(DOCS_ENDINGS) && !is_build_text(name)) || (DOCS_NAMES.contains(&plain.as_str()) && !source);
+    if folders.docs || docs {
         return FileKind::Docs;
     }
-    if among(&CONFIGS) || is_configuration(name) {
+    if folders.configs || is_configuration(name) {
         return FileKind::Config;
     }
     if source { FileKind::Source } else { FileKind::Config }
@@ -306,11 +351,25 @@ pub(super) fn of_content(bytes: &[u8]) -> Content {
     if beginning.len() >= MINIFIED_BYTES && beginning.len() / lines > MINIFIED_LINE {
         return Content::Generated;
     }
+    if bytes.len() >= TABLE_BYTES && is_table(&bytes[bytes.len() / 2..][..TABLE_SAMPLE]) {
+        return Content::Generated;
+    }
     if is_marked_generated(&bytes[..bytes.len().min(HEAD_BYTES)]) {
         Content::Generated
     } else {
         Content::Text
     }
+}
+
+/// Whether a stretch of a large file has nothing but constants, as the registers of a device: nobody writes that.
+fn is_table(sample: &[u8]) -> bool {
+    let lines = sample.split(|&byte| byte == b'\n').skip(1).filter(|line| !line.trim_ascii().is_empty());
+    let (mut all, mut constants) = (0, 0);
+    for line in lines {
+        all += 1;
+        constants += usize::from(line.starts_with(b"#define "));
+    }
+    constants * 10 >= all * 9
 }
 
 fn is_marked_generated(head: &[u8]) -> bool {
@@ -380,6 +439,8 @@ mod tests {
         assert_eq!(of_content(b"// Code generated by protoc-gen-go. DO NOT EDIT.\n"), Content::Generated);
         assert_eq!(of_content(b"// the generated report is kept\n"), Content::Text);
         assert_eq!(of_content("x=1;".repeat(2_000).as_bytes()), Content::Generated);
+        assert_eq!(of_content("#define REGISTER__SHIFT 0x1\n".repeat(4_000).as_bytes()), Content::Generated);
+        assert_eq!(of_content("#define A 1\nint f(void);\n".repeat(4_000).as_bytes()), Content::Text);
         assert_eq!(of_content(&vec![b'\n'; LARGEST as usize + 1]), Content::Oversized);
     }
 }

@@ -1,5 +1,6 @@
 //! The rank of a tree's files for a text: signs, few and fixed weights, and what each file is.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::asked::Asked;
@@ -33,6 +34,8 @@ pub(super) type Signs = [f64; SIGNS];
 
 /// What a sign weighs, scaled to its greatest value for the text.
 const WEIGHTS: Signs = [0.6, 0.5, 0.5, 0.2, 0.2, 0.25, 0.7, 0.2, 2.0, 0.7];
+/// Files that are ranked at most.
+const FINALISTS: usize = 1000;
 /// Files whose chunks are looked at.
 const CANDIDATES: usize = 150;
 /// Files that changes are looked up together with.
@@ -152,7 +155,7 @@ impl Ranking {
         reader: &mut Reader,
     ) -> Result<(), ContextError> {
         let mut chunker = Chunker::new(wanted, &self.asked, &self.worth.words, &self.worth.names);
-        for ranked in self.ranked.iter_mut().take(CANDIDATES).filter(|ranked| ranked.score > 0.0) {
+        for ranked in self.ranked.iter_mut().take(CANDIDATES) {
             if self.hits[ranked.file].is_none() {
                 continue;
             }
@@ -172,42 +175,52 @@ impl Ranking {
 
     /// What changed together with the best.
     fn look_at_changes(&mut self, files: &[Candidate], past: &[Arc<Past>]) {
-        let best = self.ranked.iter().take(SEEDS).filter(|ranked| ranked.score > 0.0);
+        let best = self.ranked.iter().take(SEEDS);
         let seeds: Vec<(u64, f64)> =
             best.map(|ranked| (path_hash(&files[ranked.file].leaf.path), ranked.score)).collect();
         let together = score::together(past, &seeds);
-        for ranked in &mut self.ranked {
-            let path = &files[ranked.file].leaf.path;
-            ranked.signs[Sign::Together as usize] = score::of_path(&together, path).unwrap_or(0.0);
+        let mut places: HashMap<usize, usize> =
+            self.ranked.iter().enumerate().map(|(at, ranked)| (ranked.file, at)).collect();
+        for (file, candidate) in files.iter().enumerate().filter(|_| !together.is_empty()) {
+            let Some(sum) = score::of_path(&together, &candidate.leaf.path) else { continue };
+            // A file that nothing else spoke for comes in here.
+            let at = *places.entry(file).or_insert_with(|| {
+                let signs = Signs::default();
+                self.ranked.push(Ranked { file, score: 0.0, signs, chunks: Vec::new(), voters: 0 });
+                self.ranked.len() - 1
+            });
+            self.ranked[at].signs[Sign::Together as usize] = sum;
         }
         combine(&mut self.ranked, files, &self.asked);
-        self.ranked.retain(|ranked| ranked.score > 0.0);
     }
 }
 
-/// Sets the scores and sorts by them.
-fn combine(ranked: &mut [Ranked], files: &[Candidate], asked: &Asked) {
+/// Sets the scores, drops all but the best, and sorts them.
+fn combine(ranked: &mut Vec<Ranked>, files: &[Candidate], asked: &Asked) {
+    let factors: Vec<f64> = ranked.iter().map(|found| kind_factor(files[found.file].kind, asked)).collect();
     let mut most = Signs::default();
-    for found in ranked.iter() {
-        let factor = kind_factor(files[found.file].kind, asked);
+    for (found, factor) in ranked.iter().zip(&factors) {
         for (most, sign) in most.iter_mut().zip(&found.signs) {
             *most = most.max(sign * factor);
         }
     }
-    most[Sign::Mention as usize] = 1.0;
-    for found in ranked.iter_mut() {
-        let factor = kind_factor(files[found.file].kind, asked);
+    let mention = Sign::Mention as usize;
+    for (found, factor) in ranked.iter_mut().zip(&factors) {
         let sum: f64 = (0..SIGNS)
-            .filter(|&at| at != Sign::Mention as usize && most[at] > 0.0)
+            .filter(|&at| at != mention && most[at] > 0.0)
             .map(|at| WEIGHTS[at] * found.signs[at] / most[at])
             .sum();
         // A file that the text names is wanted whatever it is.
-        found.score = sum * factor + WEIGHTS[Sign::Mention as usize] * found.signs[Sign::Mention as usize];
+        found.score = sum * factor + WEIGHTS[mention] * found.signs[mention];
     }
-    ranked.sort_by(|a, b| {
-        let path = |ranked: &Ranked| files[ranked.file].leaf.path.as_str();
-        b.score.total_cmp(&a.score).then_with(|| path(a).cmp(path(b)))
-    });
+    ranked.retain(|found| found.score > 0.0);
+    // Candidates are in the order of their paths.
+    let better = |a: &Ranked, b: &Ranked| b.score.total_cmp(&a.score).then(a.file.cmp(&b.file));
+    if ranked.len() > FINALISTS {
+        ranked.select_nth_unstable_by(FINALISTS, better);
+        ranked.truncate(FINALISTS);
+    }
+    ranked.sort_unstable_by(better);
 }
 
 fn worth(asked: &Asked, hits: &[Option<Hits>], paths: &[PathHits]) -> Worth {

@@ -7,7 +7,7 @@ use super::Snippet;
 use super::error::ContextError;
 use super::history::History;
 use super::index::Index;
-use super::kind::{FileKind, is_code, of_path};
+use super::kind::{FileKind, is_code, of_paths};
 use super::objects::{Id, Objects, Reader, hex, id_of_hex};
 use super::pack::{Packed, pack, tokens};
 use super::rank::{self, Candidate, Ranking};
@@ -119,7 +119,7 @@ impl Repository {
         let mut reader = self.objects.reader();
         let found = reader.commit(commit)?.ok_or_else(|| ContextError::NoSuchCommit { id: hex(commit) })?;
         let leaves = reader.files(&found.tree)?;
-        let kinds: Vec<FileKind> = leaves.iter().map(|leaf| of_path(&leaf.path)).collect();
+        let kinds: Vec<FileKind> = of_paths(leaves.iter().map(|leaf| leaf.path.as_str()));
         let read = leaves.iter().zip(&kinds).filter(|(_, kind)| kind.is_read());
         let keys: Vec<Key> = read.map(|(leaf, _)| Key { id: leaf.id, code: is_code(&leaf.path) }).collect();
         let (records, past) = std::thread::scope(|scope| {

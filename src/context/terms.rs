@@ -30,7 +30,7 @@ pub(super) enum Role {
 pub(super) const LONGEST_RUN: usize = 64;
 const LONGEST_NUMBER: usize = 5;
 /// Words whose stems are remembered.
-const REMEMBERED: usize = 1 << 15;
+const REMEMBERED: usize = 1 << 16;
 
 pub(super) fn term(role: Role, text: &[u8]) -> Term {
     let mut hash = hash_bytes(text) ^ (role as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);

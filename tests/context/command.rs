@@ -53,7 +53,7 @@ fn the_answer_is_one_object_from_bare_repositories_and_work_trees_alike() {
     );
     assert!(value["tokens"].as_u64() <= Some(12_000) && value["indexed_blobs"] == 20);
     let keys: Vec<&String> = value.as_object().expect("an object").keys().collect();
-    assert_eq!(keys, ["elapsed_ms", "files", "indexed_blobs", "repo", "rev", "snippets", "tokens"]);
+    assert_eq!(keys, ["repo", "rev", "files", "snippets", "tokens", "indexed_blobs", "elapsed_ms"]);
 
     let tree = repository.folder.path().join("tree");
     let cloned = git2::Repository::clone(&repository.git_dir().to_string_lossy(), &tree).expect("a clone");
