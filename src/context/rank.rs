@@ -10,7 +10,7 @@ use super::history::{Past, path_hash};
 use super::index::{Found, Place};
 use super::kind::FileKind;
 use super::mentions::{Mention, mentions};
-use super::objects::{Leaf, Reader};
+use super::objects::{Leaf, Objects};
 use super::score::{self, Hits, PathHits, Wanted};
 use super::terms::{HashedMap, Terms};
 
@@ -37,7 +37,10 @@ const WEIGHTS: Signs = [0.6, 0.5, 0.5, 0.2, 0.2, 0.25, 0.7, 0.2, 2.0, 0.7];
 /// Files that are ranked at most.
 const FINALISTS: usize = 1000;
 /// Files whose chunks are looked at.
-const CANDIDATES: usize = 150;
+const CANDIDATES: usize = 100;
+const MOST_THREADS: usize = 4;
+/// Files that a thread of its own is worth.
+const LEAST_SHARE: usize = 8;
 /// Files that changes are looked up together with.
 const SEEDS: usize = 5;
 
@@ -102,7 +105,7 @@ pub(super) fn rank(
     found: &Found,
     past: &[Arc<Past>],
     text: &str,
-    reader: &mut Reader,
+    objects: &Objects,
 ) -> Result<Ranking, ContextError> {
     let asked = Asked::of(text);
     let wanted = Wanted::of(&asked);
@@ -118,7 +121,7 @@ pub(super) fn rank(
     let mentions = mentions(text, &all_paths);
     let mut ranking = Ranking { asked, ranked: Vec::new(), hits, paths, mentions, worth };
     ranking.look_at_files(files, past);
-    ranking.look_at_chunks(files, &wanted, reader)?;
+    ranking.look_at_chunks(files, &wanted, objects)?;
     ranking.look_at_changes(files, past);
     Ok(ranking)
 }
@@ -147,18 +150,42 @@ impl Ranking {
         combine(&mut self.ranked, files, &self.asked);
     }
 
-    /// The signs of places in the files that look best so far.
+    /// The signs of places in the files that look best so far, read by all threads that are worth it.
     fn look_at_chunks(
         &mut self,
         files: &[Candidate],
         wanted: &Wanted,
-        reader: &mut Reader,
+        objects: &Objects,
     ) -> Result<(), ContextError> {
+        let mut ranked = std::mem::take(&mut self.ranked);
+        let best = ranked.len().min(CANDIDATES);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let share = best.div_ceil(threads).max(LEAST_SHARE);
+        let read = std::thread::scope(|scope| {
+            let shares = ranked[..best].chunks_mut(share);
+            let threads: Vec<_> =
+                shares.map(|share| scope.spawn(|| self.read_chunks(share, files, wanted, objects))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect::<Result<(), ContextError>>()
+        });
+        self.ranked = ranked;
+        read?;
+        combine(&mut self.ranked, files, &self.asked);
+        Ok(())
+    }
+
+    fn read_chunks(
+        &self,
+        ranked: &mut [Ranked],
+        files: &[Candidate],
+        wanted: &Wanted,
+        objects: &Objects,
+    ) -> Result<(), ContextError> {
+        let mut reader = objects.reader();
         let mut chunker = Chunker::new(wanted, &self.asked, &self.worth.words, &self.worth.names);
-        for ranked in self.ranked.iter_mut().take(CANDIDATES) {
-            if self.hits[ranked.file].is_none() {
-                continue;
-            }
+        for ranked in ranked.iter_mut().filter(|ranked| self.hits[ranked.file].is_some()) {
             let Some(bytes) = reader.bytes(&files[ranked.file].leaf.id)? else { continue };
             ranked.chunks = chunker.chunks(bytes);
             let named = self.mentions.iter().find(|mention| mention.file == ranked.file);
@@ -169,7 +196,6 @@ impl Ranking {
             let literal = ranked.chunks.iter().map(|chunk| chunk.literal).max().unwrap_or(0);
             ranked.signs[Sign::Literal as usize] = literal as f64;
         }
-        combine(&mut self.ranked, files, &self.asked);
         Ok(())
     }
 

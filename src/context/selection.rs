@@ -139,7 +139,7 @@ impl Repository {
                 Candidate { leaf, kind, place }
             })
             .collect();
-        let ranking = rank::rank(&candidates, &records, &past, request.text, &mut reader)?;
+        let ranking = rank::rank(&candidates, &records, &past, request.text, &self.objects)?;
         let packed = pack(&ranking.ranked, request.budget_tokens);
         let snippets = snippets(&ranking, &candidates, &packed, &mut reader)?;
         let files = ranking.ranked.iter().take(request.top).map(|ranked| RelevantFile {
