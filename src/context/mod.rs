@@ -8,6 +8,7 @@
 
 mod asked;
 mod chunks;
+mod common;
 mod definitions;
 mod error;
 mod history;
