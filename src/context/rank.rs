@@ -167,8 +167,7 @@ impl Ranking {
                 shares.map(|share| scope.spawn(|| self.read_chunks(share, files, wanted, objects))).collect();
             threads
                 .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect::<Result<(), ContextError>>()
+                .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         self.ranked = ranked;
         read?;
