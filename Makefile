@@ -65,3 +65,7 @@ bench-receiver:
 ## make bench-sandbox      a sandbox's start beside bubblewrap, runc and podman; `cargo test` inside and outside
 bench-sandbox:
 	@scripts/bench-sandbox
+
+## make bench-context         what `context` finds of real bug fixes, beside BM25; REPOSITORIES="/a /b" for others
+bench-context:
+	@scripts/bench-context $(REPOSITORIES)

@@ -16,7 +16,7 @@ use orchestrator::agents::{
     FixInput, Hunk, HunkLine, ImplementInput, Implemented, Interruption, Prompts, ReviewInput, ToolLimits,
     Wrong, discuss, fix, implement, review, review_all,
 };
-use orchestrator::context::{overview, relevant, snippets_text};
+use orchestrator::context::{ContextRequest, Contexts, overview, snippets_text};
 use orchestrator::domain::{
     Account, CommentId, Finding, Priority, Risk, Severity, Size, SourceComment, SourceText,
     TaskSpecification, UserId, Workflow,
@@ -28,7 +28,7 @@ use orchestrator::llm::{
     Settings,
 };
 use orchestrator::simulator::model::{Answer as Scripted, DemoProject, ModelServer, Scenario};
-use orchestrator::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
+use orchestrator::workspace::{CommitSha, FileEntry, FileMode, RepoPath, Snapshot};
 use secrecy::SecretString;
 use serde_json::json;
 use similar::{ChangeTag, TextDiff};
@@ -163,6 +163,23 @@ fn snapshot_of(files: &BTreeMap<String, Vec<u8>>) -> Snapshot {
     Snapshot { files: files.collect() }
 }
 
+/// The snippets that are chosen for a text among files that are committed.
+fn snippets_of(files: &BTreeMap<String, Vec<u8>>, text: &str, budget_tokens: usize) -> PromptText {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (root, cache) = (folder.path().join("tree"), folder.path().join("cache"));
+    write_out(files, &root);
+    let git = git2::Repository::init(&root).expect("a repository");
+    let mut index = git.index().expect("an index");
+    index.add_all(["*"], git2::IndexAddOption::DEFAULT, None).expect("the files");
+    let tree = git.find_tree(index.write_tree().expect("a tree")).expect("the tree");
+    let author = git2::Signature::now("Ada", "ada@example.org").expect("a signature");
+    let commit = git.commit(None, &author, &author, "begin", &tree, &[]).expect("a commit");
+    let commit = CommitSha::parse(commit.to_string()).expect("an id");
+    let request = ContextRequest { commit: &commit, text, top: 10, budget_tokens };
+    let selection = Contexts::new(cache).select(git.path(), &request).expect("a selection");
+    snippets_text(&selection.snippets)
+}
+
 fn write_out(files: &BTreeMap<String, Vec<u8>>, root: &Path) {
     for (path, bytes) in files {
         let place = root.join(path);
@@ -252,7 +269,7 @@ async fn the_demos_story_is_true_edit_by_edit() {
     let [task] = tasks.as_slice() else { panic!("{tasks:?}") };
 
     // The implementer's tests pass, and still a gate fails: it ran too few of them.
-    let snippets = snippets_text(&relevant(&snapshot, &project.issue_body, 2_000));
+    let snippets = snippets_of(&project.files, &project.issue_body, 2_000);
     let input = ImplementInput {
         specification: task,
         rules: RULES,
@@ -843,7 +860,7 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
 
     let dir = tempfile::tempdir().expect("dir");
     let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
-    let snippets = snippets_text(&relevant(&snapshot, "round half to even", 500));
+    let snippets = snippets_of(&files, "round half to even", 500);
     let specification = specification();
     let input = ImplementInput {
         specification: &specification,

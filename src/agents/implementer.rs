@@ -19,7 +19,7 @@ pub struct ImplementInput<'a> {
     pub rules: &'a str,
     /// See [`crate::context::overview`].
     pub overview: &'a PromptText,
-    /// See [`crate::context::relevant`]; fenced by [`crate::context::snippets_text`].
+    /// See [`crate::context::Contexts::select`]; fenced by [`crate::context::snippets_text`].
     pub snippets: &'a PromptText,
     /// What went wrong in earlier attempts, in short; may be empty.
     pub earlier_failures: &'a str,

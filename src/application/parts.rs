@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use crate::agents::Prompts;
 use crate::checkout::Repositories;
 use crate::config::{AppCredentials, Config, SandboxBackend, SeverityName};
+use crate::context::Contexts;
 use crate::domain::Severity;
 use crate::effects::{self, Effects};
 use crate::gates::EgressPolicy;
@@ -190,6 +191,7 @@ fn pipeline(
         model,
         prompts: Arc::new(prompts),
         redactor,
+        contexts: Arc::new(Contexts::new(config.data_dir.join("context"))),
         settings: pipeline::Settings {
             limits: config.limits.clone(),
             paths: config.paths.clone(),

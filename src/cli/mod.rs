@@ -1,5 +1,6 @@
 //! The command line: arguments become one command, a command ends in an exit code.
 
+mod context;
 mod demo;
 mod doctor;
 mod exit;
@@ -43,6 +44,8 @@ enum Command {
     Run(run::RunArguments),
     /// Show the gates that are found in a repository, and with `--run` run them in the sandbox.
     Gates(gates::GatesArguments),
+    /// Show the files and places that a model would see for an issue, and why.
+    Context(context::ContextArguments),
     /// Check everything that a deployment needs and say how to mend what is missing.
     Doctor(doctor::DoctorArguments),
     /// What our own program does inside a sandbox.
@@ -76,6 +79,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Simulate(simulate) => simulate::simulate(simulate).await,
         Command::Run(run) => run::run(run, arguments.config, &environment).await,
         Command::Gates(gates) => gates::gates(gates, arguments.config, &environment).await,
+        Command::Context(context) => context::context(context, arguments.config, &environment).await,
         Command::Doctor(doctor) => doctor::doctor(doctor, arguments.config, &environment).await,
         Command::InSandbox(_) => Ok(Exit::Usage),
     }

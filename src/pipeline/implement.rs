@@ -1,8 +1,11 @@
 //! Writing the code: a model with tools, on a tree in the sandbox.
 
 use crate::agents::{ImplementInput, implement};
-use crate::context::{overview, relevant, snippets_text};
-use crate::domain::{Event, Reason, Task, TaskSpecification};
+use crate::checkout::Checkout;
+use crate::context::{ContextRequest, overview, snippets_text};
+use crate::domain::{CommitSha, Event, Reason, Task, TaskSpecification};
+use crate::llm::boundary::PromptText;
+use crate::telemetry::with_causes;
 
 use super::change::{policy, snapshot};
 use super::gate::gate_policy;
@@ -20,7 +23,7 @@ impl Pipeline {
         let limits = self.settings.limits.lowered_by(&policy.limits);
         let files = snapshot(&checkout, &base).await?;
         let overview = overview(&files, OVERVIEW_TOKENS);
-        let snippets = snippets_text(&relevant(&files, &query(specification), SNIPPETS_TOKENS));
+        let snippets = self.snippets(&checkout, &base, query(specification)).await;
         let agent = self.agent(task, &limits).await?;
         let fence = self.fence(task, &checkout, &base, &policy)?;
         let next = self.next_commit(fence, (&base, &base), &files);
@@ -40,6 +43,29 @@ impl Pipeline {
         match head {
             Ok(head) => Ok(StageEnd { events: vec![Event::Implemented { base, head }], artifacts }),
             Err(said) => Err(StageError::Stop { reason: Reason::NothingChanged { said }, kept: artifacts }),
+        }
+    }
+}
+
+impl Pipeline {
+    /// The places that the task is probably about. Without them the model still has its tools to search with.
+    async fn snippets(&self, checkout: &Checkout, commit: &CommitSha, text: String) -> PromptText {
+        let (contexts, mirror, commit) = (self.contexts.clone(), checkout.mirror.clone(), commit.clone());
+        let selected = tokio::task::spawn_blocking(move || {
+            let request =
+                ContextRequest { commit: &commit, text: &text, top: 0, budget_tokens: SNIPPETS_TOKENS };
+            contexts.select(mirror.git_dir(), &request)
+        });
+        match selected.await {
+            Ok(Ok(selection)) => snippets_text(&selection.snippets),
+            Ok(Err(error)) => {
+                tracing::warn!(error = with_causes(&error), "no context was found for a task");
+                snippets_text(&[])
+            }
+            Err(error) => {
+                tracing::error!(%error, "the search for context ended early");
+                snippets_text(&[])
+            }
         }
     }
 }

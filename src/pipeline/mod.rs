@@ -26,6 +26,7 @@ use std::time::Duration;
 use crate::agents::{AgentContext, AgentError, DEFAULT_MAX_ANSWERS, Interruption, Prompts};
 use crate::checkout::{CheckoutError, Repositories};
 use crate::config::{Limits, PathSettings, RepositoryPolicy};
+use crate::context::Contexts;
 use crate::domain::{Event, Reason, Rules, Severity, Stage, State, Task, TaskId};
 use crate::gates::EgressPolicy;
 use crate::github::GitHubError;
@@ -58,6 +59,7 @@ pub struct Pipeline {
     pub model: Arc<dyn Model>,
     pub prompts: Arc<Prompts>,
     pub redactor: Arc<Redactor>,
+    pub contexts: Arc<Contexts>,
     pub settings: Settings,
 }
 

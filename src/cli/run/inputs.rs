@@ -33,6 +33,8 @@ pub(in crate::cli) enum InputError {
          git branch -m auto old-auto", .0.display()
     )]
     AutoTaken(PathBuf),
+    #[error("{revision:?} names no commit of {}: give a commit's id, a branch or a tag", .path.display())]
+    NoRevision { path: PathBuf, revision: String },
     #[error("{0}")]
     Repository(#[from] WorkspaceError),
     #[error("cannot read the issue from {from}: {problem}")]
@@ -104,7 +106,7 @@ fn known(branches: &[BranchName]) -> String {
 }
 
 /// The issue in a file, or in standard input for `-`.
-pub(super) fn issue(file: &Path) -> Result<SourceText, InputError> {
+pub(in crate::cli) fn issue(file: &Path) -> Result<SourceText, InputError> {
     let (from, read) = if file == Path::new("-") {
         let mut bytes = Vec::new();
         ("standard input".to_owned(), std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes))

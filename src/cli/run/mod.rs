@@ -25,7 +25,7 @@ use crate::telemetry::clock;
 
 use super::{Exit, load_quietly, quiet_log, stop_signal};
 use follow::Follower;
-pub(super) use inputs::{InputError, lacks_key, surveyed};
+pub(super) use inputs::{InputError, issue, lacks_key, surveyed};
 use outcome::Ended;
 
 #[derive(Debug, Args)]

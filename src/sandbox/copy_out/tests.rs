@@ -3,9 +3,11 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tempfile::TempDir;
+
 use super::*;
 
-fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+fn tree(files: &[(&str, &str)]) -> TempDir {
     let root = tempfile::tempdir().expect("a folder");
     for (path, text) in files {
         let path = root.path().join(path);
@@ -15,7 +17,7 @@ fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
     root
 }
 
-fn copied(root: &tempfile::TempDir) -> Result<ReadBack, SandboxError> {
+fn copied(root: &TempDir) -> Result<ReadBack, SandboxError> {
     copy(root.path(), &Opened::default(), TreeLimits::default())
 }
 
@@ -130,71 +132,72 @@ fn a_sparse_file_of_a_terabyte_costs_no_memory() {
     assert!(matches!(copied(&root), Err(SandboxError::TreeTooLarge { .. })));
 }
 
-/// Swaps `victim` between a harmless entry and a link to `secret` until told to stop.
-fn swap(root: PathBuf, secret: PathBuf, stop: &AtomicBool, harmless: impl Fn(&Path)) {
-    let (good, evil, victim) = (root.join("good"), root.join("evil"), root.join("victim"));
-    while !stop.load(Ordering::Relaxed) {
-        harmless(&good);
-        let _ = nix::fcntl::renameat2(
-            nix::fcntl::AT_FDCWD,
-            &good,
-            nix::fcntl::AT_FDCWD,
-            &victim,
-            nix::fcntl::RenameFlags::empty(),
-        );
-        let _ = symlink(&secret, &evil);
-        let _ = fs::remove_dir_all(&victim);
-        let _ = fs::rename(&evil, &victim);
-        std::thread::yield_now();
-        let _ = fs::remove_file(&victim);
-    }
+/// A tree in which `victim` is harmless, and a link beside the tree that takes its place and gives it back.
+struct Trap {
+    root: TempDir,
+    victim: PathBuf,
+    beside: TempDir,
+    /// Where the secret is read when `victim` is the link.
+    read: PathBuf,
 }
 
-/// Copies a tree many times while `victim` is swapped under the copy; what the naive reader saw and what
-/// the real one took.
-fn race(secret: &Path, read: &str, harmless: impl Fn(&Path) + Send + Sync) -> (u32, u32) {
-    let root = tree(&[("a", "1")]);
-    let stop = AtomicBool::new(false);
-    let (mut naive, mut real) = (0, 0);
-    std::thread::scope(|scope| {
-        scope.spawn(|| swap(root.path().to_path_buf(), secret.to_path_buf(), &stop, &harmless));
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
-        for round in 0.. {
-            // The weak variant: look at the entry's kind, then read it by its path.
-            let path = root.path().join("victim");
-            if path.symlink_metadata().is_ok_and(|m| !m.is_symlink()) {
-                std::thread::yield_now();
-                naive += u32::from(fs::read(root.path().join(read)).is_ok_and(|bytes| bytes == b"secret"));
+impl Trap {
+    fn set(harmless: &str, secret: &Path) -> Self {
+        let (root, beside) = (tree(&[("a", "1"), (harmless, "harmless")]), tree(&[]));
+        symlink(secret, beside.path().join("link")).expect("a link");
+        Self { victim: root.path().join("victim"), read: root.path().join(harmless), root, beside }
+    }
+
+    fn swap(&self) {
+        let at = nix::fcntl::AT_FDCWD;
+        let exchange = nix::fcntl::RenameFlags::RENAME_EXCHANGE;
+        nix::fcntl::renameat2(at, &self.victim, at, &self.beside.path().join("link"), exchange)
+            .expect("swapped");
+    }
+
+    /// The weak variant looks at the entry's kind and then reads it by its path, and the swap comes between.
+    fn catches_a_naive_copy(&self) -> bool {
+        let harmless = self.victim.symlink_metadata().is_ok_and(|kind| !kind.is_symlink());
+        self.swap();
+        let caught = harmless && fs::read(&self.read).is_ok_and(|bytes| bytes == b"secret");
+        self.swap();
+        caught
+    }
+
+    /// How many of many copies, made while the two are swapped all the time, hold the secret.
+    fn catches_of_ours(&self) -> usize {
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    self.swap();
+                }
+            });
+            let holds = |back: &ReadBack| back.tree.files.values().any(|entry| entry.bytes == b"secret");
+            let (mut whole, mut caught) = (0, 0);
+            for back in (0..3000).filter_map(|_| copied(&self.root).ok()) {
+                whole += 1;
+                caught += usize::from(holds(&back));
             }
-            if let Ok(back) = copied(&root) {
-                real += u32::from(back.tree.files.values().any(|entry| entry.bytes == b"secret"));
-            }
-            if (round >= 2000 && naive > 0) || std::time::Instant::now() > until {
-                break;
-            }
-        }
-        stop.store(true, Ordering::Relaxed);
-    });
-    (naive, real)
+            stop.store(true, Ordering::Relaxed);
+            assert!(whole > 0, "no copy met the harmless tree");
+            caught
+        })
+    }
 }
 
 #[test]
 fn a_file_swapped_for_a_link_during_the_copy_is_not_followed() {
     let outside = tree(&[("secret", "secret")]);
-    let (naive, real) = race(&outside.path().join("secret"), "victim", |good| {
-        let _ = fs::write(good, "harmless");
-    });
-    assert!(naive > 0, "the attack never worked against the weak variant");
-    assert_eq!(real, 0, "the copy followed a link");
+    let trap = Trap::set("victim", &outside.path().join("secret"));
+    assert!(trap.catches_a_naive_copy(), "the attack does not work against the weak variant");
+    assert_eq!(trap.catches_of_ours(), 0, "the copy followed a link");
 }
 
 #[test]
 fn a_folder_swapped_for_a_link_during_the_copy_is_not_followed() {
     let outside = tree(&[("secret", "secret")]);
-    let (naive, real) = race(outside.path(), "victim/secret", |good| {
-        let _ = fs::create_dir(good);
-        let _ = fs::write(good.join("secret"), "harmless");
-    });
-    assert!(naive > 0, "the attack never worked against the weak variant");
-    assert_eq!(real, 0, "the copy followed a link");
+    let trap = Trap::set("victim/secret", outside.path());
+    assert!(trap.catches_a_naive_copy(), "the attack does not work against the weak variant");
+    assert_eq!(trap.catches_of_ours(), 0, "the copy followed a link");
 }

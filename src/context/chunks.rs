@@ -1,0 +1,189 @@
+//! Chunks of forty lines: where in a file the words are.
+
+use super::asked::Asked;
+use super::score::Wanted;
+use super::terms::{HashedMap, Terms, hash_bytes, runs};
+
+pub(super) const LINES: usize = 40;
+const K1: f64 = 1.2;
+const B: f64 = 0.75;
+/// Words of a chunk of forty ordinary lines.
+const MEAN_LENGTH: f64 = 220.0;
+/// A whole identifier counts besides its words.
+const NAME_SHARE: f64 = 0.5;
+/// What a word in a comment counts: comments have more of an issue's words than the code that is to change.
+const COMMENT_SHARE: f64 = 0.5;
+
+/// A chunk and how well it fits.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Chunk {
+    /// From 1.
+    pub(super) start_line: usize,
+    /// Inclusive.
+    pub(super) end_line: usize,
+    pub(super) bytes: usize,
+    pub(super) score: f64,
+    /// What it is packed by: the score, lifted by what the text quotes of it or names in it.
+    pub(super) fit: f64,
+    /// How much of the literal text is in it, in bytes.
+    pub(super) literal: usize,
+    /// The longest of the phrases that it has.
+    pub(super) phrase: Option<usize>,
+}
+
+/// Lifts the chunks that have a line which the text names, or a phrase that it quotes, above the others.
+pub(super) fn lift(chunks: &mut [Chunk], line: Option<usize>) {
+    let best = chunks.iter().map(|chunk| chunk.score).fold(0.0, f64::max).max(1.0);
+    for chunk in chunks {
+        if line.is_some_and(|line| (chunk.start_line..=chunk.end_line).contains(&line)) {
+            chunk.fit += 2.0 * best;
+        }
+        if chunk.literal > 0 {
+            chunk.fit += best;
+        }
+    }
+}
+
+/// Scores chunks of many files for one question.
+pub(super) struct Chunker<'a> {
+    wanted: &'a Wanted,
+    asked: &'a Asked,
+    word_worth: &'a [f64],
+    name_worth: &'a [f64],
+    terms: Terms,
+    /// By run: where its numbers are in `numbers`.
+    known: HashedMap<u64, (u32, u32)>,
+    numbers: Vec<Number>,
+    finders: Vec<memchr::memmem::Finder<'a>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Number {
+    Word(u16),
+    Name(u16),
+    /// A word that nobody asked for.
+    Other,
+}
+
+impl<'a> Chunker<'a> {
+    pub(super) fn new(
+        wanted: &'a Wanted,
+        asked: &'a Asked,
+        word_worth: &'a [f64],
+        name_worth: &'a [f64],
+    ) -> Self {
+        let finders =
+            asked.phrases.iter().map(|phrase| memchr::memmem::Finder::new(phrase.as_bytes())).collect();
+        Self {
+            wanted,
+            asked,
+            word_worth,
+            name_worth,
+            terms: Terms::default(),
+            known: HashedMap::default(),
+            numbers: Vec::new(),
+            finders,
+        }
+    }
+
+    pub(super) fn chunks(&mut self, text: &[u8]) -> Vec<Chunk> {
+        let mut chunks = Vec::new();
+        let (mut start, mut line) = (0, 1);
+        while start < text.len() {
+            let rest = &text[start..];
+            let mut ends = memchr::memchr_iter(b'\n', rest).take(LINES);
+            let (mut lines, mut size) = (0, 0);
+            for end in &mut ends {
+                lines += 1;
+                size = end + 1;
+            }
+            if lines < LINES {
+                lines += usize::from(size < rest.len());
+                size = rest.len();
+            }
+            let piece = &rest[..size];
+            let (literal, phrase) = self.literal(piece);
+            let score = self.score(piece);
+            chunks.push(Chunk {
+                start_line: line,
+                end_line: line + lines - 1,
+                bytes: size,
+                score,
+                fit: score,
+                literal,
+                phrase,
+            });
+            start += size;
+            line += lines;
+        }
+        chunks
+    }
+
+    fn score(&mut self, text: &[u8]) -> f64 {
+        let mut words = vec![0.0f64; self.asked.words.len()];
+        let mut names = vec![0.0f64; self.asked.names.len()];
+        let mut length = 0u32;
+        for line in text.split(|byte| *byte == b'\n') {
+            let share = if is_comment(line) { COMMENT_SHARE } else { 1.0 };
+            runs(line, |_, run| {
+                let (start, count) = self.numbers_of(run);
+                for number in &self.numbers[start as usize..(start + count) as usize] {
+                    length += 1;
+                    match number {
+                        Number::Word(at) => words[usize::from(*at)] += share,
+                        Number::Name(at) => names[usize::from(*at)] += share,
+                        Number::Other => {}
+                    }
+                }
+            });
+        }
+        let norm = K1 * (1.0 - B + B * f64::from(length) / MEAN_LENGTH);
+        let sum = |counts: &[f64], worth: &[f64]| -> f64 {
+            let counted = counts.iter().zip(worth).filter(|(count, _)| **count > 0.0);
+            counted.map(|(&count, worth)| worth * count * (K1 + 1.0) / (count + norm)).sum()
+        };
+        sum(&words, self.word_worth) + NAME_SHARE * sum(&names, self.name_worth)
+    }
+
+    fn numbers_of(&mut self, run: &[u8]) -> (u32, u32) {
+        let hash = hash_bytes(run);
+        if let Some(known) = self.known.get(&hash) {
+            return *known;
+        }
+        let start = self.numbers.len() as u32;
+        for &term in self.terms.of_run(run) {
+            self.numbers.push(match (self.wanted.word(term), self.wanted.compound(term)) {
+                (Some(at), _) => Number::Word(at as u16),
+                (_, Some(at)) => Number::Name(at as u16),
+                _ => Number::Other,
+            });
+        }
+        let place = (start, self.numbers.len() as u32 - start);
+        self.known.insert(hash, place);
+        place
+    }
+
+    /// How many bytes of the phrases a text has, and the longest of them.
+    fn literal(&self, text: &[u8]) -> (usize, Option<usize>) {
+        if self.finders.is_empty() {
+            return (0, None);
+        }
+        let lower = text.to_ascii_lowercase();
+        let found = self.finders.iter().enumerate().filter(|(_, finder)| finder.find(&lower).is_some());
+        found.fold((0, None), |(bytes, longest), (at, finder)| {
+            let longer =
+                longest.is_none_or(|other: usize| finder.needle().len() > self.finders[other].needle().len());
+            (bytes + finder.needle().len(), if longer { Some(at) } else { longest })
+        })
+    }
+}
+
+/// Whether a line is a comment by how it begins. `#` begins Rust's attributes and C's directives too.
+fn is_comment(line: &[u8]) -> bool {
+    let text = line.trim_ascii_start();
+    if let Some(rest) = text.strip_prefix(b"#") {
+        let code = [&b"["[..], b"!", b"if", b"in", b"define", b"el", b"en", b"un", b"pragma"];
+        return !code.iter().any(|word| rest.starts_with(word));
+    }
+    [&b"//"[..], b"*", b"/*", b"--", b"<!--"].iter().any(|mark| text.starts_with(mark))
+}

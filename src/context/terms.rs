@@ -1,0 +1,365 @@
+//! Words and identifiers of code and prose as terms: numbers that an index can count.
+//!
+//! An identifier gives its words, in lower case and stemmed (`parseHTTPHeader` → pars, http, header), and, where it
+//! has more than one, itself as a whole (`parsehttpheader`, whatever the spelling). What a word is worth is not
+//! decided here.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use rust_stemmers::{Algorithm, Stemmer};
+
+/// A term by its hash. Two of a million different ones meet once in four thousand questions of a hundred words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Term(pub(super) u32);
+
+/// What a term stands for. The same letters are different terms in different roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A stemmed word.
+    Word = 1,
+    /// An identifier of several words as a whole.
+    Compound = 2,
+    /// A word of a name that is defined here.
+    DefinedWord = 3,
+    /// A name that is defined here, as a whole.
+    Defined = 4,
+}
+
+/// Longer runs are no names: digests, encoded data.
+pub(super) const LONGEST_RUN: usize = 64;
+const LONGEST_NUMBER: usize = 5;
+/// Words whose stems are remembered.
+const REMEMBERED: usize = 1 << 16;
+
+pub(super) fn term(role: Role, text: &[u8]) -> Term {
+    let mut hash = hash_bytes(text) ^ (role as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash ^= hash >> 29;
+    hash = hash.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    Term((hash >> 32) as u32)
+}
+
+/// A fast hash that is the same on every machine.
+pub(super) fn hash_bytes(bytes: &[u8]) -> u64 {
+    const K: u64 = 0x517c_c1b7_2722_0a95;
+    let mut hash = bytes.len() as u64;
+    let mut chunks = bytes.chunks_exact(8);
+    for chunk in &mut chunks {
+        let mut word = [0; 8];
+        word.copy_from_slice(chunk);
+        hash = (hash.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(K);
+    }
+    let rest = chunks.remainder();
+    if !rest.is_empty() {
+        let mut word = [0; 8];
+        word[..rest.len()].copy_from_slice(rest);
+        hash = (hash.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(K);
+    }
+    hash ^ (hash >> 32)
+}
+
+/// Hashing for keys that are hashes already.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = (self.0.rotate_left(5) ^ hash_bytes(bytes)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    fn write_u8(&mut self, value: u8) {
+        self.0 = self.0.rotate_left(5) ^ u64::from(value);
+    }
+    fn write_usize(&mut self, _length: usize) {
+        // The keys are of one length.
+    }
+    fn write_u32(&mut self, value: u32) {
+        self.0 = u64::from(value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+pub(super) type HashedMap<K, V> = HashMap<K, V, BuildHasherDefault<Hashed>>;
+
+/// Whether a byte belongs to a name. Bytes beyond ASCII do: they are letters in most scripts.
+const NAME_BYTE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = byte >= 128 || (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
+        byte += 1;
+    }
+    table
+};
+
+/// Runs of letters, digits and `_` that may be names or words, with their places.
+pub(super) fn runs(text: &[u8], mut each: impl FnMut(usize, &[u8])) {
+    let mut at = 0;
+    while at < text.len() {
+        if !NAME_BYTE[text[at] as usize] {
+            at += 1;
+            continue;
+        }
+        let start = at;
+        while at < text.len() && NAME_BYTE[text[at] as usize] {
+            at += 1;
+        }
+        if (2..=LONGEST_RUN).contains(&(at - start)) {
+            each(start, &text[start..at]);
+        }
+    }
+}
+
+/// Turns runs into terms. Remembers the stems of words, so one is used for many texts.
+pub(super) struct Terms {
+    stemmer: Stemmer,
+    /// By a word's hash and role: the last word that fell on the place, and its term.
+    stems: Box<[(u64, Term)]>,
+    terms: Vec<Term>,
+}
+
+impl std::fmt::Debug for Terms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Terms").finish_non_exhaustive()
+    }
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            stemmer: Stemmer::create(Algorithm::English),
+            stems: vec![(0, Term(0)); REMEMBERED].into(),
+            terms: Vec::new(),
+        }
+    }
+}
+
+impl Terms {
+    /// The terms of a run: its words, then itself where it is more than its only word.
+    pub(super) fn of_run(&mut self, run: &[u8]) -> &[Term] {
+        let whole = self.of(run, Role::Word, Role::Compound);
+        if whole == Whole::OneWord {
+            self.terms.pop();
+        }
+        &self.terms
+    }
+
+    /// The terms of a name that is defined: its words, then itself.
+    pub(super) fn of_definition(&mut self, name: &[u8]) -> &[Term] {
+        self.of(name, Role::DefinedWord, Role::Defined);
+        &self.terms
+    }
+
+    fn of(&mut self, run: &[u8], word: Role, whole: Role) -> Whole {
+        self.terms.clear();
+        if !run.is_ascii() {
+            let mut parts = Vec::new();
+            split_unicode(&String::from_utf8_lossy(run), &mut parts);
+            parts.iter().for_each(|part| self.push(part.as_bytes(), word));
+            let joined = joined(run);
+            return self.end(parts.concat() == joined, whole, joined.as_bytes());
+        }
+        let mut lower = [0; LONGEST_RUN];
+        let (mut length, mut in_words) = (0, 0);
+        split_ascii(run, |part| {
+            let target = &mut lower[length..length + part.len()];
+            target.copy_from_slice(part);
+            target.make_ascii_lowercase();
+            length += part.len();
+            if is_word(part) {
+                in_words += part.len();
+                self.push(target, word);
+            }
+        });
+        self.end(in_words == length, whole, &lower[..length])
+    }
+
+    fn end(&mut self, all_in_words: bool, role: Role, joined: &[u8]) -> Whole {
+        let whole = match self.terms.len() {
+            0 => return Whole::NoWord,
+            1 if all_in_words => Whole::OneWord,
+            _ => Whole::Compound,
+        };
+        self.terms.push(term(role, joined));
+        whole
+    }
+
+    fn push(&mut self, part: &[u8], role: Role) {
+        // Short words and codes have no endings to take off.
+        if part.len() <= 3 || part[0].is_ascii_digit() {
+            return self.terms.push(term(role, part));
+        }
+        let key = (hash_bytes(part) ^ (role as u64) << 56) | 1;
+        let place = &mut self.stems[(key >> 20) as usize % REMEMBERED];
+        if place.0 != key {
+            let part = String::from_utf8_lossy(part);
+            *place = (key, term(role, self.stemmer.stem(&part).as_bytes()));
+        }
+        self.terms.push(place.1);
+    }
+
+    /// The stem of a word in lower case.
+    pub(super) fn stem(&self, word: &str) -> String {
+        match word.len() <= 3 || word.as_bytes()[0].is_ascii_digit() {
+            true => word.to_owned(),
+            false => self.stemmer.stem(word).into_owned(),
+        }
+    }
+}
+
+/// How a run and its words are to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whole {
+    NoWord,
+    OneWord,
+    Compound,
+}
+
+/// A run as a whole, whatever its spelling: `split_amount` and `splitAmount` are `splitamount`.
+pub(super) fn joined(run: &[u8]) -> String {
+    String::from_utf8_lossy(run).to_lowercase().replace('_', "")
+}
+
+/// The words of a run in lower case: parts at `_`, at changes of case, and single ideographs in pairs. Numbers alone
+/// stay where they are short, as a status or a code may be; parts of one letter go.
+pub(super) fn split(run: &[u8], parts: &mut Vec<String>) {
+    parts.clear();
+    if run.is_ascii() {
+        split_ascii(run, |part| {
+            if is_word(part) {
+                parts.push(String::from_utf8_lossy(part).to_ascii_lowercase());
+            }
+        });
+    } else {
+        split_unicode(&String::from_utf8_lossy(run), parts);
+    }
+}
+
+/// All parts of a run, also those that are no words.
+fn split_ascii(run: &[u8], mut each: impl FnMut(&[u8])) {
+    let mut start = 0;
+    for at in 0..run.len() {
+        let byte = run[at];
+        if byte == b'_' {
+            each(&run[start..at]);
+            start = at + 1;
+        } else if byte.is_ascii_uppercase() && at > start {
+            // `aB` and `1B` begin a word at B, `HTTPServer` at the last capital before small letters.
+            if !run[at - 1].is_ascii_uppercase() || run.get(at + 1).is_some_and(u8::is_ascii_lowercase) {
+                each(&run[start..at]);
+                start = at;
+            }
+        }
+    }
+    each(&run[start.min(run.len())..]);
+}
+
+fn is_word(part: &[u8]) -> bool {
+    part.len() > 1 && !(part[0].is_ascii_digit() && is_long_number(part))
+}
+
+fn is_long_number(part: &[u8]) -> bool {
+    let digits = part.strip_prefix(b"0x").unwrap_or(part);
+    digits.len() > LONGEST_NUMBER && digits.iter().all(u8::is_ascii_hexdigit)
+}
+
+fn split_unicode(run: &str, parts: &mut Vec<String>) {
+    let mut word = String::new();
+    let mut before: Option<char> = None;
+    for c in run.chars() {
+        if is_ideograph(c) {
+            flush(&mut word, parts);
+            if let Some(before) = before.filter(|before| is_ideograph(*before)) {
+                parts.push([before, c].iter().collect());
+            }
+        } else if c == '_' || !c.is_alphanumeric() {
+            flush(&mut word, parts);
+        } else {
+            if c.is_uppercase() && before.is_some_and(|before| !before.is_uppercase()) {
+                flush(&mut word, parts);
+            }
+            word.extend(c.to_lowercase());
+        }
+        before = Some(c);
+    }
+    flush(&mut word, parts);
+}
+
+fn flush(word: &mut String, parts: &mut Vec<String>) {
+    if word.chars().count() > 1 {
+        parts.push(std::mem::take(word));
+    }
+    word.clear();
+}
+
+/// Chinese characters, kana and hangul, which are written without spaces.
+fn is_ideograph(c: char) -> bool {
+    matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts_of(run: &str) -> Vec<String> {
+        let mut parts = Vec::new();
+        split(run.as_bytes(), &mut parts);
+        parts
+    }
+
+    #[test]
+    fn names_are_split_at_case_and_underscore() {
+        for (run, expected) in [
+            ("splitAmount", vec!["split", "amount"]),
+            ("into_shares", vec!["into", "shares"]),
+            ("HTTPServer", vec!["http", "server"]),
+            ("parseHTTPHeader2", vec!["parse", "http", "header2"]),
+            ("__init__", vec!["init"]),
+            ("MAX_RETRY_COUNT", vec!["max", "retry", "count"]),
+            ("x2", vec!["x2"]),
+            ("404", vec!["404"]),
+            ("20240131120000", vec![]),
+            ("0xdeadbeef", vec![]),
+            ("GrößeÄndern", vec!["größe", "ändern"]),
+            ("日本語", vec!["日本", "本語"]),
+        ] {
+            assert_eq!(parts_of(run), expected, "{run}");
+        }
+    }
+
+    #[test]
+    fn spellings_of_a_name_are_one_compound_and_forms_of_a_word_one_term() {
+        let mut terms = Terms::default();
+        let mut of = |run: &str| terms.of_run(run.as_bytes()).to_vec();
+        assert_eq!(of("splitAmounts")[0], of("splitting")[0]);
+        assert_eq!(of("splitAmount"), of("split_amount"));
+        assert_eq!(of("split_amount")[2], term(Role::Compound, b"splitamount"));
+        assert_eq!((of("amount").len(), of("__init__").len(), of("20240131120000").len()), (1, 1, 0));
+        assert_ne!(of("part_7"), of("part_8"));
+        assert_eq!(of("größe_ändern"), of("GrößeÄndern"));
+    }
+
+    #[test]
+    fn runs_are_names_and_not_blobs_of_data() {
+        let data = "a".repeat(65);
+        let text = format!("let x = foo_bar(\"baz\"); {data} a");
+        let mut found = Vec::new();
+        runs(text.as_bytes(), |at, run| found.push((at, String::from_utf8_lossy(run).into_owned())));
+        assert_eq!(found, [(0, "let".into()), (8, "foo_bar".into()), (17, "baz".into())]);
+    }
+
+    #[test]
+    fn what_was_forgotten_is_found_again() {
+        let mut terms = Terms::default();
+        let first = terms.of_run(b"first").to_vec();
+        for n in 0..4 * REMEMBERED {
+            let run = format!("name{n}");
+            terms.of_run(run.as_bytes());
+        }
+        assert_eq!(terms.of_run(b"first"), first);
+    }
+}
