@@ -18,6 +18,8 @@ use crate::sandbox::model::SandboxError;
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long the API may take to learn that a pod has ended.
 const LEARNING: Duration = Duration::from_secs(20);
+/// The same, when the API itself has just refused to attach somebody.
+const REFUSED: Duration = Duration::from_secs(5);
 /// How long a removed Job may take to be gone, with its pod.
 const GOING: Duration = Duration::from_secs(120);
 
@@ -78,12 +80,7 @@ pub(super) async fn start(shared: &Shared, session: &str) -> Result<String, Sand
                 return name.ok_or_else(|| setup("the API shows a pod without a name"));
             }
             Some(State::Hopeless(why)) => return Err(setup(format!("its pod cannot run: {why}"))),
-            Some(State::Ended(fate)) => {
-                return Err(setup(format!(
-                    "its pod ended before it was used: {fate}. {} in the image has to be this very program",
-                    shared.options.program.display()
-                )));
-            }
+            Some(State::Ended(fate)) => return Err(ended_unused(shared, &fate)),
             Some(State::Waits(why)) => why,
             None => no_pod(shared, session).await?,
         };
@@ -98,6 +95,21 @@ pub(super) async fn start(shared: &Shared, session: &str) -> Result<String, Sand
 
 fn setup(reason: impl Into<String>) -> SandboxError {
     SandboxError::Setup { reason: reason.into() }
+}
+
+fn ended_unused(shared: &Shared, fate: &Fate) -> SandboxError {
+    setup(format!(
+        "its pod ended before it was used: {fate}. {} in the image has to be this very program",
+        shared.options.program.display()
+    ))
+}
+
+/// Why nobody can be attached to the pod of a session: it has ended, or what the API said.
+pub(super) async fn refusal(shared: &Shared, session: &str, said: SandboxError) -> SandboxError {
+    match end_within(shared, session, REFUSED).await {
+        Ok(Some(fate)) => ended_unused(shared, &fate),
+        Ok(None) | Err(_) => said,
+    }
 }
 
 /// Why a Job has no pod.
@@ -203,14 +215,18 @@ fn ended(status: &PodStatus) -> Option<Fate> {
 
 /// How the pod of a session ended whose connection did.
 pub(super) async fn fate(shared: &Shared, session: &str) -> Result<Fate, SandboxError> {
-    let deadline = Instant::now() + LEARNING;
+    let fate = end_within(shared, session, LEARNING).await?;
+    Ok(fate.unwrap_or_else(|| Fate::Other("it still runs, but the connection to it broke".into())))
+}
+
+/// How the pod of a session ended; `None`: the API did not learn of an end in so long.
+async fn end_within(shared: &Shared, session: &str, time: Duration) -> Result<Option<Fate>, SandboxError> {
+    let deadline = Instant::now() + time;
     loop {
         match find(shared, session).await?.as_ref().map(state) {
-            Some(State::Ended(fate)) => return Ok(fate),
-            None => return Ok(Fate::Other("somebody removed it".into())),
-            Some(_) if Instant::now() >= deadline => {
-                return Ok(Fate::Other("it still runs, but the connection to it broke".into()));
-            }
+            Some(State::Ended(fate)) => return Ok(Some(fate)),
+            None => return Ok(Some(Fate::Other("somebody removed it".into()))),
+            Some(_) if Instant::now() >= deadline => return Ok(None),
             Some(_) => sleep(Duration::from_millis(200)).await,
         }
     }

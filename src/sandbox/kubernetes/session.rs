@@ -113,7 +113,11 @@ impl PodSession {
         // From here on the session's end removes what is there, also when the rest fails.
         let held = Held { shared: Arc::clone(&shared), folder: Some(folder) };
         let pod = pod::start(&shared, &name).await?;
-        let mut line = Line::attach(&shared, &pod).await?;
+        let mut line = match Line::attach(&shared, &pod).await {
+            Ok(line) => line,
+            Err(said @ SandboxError::Unavailable { .. }) => return Err(said),
+            Err(said) => return Err(pod::refusal(&shared, &name, said).await),
+        };
         let greeting = match line.ask(&Request::Greet, Feed::Nothing, GREETING, &mut |_| Ok(())).await {
             Ok(Ok(End::Greeted(greeting))) => greeting,
             Ok(Err(_)) | Err(_) => return Err(not_ours(&shared, &line.last_words())),

@@ -1,6 +1,7 @@
 //! The API's resources.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -48,6 +49,9 @@ async fn serve(Shared(cluster): Shared<Cluster>, request: Request) -> Response {
         return answer(status(403, "Forbidden", &forbidden));
     }
     if let ["api", "v1", "namespaces", NAMESPACE, "pods", name, "attach"] = parts[..] {
+        while cluster.shared.behaviour.attaches_late && !cluster.has_ended(name) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         return attach::attach(&cluster, name, request).unwrap_or_else(answer);
     }
     let selector = selector(request.uri().query().unwrap_or_default());

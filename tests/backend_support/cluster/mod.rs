@@ -48,6 +48,8 @@ pub struct Behaviour {
     pub pods_end: Option<Value>,
     /// Connections break after this time.
     pub cut_after: Option<std::time::Duration>,
+    /// Nobody is attached before the pod has ended.
+    pub attaches_late: bool,
     /// Rights that reviews deny, as `verb resource`.
     pub denied: Vec<&'static str>,
     pub policy: Policy,
