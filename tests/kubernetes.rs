@@ -204,7 +204,7 @@ async fn a_pod_that_is_ended_under_a_command_is_a_limit_or_an_error_and_leaves_n
             (outcome, expected) => panic!("{outcome:?} instead of {expected:?}"),
         }
         let error = session.run(&command).await.expect_err("the pod is gone").to_string();
-        assert!(error.contains("the connection to the pod is broken"), "{error}");
+        assert!(error.contains("the connection to the sandbox is broken"), "{error}");
         session.close().await.expect("closed");
         assert_eq!(scene.cluster.jobs(), [Value::Null; 0]);
     }

@@ -16,6 +16,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::identity::Owner;
+use super::leftovers::SessionFolder;
+use super::model::{Command, Network, SandboxError};
 
 mod address;
 mod host;
@@ -65,7 +67,19 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    pub(super) async fn start(socket: PathBuf, hosts: Vec<HostName>, owner: Owner) -> io::Result<Self> {
+    /// The way out of a command that may use the network, with its socket in a session's folder.
+    pub(super) async fn of(
+        command: &Command,
+        session: Option<&SessionFolder>,
+        owner: Owner,
+    ) -> Result<Option<Self>, SandboxError> {
+        let Network::AllowList(hosts) = &command.network else { return Ok(None) };
+        let folder = session.map(|folder| folder.path().to_path_buf()).unwrap_or_default();
+        let proxy = Self::start(folder.join("egress.sock"), hosts.clone(), owner).await;
+        proxy.map(Some).map_err(SandboxError::io("starting the egress proxy"))
+    }
+
+    async fn start(socket: PathBuf, hosts: Vec<HostName>, owner: Owner) -> io::Result<Self> {
         match tokio::fs::remove_file(&socket).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -5,9 +5,9 @@
 //! the first process ([`super::supervise`]): it writes the tree, runs the command and watches it, or sends
 //! the tree back. The engine's own copying, which follows paths of the tree as root, is not used.
 
-mod channel;
 mod exchange;
 mod probe;
+mod running;
 mod session;
 mod spec;
 mod sweep;

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use bollard::query_parameters::RemoveVolumeOptionsBuilder;
 use futures::future::BoxFuture;
 
-use super::channel::Feed;
-use super::exchange::{Cut, Exchange};
+use super::exchange::Exchange;
 use super::spec::{self, Carrier, Spec};
 use super::{Shared, engine_error};
+use crate::sandbox::answer;
 use crate::sandbox::capture::Captured;
 use crate::sandbox::check;
 use crate::sandbox::copy_out::{Opened, ReadBack};
@@ -17,7 +17,8 @@ use crate::sandbox::egress::Proxy;
 use crate::sandbox::identity::{Identity, Owner};
 use crate::sandbox::incoming::Incoming;
 use crate::sandbox::leftovers::SessionFolder;
-use crate::sandbox::model::{Command, LimitHit, Network, Outcome, SandboxError, Session};
+use crate::sandbox::line::Feed;
+use crate::sandbox::model::{Command, LimitHit, Outcome, SandboxError, Session};
 use crate::sandbox::supervise::wire::{End, Kind, Ran, Request};
 use crate::workspace::{Snapshot, aside};
 
@@ -138,7 +139,7 @@ impl ContainerSession {
     async fn run_command(&self, command: &Command) -> Result<Outcome, SandboxError> {
         check::check(command)?;
         check::give_mounts(command, self.owner())?;
-        let proxy = self.proxy(command).await?;
+        let proxy = Proxy::of(command, self.folder(), self.owner()).await?;
         let (name, start) = (self.name(), Instant::now());
         let socket = proxy.as_ref().map(Proxy::socket);
         let exchange = Exchange {
@@ -163,36 +164,10 @@ impl ContainerSession {
             })
             .await?;
         let ran = match ended {
-            Ok(End::Ran(ran)) => ran,
-            Ok(End::NoSuchFolder) => {
-                let folder = command.cwd.clone();
-                return Err(folder.map_or_else(
-                    || End::NoSuchFolder.into_error("running a command"),
-                    SandboxError::NoSuchFolder,
-                ));
-            }
-            Ok(End::ThroughALink(place)) => return Err(check::through_a_link(&place)),
-            Err(Cut::Clock) => Ran::killed(LimitHit::Wall, start.elapsed()),
-            Err(Cut::Memory) => Ran::killed(LimitHit::Memory, start.elapsed()),
-            other => return Err(unexpected("running a command", other)),
+            Ok(end) => answer::ran(end, command)?,
+            Err(limit) => Ran::killed(limit, start.elapsed()),
         };
-        Ok(Outcome {
-            exit: ran.exit,
-            limit: ran.limit,
-            stdout,
-            stderr,
-            wall: Duration::from_micros(ran.wall_us),
-            cpu: Duration::from_micros(ran.cpu_us),
-            peak_memory_bytes: ran.peak_memory_bytes,
-            egress: proxy.map(Proxy::finish).unwrap_or_default(),
-        })
-    }
-
-    async fn proxy(&self, command: &Command) -> Result<Option<Proxy>, SandboxError> {
-        let Network::AllowList(hosts) = &command.network else { return Ok(None) };
-        let folder = self.folder().map(|folder| folder.path().to_path_buf()).unwrap_or_default();
-        let proxy = Proxy::start(folder.join("egress.sock"), hosts.clone(), self.owner()).await;
-        proxy.map(Some).map_err(SandboxError::io("starting the egress proxy"))
+        Ok(answer::outcome(ran, stdout, stderr, proxy))
     }
 
     async fn pack(&self) -> Result<ReadBack, SandboxError> {
@@ -216,11 +191,11 @@ impl ContainerSession {
 }
 
 /// What an answer means that is not the one that was hoped for.
-fn unexpected(doing: &'static str, answer: Result<End, Cut>) -> SandboxError {
+fn unexpected(doing: &'static str, answer: Result<End, LimitHit>) -> SandboxError {
     match answer {
         Ok(end) => end.into_error(doing),
-        Err(Cut::Clock) => SandboxError::Setup { reason: format!("{doing} took more than {CARRY:?}") },
-        Err(Cut::Memory) => SandboxError::Setup { reason: format!("{doing}: the container was killed") },
+        Err(LimitHit::Memory) => SandboxError::Setup { reason: format!("{doing}: the container was killed") },
+        Err(_) => SandboxError::Setup { reason: format!("{doing} took more than {CARRY:?}") },
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListVolumesOptionsBuilder};
 
-use super::channel::{patiently, remove};
+use super::running::{patiently, remove};
 use super::session::remove_volume;
 use super::{Shared, engine_error};
 use crate::sandbox::deployment::{DEPLOYMENT_LABEL, SESSION_LABEL};

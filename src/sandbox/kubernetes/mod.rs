@@ -5,8 +5,8 @@
 //! connection: nothing of the host's disk is visible there, so trees and mounts are carried as bytes, and so
 //! are the connections to the egress proxy. When the connection ends the pod does.
 
+mod attach;
 mod errors;
-mod line;
 mod mounts;
 mod pod;
 mod policies;

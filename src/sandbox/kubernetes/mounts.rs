@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::channel;
 
-use super::line::{Cut, Feed, Line};
 use crate::sandbox::arguments::WORK;
 use crate::sandbox::carry::{self, Writer};
 use crate::sandbox::check;
+use crate::sandbox::line::{Cut, Feed, Line};
 use crate::sandbox::model::{Access, Mount, SandboxError};
 use crate::sandbox::removal::remove_tree;
 use crate::sandbox::supervise::DEPENDENCIES;

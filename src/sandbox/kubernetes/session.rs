@@ -7,11 +7,12 @@ use futures::future::BoxFuture;
 use tokio::net::UnixStream;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::attach::{Attached, attach};
 use super::errors::unavailable;
-use super::line::{Cut, Feed, Line};
 use super::mounts::Placed;
 use super::pod::{self, Fate};
 use super::{POLICY, Shared, spec};
+use crate::sandbox::answer;
 use crate::sandbox::capture::Captured;
 use crate::sandbox::check;
 use crate::sandbox::copy_out::{Opened, ReadBack};
@@ -19,6 +20,7 @@ use crate::sandbox::egress::Proxy;
 use crate::sandbox::identity::Owner;
 use crate::sandbox::incoming::Incoming;
 use crate::sandbox::leftovers::SessionFolder;
+use crate::sandbox::line::{Cut, Feed, Line};
 use crate::sandbox::model::{Access, Command, LimitHit, Mount, Network, Outcome, SandboxError, Session};
 use crate::sandbox::supervise::wire::{self, End, Frame, Greeting, Kind, Ran, Request};
 use crate::sandbox::tunnel::{Links, number};
@@ -43,6 +45,7 @@ pub(super) struct PodSession {
 struct Inner {
     line: Line,
     placed: Placed,
+    _attached: Attached,
 }
 
 /// What a session has taken: the Job goes first, then the folder whose lock says that it lives.
@@ -113,8 +116,8 @@ impl PodSession {
         // From here on the session's end removes what is there, also when the rest fails.
         let held = Held { shared: Arc::clone(&shared), folder: Some(folder) };
         let pod = pod::start(&shared, &name).await?;
-        let mut line = match Line::attach(&shared, &pod).await {
-            Ok(line) => line,
+        let (attached, mut line) = match attach(&shared, &pod).await {
+            Ok(attached) => attached,
             Err(said @ SandboxError::Unavailable { .. }) => return Err(said),
             Err(said) => return Err(pod::refusal(&shared, &name, said).await),
         };
@@ -125,7 +128,7 @@ impl PodSession {
         };
         let image_env = admit(&shared, greeting)?;
         let placed = Placed::new(shared.options.limits.disk_bytes);
-        let inner = Arc::new(Mutex::new(Inner { line, placed }));
+        let inner = Arc::new(Mutex::new(Inner { line, placed, _attached: attached }));
         Ok(Self { shared, held, opened, image_env, inner })
     }
 
@@ -152,57 +155,41 @@ impl PodSession {
         check::check(command)?;
         let mut turn = self.turn().await;
         let inner = turn.inner()?;
-        let proxy = self.proxy(command).await?;
+        let proxy = Proxy::of(command, self.folder(), Owner::Own).await?;
         let folder = self.folder().map(|folder| folder.path().to_path_buf()).unwrap_or_default();
         let spooled = || Captured::spooled(&folder, command.limits.output_bytes);
         let mut heard = Heard { stdout: spooled(), stderr: spooled(), egress: None };
         heard.egress = proxy.as_ref().map(|proxy| Egress { links: Links::new(inner.line.sender()), proxy });
         let start = Instant::now();
         let ended = self.attempt(inner, command, &mut heard).await?;
-        let Inner { line, placed } = inner;
+        let Inner { line, placed, .. } = inner;
         let is_gone = matches!(ended, Err(Cut::Gone));
         let ran = match ended {
-            Ok(End::Ran(ran)) => ran,
-            Ok(End::NoSuchFolder) => {
-                let folder = command.cwd.clone();
-                return Err(folder.map_or_else(
-                    || End::NoSuchFolder.into_error("running a command"),
-                    SandboxError::NoSuchFolder,
-                ));
+            Ok(end) => answer::ran(end, command)?,
+            Err(Cut::Clock) => {
+                line.stop().await?;
+                Ran::killed(LimitHit::Wall, start.elapsed())
             }
-            Ok(End::ThroughALink(place)) => return Err(check::through_a_link(&place)),
-            Ok(End::NotThere(place)) => return Err(check::no_longer_there(&place)),
-            Err(Cut::Clock) => Ran::killed(LimitHit::Wall, start.elapsed()),
             Err(Cut::Gone) => match self.fate().await? {
                 Fate::Memory => Ran::killed(LimitHit::Memory, start.elapsed()),
                 Fate::Disk => Ran::killed(LimitHit::Disk, start.elapsed()),
                 Fate::Deadline => Ran::killed(LimitHit::Wall, start.elapsed()),
                 Fate::Other(why) => return Err(lost("running a command", &why, &line.last_words())),
             },
-            other => return Err(unexpected("running a command", other)),
         };
         let Heard { stdout, stderr, egress } = heard;
         drop(egress);
         if !is_gone {
             placed.take_back(line, &command.mounts).await?;
         }
-        Ok(Outcome {
-            exit: ran.exit,
-            limit: ran.limit,
-            stdout,
-            stderr,
-            wall: Duration::from_micros(ran.wall_us),
-            cpu: Duration::from_micros(ran.cpu_us),
-            peak_memory_bytes: ran.peak_memory_bytes,
-            egress: proxy.map(Proxy::finish).unwrap_or_default(),
-        })
+        Ok(answer::outcome(ran, stdout, stderr, proxy))
     }
 
     /// Brings a command's mounts and runs it. A mount that an earlier command moved away shows before anything is
     /// started, and is carried again, once.
     async fn attempt(
         &self,
-        Inner { line, placed }: &mut Inner,
+        Inner { line, placed, .. }: &mut Inner,
         command: &Command,
         heard: &mut Heard<'_>,
     ) -> Result<Result<End, Cut>, SandboxError> {
@@ -231,17 +218,10 @@ impl PodSession {
         Ok(mounts)
     }
 
-    async fn proxy(&self, command: &Command) -> Result<Option<Proxy>, SandboxError> {
-        let Network::AllowList(hosts) = &command.network else { return Ok(None) };
-        let folder = self.folder().map(|folder| folder.path().to_path_buf()).unwrap_or_default();
-        let proxy = Proxy::start(folder.join("egress.sock"), hosts.clone(), Owner::Own).await;
-        proxy.map(Some).map_err(SandboxError::io("starting the egress proxy"))
-    }
-
     async fn pack(&self) -> Result<ReadBack, SandboxError> {
         let limits = self.shared.options.tree_limits;
         let mut turn = self.turn().await;
-        let Inner { line, placed } = turn.inner()?;
+        let Inner { line, placed, .. } = turn.inner()?;
         placed.uncover(line, &[]).await?;
         let mut opened = self.opened.clone();
         opened.apart.extend(placed.in_tree());

@@ -1,7 +1,6 @@
-//! A container that runs, and the two directions of talk with its first process.
+//! A container that runs, and the connection to its first process.
 
 use std::io;
-use std::pin::Pin;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -10,34 +9,18 @@ use bollard::errors::Error;
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
 };
-use futures::{Stream, StreamExt};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use futures::StreamExt;
 use tokio::time::Instant;
 
 use super::spec::Spec;
 use super::{Shared, engine_error};
+use crate::sandbox::line::{Line, Said};
 use crate::sandbox::model::SandboxError;
-use crate::sandbox::supervise::wire::{self, Decoder, Frame, Kind};
-use crate::workspace::Snapshot;
-
-/// What of a broken container's own words is kept.
-const LAST_WORDS: usize = 4 << 10;
 
 /// A container. Dropping it kills and removes it, as far as that can be done without waiting.
 pub(super) struct Running {
     docker: Docker,
     id: Option<String>,
-}
-
-/// What the first process is told.
-pub(super) type Input = Pin<Box<dyn AsyncWrite + Send>>;
-
-/// What the first process says.
-pub(super) struct Heard {
-    stream: Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>,
-    decoder: Decoder,
-    /// What it wrote where nothing is expected: why it could not start.
-    pub(super) stray: Vec<u8>,
 }
 
 impl Running {
@@ -46,7 +29,7 @@ impl Running {
         shared: &Shared,
         session: &str,
         spec: Spec,
-    ) -> Result<(Self, Input, Heard), SandboxError> {
+    ) -> Result<(Self, Line), SandboxError> {
         let docker = shared.docker.clone();
         let body = spec.body(shared, session);
         let made = docker.create_container(None, body).await.map_err(engine_error("making a container"))?;
@@ -61,8 +44,12 @@ impl Running {
         let attached = attached.map_err(engine_error("attaching to a container"))?;
         let started = docker.start_container(&made.id, None).await;
         started.map_err(engine_error("starting a container"))?;
-        let heard = Heard { stream: attached.output, decoder: Decoder::default(), stray: vec![] };
-        Ok((running, attached.input, heard))
+        let said = attached.output.map(|said| match said {
+            Ok(LogOutput::StdOut { message }) => Ok(Said::Frames(message)),
+            Ok(other) => Ok(Said::Stray(other.into_bytes())),
+            Err(error) => Err(io::Error::other(error)),
+        });
+        Ok((running, Line::new(attached.input, said.boxed())))
     }
 
     /// How it ended on its own: its code, and whether the kernel killed it for its memory.
@@ -129,56 +116,4 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, Error>>>(
             answer => return answer,
         }
     }
-}
-
-impl Heard {
-    /// The next frame; `None` when the first process has ended.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Frame>> {
-        loop {
-            if let Some(frame) = self.decoder.next()? {
-                return Ok(Some(frame));
-            }
-            match self.stream.next().await {
-                Some(Ok(LogOutput::StdOut { message })) => self.decoder.push(&message),
-                Some(Ok(other)) => {
-                    let room = LAST_WORDS.saturating_sub(self.stray.len());
-                    let bytes = other.into_bytes();
-                    self.stray.extend_from_slice(&bytes[..bytes.len().min(room)]);
-                }
-                Some(Err(error)) => return Err(io::Error::other(error)),
-                None => return Ok(None),
-            }
-        }
-    }
-}
-
-/// What is sent after a request.
-pub(super) enum Feed<'a> {
-    Nothing,
-    Input(&'a [u8]),
-    Tree(&'a Snapshot),
-}
-
-/// Sends a request and what belongs to it. The connection stays open: its end would be the end of all.
-pub(super) async fn send(to: &mut Input, request: &[u8], feed: Feed<'_>) -> io::Result<()> {
-    to.write_all(request).await?;
-    let mut end = Kind::End;
-    match feed {
-        Feed::Nothing => end = Kind::InputEnd,
-        Feed::Input(bytes) => {
-            end = Kind::InputEnd;
-            for piece in bytes.chunks(wire::PIECE) {
-                to.write_all(&wire::frame(Kind::Input, piece)).await?;
-            }
-        }
-        Feed::Tree(tree) => {
-            for (path, entry) in wire::links_last(tree) {
-                let mut frames = vec![];
-                wire::send(&mut frames, path, entry)?;
-                to.write_all(&frames).await?;
-            }
-        }
-    }
-    to.write_all(&wire::frame(end, &[])).await?;
-    to.flush().await
 }
