@@ -26,46 +26,6 @@ pub const PROGRAM_INSIDE: &str = "/run/orchestrator/bin/orchestrator";
 pub(super) const SOCKET: &str = "/run/orchestrator/egress.sock";
 pub(super) const CA_BUNDLE: &str = "/run/orchestrator/ca.pem";
 
-/// The host's `/etc` as far as programs need it to start, find libraries and check certificates. Users,
-/// hosts and name service are our own files, see [`OWN_ETC`].
-const HOST_ETC: &[&str] = &[
-    "/etc/alternatives",
-    "/etc/ca-certificates",
-    "/etc/crypto-policies",
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/localtime",
-    // Maven's start and its log; its settings may hold passwords.
-    "/etc/maven/logging",
-    "/etc/maven/m2.conf",
-    "/etc/mime.types",
-    "/etc/pki/ca-trust",
-    "/etc/pki/tls/certs",
-    "/etc/ssl/certs",
-    "/etc/ssl/openssl.cnf",
-];
-
-/// What Debian's Java runtimes keep in `/etc`, a folder for each version, as far as a program needs it.
-fn java_settings() -> Vec<PathBuf> {
-    let folders = std::fs::read_dir("/etc").into_iter().flatten().flatten();
-    let of_java = folders.filter(|entry| entry.file_name().to_string_lossy().starts_with("java-"));
-    let files = of_java.flat_map(|entry| std::fs::read_dir(entry.path()).into_iter().flatten().flatten());
-    // The keys and passwords of remote control lie in `management`.
-    files.filter(|file| file.file_name() != "management").map(|file| file.path()).collect()
-}
-
-/// Files of `/etc` that are the same on every machine.
-const OWN_ETC: &[(&str, &str)] = &[
-    (
-        "passwd",
-        "root:x:0:0:root:/root:/bin/sh\nsandbox:x:1000:1000:sandbox:/tmp/home:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
-    ),
-    ("group", "root:x:0:\nsandbox:x:1000:\nnogroup:x:65534:\n"),
-    ("hosts", "127.0.0.1 localhost\n::1 localhost\n127.0.1.1 sandbox\n"),
-    ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
-];
-
 /// Folders that are links into `/usr` on most systems and folders on others.
 const ROOT_FOLDERS: &[&str] = &["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 
@@ -73,6 +33,8 @@ const ROOT_FOLDERS: &[&str] = &["/bin", "/sbin", "/lib", "/lib32", "/lib64", "/l
 pub(super) struct Inside<'a> {
     pub(super) shared: &'a Shared,
     pub(super) tree: &'a Path,
+    /// What is `/etc` inside.
+    pub(super) etc: &'a Path,
     pub(super) owner: Owner,
     pub(super) command: &'a Command,
     /// The host's end of the egress proxy.
@@ -106,7 +68,7 @@ impl Inside<'_> {
         for folder in &self.command.scratch {
             self.tmpfs(&mut list, &folder.display().to_string(), self.command.limits.memory_bytes / 4);
         }
-        list.add(["--remount-ro", "/", "--remount-ro", "/dev", "--remount-ro", "/sys"]);
+        list.add(["--remount-ro", "/", "--remount-ro", "/dev"]);
         let folder = self.command.cwd.as_ref().map_or(WORK.to_owned(), |path| format!("{WORK}/{path}"));
         list.add(["--chdir", &folder]);
         Ok(list.0)
@@ -161,26 +123,15 @@ impl Inside<'_> {
                 Err(_) => {}
             }
         }
-        for folder in ["/etc", "/etc/pki", "/etc/pki/tls", "/etc/ssl", "/run", "/run/orchestrator"] {
+        list.bind("--ro-bind", plan.stage(self.etc)?, "/etc");
+        for folder in ["/run", "/run/orchestrator"] {
             list.add(["--perms", "0755", "--dir", folder]);
-        }
-        let settings = HOST_ETC.iter().map(PathBuf::from).chain(java_settings());
-        for path in settings {
-            // A copy of a small file costs a tenth of a mount.
-            match path.metadata() {
-                Ok(about) if about.is_dir() => list.bind("--ro-bind", path.clone(), &path),
-                Ok(_) => list.file(File::open(&path)?.into(), &path, plan),
-                Err(_) => {}
-            }
-        }
-        for (name, text) in OWN_ETC {
-            list.file(in_memory(text.as_bytes())?, Path::new(&format!("/etc/{name}")), plan);
         }
         list.add(["--proc", "/proc", "--dev", "/dev"]);
         let memory = self.command.limits.memory_bytes;
         self.tmpfs(list, "/dev/shm", memory / 4);
         self.tmpfs(list, "/tmp", memory / 2);
-        list.add(["--perms", "0755", "--dir", "/tmp/home", "--perms", "0555", "--tmpfs", "/sys"]);
+        list.add(["--perms", "0755", "--dir", "/tmp/home", "--perms", "0555", "--dir", "/sys"]);
         Ok(())
     }
 
@@ -239,13 +190,6 @@ impl List {
 
     fn bind(&mut self, how: &str, host: PathBuf, inside: impl AsRef<Path>) {
         self.0.extend([how.into(), host.into_os_string(), inside.as_ref().as_os_str().to_owned()]);
-    }
-
-    /// A copy of what a descriptor reads, which is nobody's to change once the root is read-only.
-    fn file(&mut self, from: OwnedFd, inside: &Path, plan: &mut Plan) {
-        let number = plan.inherit(from).to_string();
-        self.add(["--perms", "0444", "--file", &number]);
-        self.0.push(inside.as_os_str().to_owned());
     }
 
     fn mount(&mut self, mount: &Mount, plan: &mut Plan) -> io::Result<()> {

@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 
 use super::cgroup::Places;
 use super::copy_out::{Opened, TreeLimits};
+use super::etc::Etc;
 use super::identity::{self, Identity, has_capability};
 use super::launch::Stages;
 use super::leftovers::{self, SessionFolder};
@@ -69,6 +70,7 @@ pub(super) struct Shared {
     pub(super) options: BubblewrapOptions,
     pub(super) features: Features,
     pub(super) places: Places,
+    pub(super) etc: Etc,
     pub(super) filters: Vec<Vec<u8>>,
     pub(super) stages: Stages,
 }
@@ -100,7 +102,8 @@ impl Bubblewrap {
         })?;
         let root = &options.work_root;
         prepare(root).map_err(SandboxError::io(format!("preparing {}", root.display())))?;
-        let shared = Shared { features, places: Places::find(), filters, stages, options };
+        let etc = Etc::new(root);
+        let shared = Shared { features, places: Places::find(), etc, filters, stages, options };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -170,5 +173,8 @@ fn stages() -> Result<Stages, SandboxError> {
 }
 
 fn prepare(root: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o755).create(root.join("sessions"))
+    let mut folders = fs::DirBuilder::new();
+    folders.recursive(true).mode(0o755);
+    folders.create(root.join(leftovers::SESSIONS))?;
+    folders.create(root.join(leftovers::SETTINGS))
 }

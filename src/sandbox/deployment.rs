@@ -6,6 +6,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use super::leftovers;
+
 /// Which deployment a container, a volume or a job belongs to, and which of its sessions.
 pub(super) const DEPLOYMENT_LABEL: &str = "orchestrator.deployment";
 pub(super) const SESSION_LABEL: &str = "orchestrator.session";
@@ -26,7 +28,7 @@ pub(super) fn is_digest(name: &str) -> bool {
 pub(super) fn prepare(root: &Path) -> io::Result<String> {
     let mut folders = fs::DirBuilder::new();
     folders.recursive(true).mode(0o755);
-    folders.create(root.join("sessions"))?;
+    folders.create(root.join(leftovers::SESSIONS))?;
     let file = root.join("deployment");
     match name(&file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -10,6 +10,9 @@ use nix::fcntl::{Flock, FlockArg};
 use super::cgroup;
 use super::removal::remove_tree;
 
+/// Folders of the work root: of sessions, and of what sandboxes see of the host's settings.
+pub(super) const SESSIONS: &str = "sessions";
+pub(super) const SETTINGS: &str = "settings";
 /// What the names of sessions begin with, outside of the work root.
 const PREFIX: &str = "orchestrator-";
 
@@ -25,10 +28,7 @@ pub(super) struct SessionFolder {
 impl SessionFolder {
     /// Makes and locks a folder. Blocks while another process sweeps.
     pub(super) fn create(work_root: &Path) -> io::Result<Self> {
-        let sessions = work_root.join("sessions");
-        let _gate = gate(work_root)?;
-        let path = tempfile::Builder::new().prefix("s-").tempdir_in(&sessions)?.keep();
-        let lock = lock(&path, FlockArg::LockExclusiveNonblock)?;
+        let (path, lock) = claim(work_root, SESSIONS)?;
         fs::DirBuilder::new().mode(0o755).create(path.join("tree"))?;
         Ok(Self { path, _lock: lock })
     }
@@ -59,11 +59,29 @@ impl SessionFolder {
     }
 }
 
-/// Removes the folders and control groups of sessions whose process is dead. Gives their number.
+/// A new folder below a folder of the work root, and the lock that says that its owner lives. Blocks while
+/// another process sweeps.
+pub(super) fn claim(work_root: &Path, below: &str) -> io::Result<(PathBuf, Flock<File>)> {
+    let _gate = gate(work_root)?;
+    let path = tempfile::Builder::new().prefix("s-").tempdir_in(work_root.join(below))?.keep();
+    let lock = lock(&path, FlockArg::LockExclusiveNonblock)?;
+    Ok((path, lock))
+}
+
+/// Removes the folders and control groups of sessions whose process is dead, and gives their number. Settings of
+/// dead processes go as well.
 pub(super) fn sweep(work_root: &Path) -> io::Result<usize> {
     let _gate = gate(work_root)?;
+    let settings = work_root.join(SETTINGS);
+    if settings.exists() {
+        sweep_below(&settings)?;
+    }
+    sweep_below(&work_root.join(SESSIONS))
+}
+
+fn sweep_below(folder: &Path) -> io::Result<usize> {
     let mut swept = 0;
-    for entry in fs::read_dir(work_root.join("sessions"))? {
+    for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         // A lock that is held belongs to a living session.
         if let Ok(_lock) = lock(&path, FlockArg::LockExclusiveNonblock) {
@@ -80,7 +98,7 @@ pub(super) fn is_dead(work_root: &Path, name: &str) -> io::Result<bool> {
         return Ok(false);
     };
     let _gate = gate(work_root)?;
-    match lock(&work_root.join("sessions").join(folder), FlockArg::LockExclusiveNonblock) {
+    match lock(&work_root.join(SESSIONS).join(folder), FlockArg::LockExclusiveNonblock) {
         Ok(_lock) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
@@ -120,14 +138,19 @@ mod tests {
     #[test]
     fn a_sweep_removes_the_dead_and_spares_the_living() {
         let root = tempfile::tempdir().expect("a folder");
-        fs::create_dir(root.path().join("sessions")).expect("sessions");
+        fs::create_dir(root.path().join(SESSIONS)).expect("sessions");
+        fs::create_dir(root.path().join(SETTINGS)).expect("settings");
         let living = SessionFolder::create(root.path()).expect("one");
         let dead = SessionFolder::create(root.path()).expect("two");
         fs::write(dead.tree().join("file"), "x").expect("a file");
         let dead_path = dead.path().to_path_buf();
         drop(dead);
+        let kept = claim(root.path(), SETTINGS).expect("settings that are used");
+        let (old, lock) = claim(root.path(), SETTINGS).expect("settings of the dead");
+        drop(lock);
         assert_eq!(sweep(root.path()).expect("swept"), 1);
         assert!(living.tree().exists() && !dead_path.exists());
+        assert!(kept.0.exists() && !old.exists());
         assert_eq!(sweep(root.path()).expect("swept"), 0);
     }
 }

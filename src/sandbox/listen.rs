@@ -42,7 +42,7 @@ pub(super) struct Heard {
 
 /// Listens to a command until it and all that it started are dead. Dropping the future kills them.
 pub(super) async fn listen(started: Started, command: &Command, watch: Watch) -> io::Result<Heard> {
-    let Started { mut child, status, spool } = started;
+    let Started { mut child, status, spool, _etc } = started;
     let mut reports = Some(pipe::Receiver::from_owned_fd(status)?);
     let mut streams = (child.stdout.take(), child.stderr.take());
     let feeding = feed(child.stdin.take(), command.stdin.as_deref().unwrap_or_default());

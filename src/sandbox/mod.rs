@@ -6,6 +6,7 @@
 //! What a gate is, and which dependencies a project has, is decided in [`crate::gates`]. Nothing in here
 //! runs git, reads the environment, or opens a file of a tree by following a link.
 
+mod answer;
 mod arguments;
 mod bubblewrap;
 mod capture;
@@ -16,12 +17,14 @@ mod container;
 mod copy_out;
 mod deployment;
 mod egress;
+mod etc;
 mod identity;
 mod incoming;
 pub mod inside;
 mod kubernetes;
 mod launch;
 mod leftovers;
+mod line;
 mod listen;
 mod model;
 mod probe;

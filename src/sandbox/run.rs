@@ -17,12 +17,14 @@ use super::capture::Captured;
 use super::cgroup::Group;
 use super::check;
 use super::egress::Proxy;
+use super::etc;
 use super::launch::{self, Plan};
 use super::listen::{Heard, listen};
-use super::model::{Access, Command, Exit, Limits, Network, Outcome, SandboxError};
+use super::model::{Access, Command, Exit, Limits, Outcome, SandboxError};
 use super::rlimits::{self, Memory};
 use super::session::BubblewrapSession;
 use super::watch::{Watch, limit_by_signs};
+use crate::workspace::aside;
 
 /// Runs a command. The session's turn is held until all of it is gone, also when the future is dropped.
 pub(super) async fn run(
@@ -34,7 +36,7 @@ pub(super) async fn run(
     check::check(command)?;
     check::check_in(command, &tree)?;
     check::give_mounts(command, session.owner())?;
-    let proxy = proxy(session, command).await?;
+    let proxy = Proxy::of(command, session.folder(), session.owner()).await?;
     let group = Grouped::create(session, &command.limits, turn);
     let start = Instant::now();
     let started =
@@ -113,6 +115,8 @@ pub(super) struct Started {
     pub(super) status: OwnedFd,
     /// The folder for output that is longer than what is kept in memory.
     pub(super) spool: PathBuf,
+    /// Kept until the command has ended.
+    pub(super) _etc: Arc<etc::Copy>,
 }
 
 async fn start_child(
@@ -125,7 +129,8 @@ async fn start_child(
     let (tree, owner) = (session.tree(), session.owner());
     let shared: &Shared = &session.shared;
     let mut plan = Plan::new(owner, shared.stages);
-    let inside = Inside { shared, tree: &tree, owner, command, egress };
+    let etc = aside(|| shared.etc.copy()).map_err(SandboxError::io("copying /etc"))?;
+    let inside = Inside { shared, tree: &tree, etc: &etc.folder(), owner, command, egress };
     let mut arguments = inside.arguments(&mut plan).map_err(setup)?;
     for filter in &shared.filters {
         let fd = plan.inherit(in_memory(filter).map_err(setup)?);
@@ -159,14 +164,7 @@ async fn start_child(
         SandboxError::Setup { reason: format!("{program} could not be started: {error}") }
     })?;
     let spool = session.folder().map(|folder| folder.path().to_path_buf()).unwrap_or_default();
-    Ok(Started { child, status, spool })
-}
-
-async fn proxy(session: &BubblewrapSession, command: &Command) -> Result<Option<Proxy>, SandboxError> {
-    let Network::AllowList(hosts) = &command.network else { return Ok(None) };
-    let folder = session.folder().map(|folder| folder.path().to_path_buf()).unwrap_or_default();
-    let proxy = Proxy::start(folder.join("egress.sock"), hosts.clone(), session.owner()).await;
-    proxy.map(Some).map_err(SandboxError::io("starting the egress proxy"))
+    Ok(Started { child, status, spool, _etc: etc })
 }
 
 /// How the command ended, as its own first process reported it.
