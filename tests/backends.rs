@@ -49,7 +49,7 @@ async fn a_command_sees_the_tree_and_its_code_and_output_come_back(place: Place)
     let mut command = Command::new(["sh", "run.sh"]);
     command.cwd = Some(path("sub"));
     let outcome = session.run(&command).await.expect("ran");
-    assert_eq!((outcome.exit, outcome.stdout.text().as_str()), (Exit::Code(3), "/work/sub\n"));
+    assert_eq!((outcome.exit, outcome.stdout.text().as_str()), (Exit::Code(3), "/tree/sub\n"));
 
     let mut command = Command::new(["wc", "-c"]);
     command.stdin = Some(vec![b'x'; 300_000]);
@@ -111,10 +111,10 @@ async fn only_the_tree_and_tmp_can_be_written(place: Place) {
     let session = place.open(&[]).await;
     let script = "for d in / /usr /bin /etc /run /run/orchestrator /run/orchestrator/bin /dev /sys /proc /var /var/tmp; do \
                   (echo x > $d/planted) 2>/dev/null && echo \"$d\"; done; \
-                  for d in /work /tmp /dev/shm; do echo x > $d/y && echo ok; done";
+                  for d in /tree /tmp /dev/shm; do echo x > $d/y && echo ok; done";
     let outcome = sh(&*session, script).await;
     assert_eq!(outcome.stdout.text(), "ok\nok\nok\n", "{}", outcome.stderr.text());
-    let outcome = sh(&*session, "ls /tmp /dev/shm; ls /work").await;
+    let outcome = sh(&*session, "ls /tmp /dev/shm; ls /tree").await;
     assert!(!outcome.stdout.text().contains("/tmp:\ny"), "files in memory outlive their command");
     assert!(outcome.stdout.text().ends_with("y\n"), "{}", outcome.stdout.text());
     if place.kind == Kind::Container {
@@ -184,10 +184,10 @@ async fn there_is_no_network(place: Place) {
 
 async fn sessions_see_nothing_of_each_other(place: Place) {
     let (one, two) = (place.open(&[("one", "1")]).await, place.open(&[("two", "2")]).await);
-    sh(&*one, "echo secret > /work/secret; echo secret > /tmp/secret").await;
-    let text = sh(&*two, "ls /work /tmp; cat /proc/*/cwd/secret").await.stdout.text();
+    sh(&*one, "echo secret > /tree/secret; echo secret > /tmp/secret").await;
+    let text = sh(&*two, "ls /tree /tmp; cat /proc/*/cwd/secret").await.stdout.text();
     assert!(text.contains("two") && !text.contains("secret"), "{text}");
-    assert_eq!(sh(&*one, "cat /work/secret").await.stdout.text(), "secret\n");
+    assert_eq!(sh(&*one, "cat /tree/secret").await.stdout.text(), "secret\n");
 }
 
 async fn what_a_command_wrote_is_read_back(place: Place) {
@@ -257,20 +257,20 @@ async fn mounts_are_where_they_should_be_and_no_link_of_the_tree_moves_them(plac
     sh(&*session, "chmod 1777 kept").await;
     let mount = |inside: &str, access| Mount { host: shared.clone(), inside: inside.into(), access };
     let mut command = shell(
-        "cat /work/deps/file /deps/x/file; (echo x > /work/deps/new) 2>&1; echo s > /work/kept/s && df /work/kept | tail -1",
+        "cat /tree/deps/file /deps/x/file; (echo x > /tree/deps/new) 2>&1; echo s > /tree/kept/s && df /tree/kept | tail -1",
     );
     // A pod's mounts are fixed when it starts: there they are files, of which permissions say the same.
     let (refusal, in_memory) = match place.kind {
-        Kind::Kubernetes => ("Permission denied", "/work"),
+        Kind::Kubernetes => ("Permission denied", "/tree"),
         _ => ("Read-only", "tmpfs"),
     };
-    command.mounts = vec![mount("/work/deps", Access::ReadOnly), mount("/deps/x", Access::ReadOnly)];
-    command.scratch = vec!["/work/kept".into()];
+    command.mounts = vec![mount("/tree/deps", Access::ReadOnly), mount("/deps/x", Access::ReadOnly)];
+    command.scratch = vec!["/tree/kept".into()];
     let outcome = session.run(&command).await.expect("ran");
     let text = outcome.stdout.text();
     assert!(text.starts_with("shared\nshared\n") && text.contains(refusal), "{text}");
     assert!(text.contains(in_memory) && outcome.exit == Exit::Code(0), "{text}{}", outcome.stderr.text());
-    assert_eq!(sh(&*session, "ls /work/kept").await.stdout.text(), "file\n");
+    assert_eq!(sh(&*session, "ls /tree/kept").await.stdout.text(), "file\n");
 
     let mut command = shell("cat /deps/cache/file && echo new > /deps/cache/new");
     command.mounts = vec![mount("/deps/cache", Access::ReadWrite)];
@@ -278,10 +278,10 @@ async fn mounts_are_where_they_should_be_and_no_link_of_the_tree_moves_them(plac
     assert_eq!(std::fs::read_to_string(shared.join("new")).expect("written"), "new\n");
 
     sh(&*session, "chmod -R u+w deps; rm -rf deps; ln -s /usr deps").await;
-    command.mounts = vec![mount("/work/deps", Access::ReadOnly)];
+    command.mounts = vec![mount("/tree/deps", Access::ReadOnly)];
     let error = session.run(&command).await.expect_err("refused").to_string();
-    assert!(error.contains("/work/deps leads through a link of the tree"), "{error}");
-    for inside in ["relative", "/", "/work/../etc"] {
+    assert!(error.contains("/tree/deps leads through a link of the tree"), "{error}");
+    for inside in ["relative", "/", "/tree/../etc"] {
         command.mounts = vec![mount(inside, Access::ReadOnly)];
         assert!(session.run(&command).await.is_err(), "{inside} was taken");
     }
@@ -345,7 +345,7 @@ async fn long_output_is_kept_whole(place: Place) {
 
 async fn background_processes_die_with_the_command(place: Place) {
     let session = place.open(&[]).await;
-    let script = "setsid sh -c 'while :; do echo x >> /work/alive; sleep 0.02; done' & sleep 0.2; echo done";
+    let script = "setsid sh -c 'while :; do echo x >> /tree/alive; sleep 0.02; done' & sleep 0.2; echo done";
     let outcome = sh(&*session, script).await;
     assert_eq!((outcome.exit, outcome.stdout.text().as_str()), (Exit::Code(0), "done\n"));
     assert!(outcome.wall < Duration::from_secs(2), "{:?}", outcome.wall);
@@ -361,7 +361,7 @@ async fn nothing_writes(session: &dyn orchestrator::sandbox::Session) {
 
 async fn dropping_the_future_kills_the_command_and_dropping_the_session_removes_it(place: Place) {
     let session = place.open(&[]).await;
-    let command = shell("setsid sh -c 'while :; do echo x >> /work/alive; sleep 0.02; done' & sleep 1000");
+    let command = shell("setsid sh -c 'while :; do echo x >> /tree/alive; sleep 0.02; done' & sleep 1000");
     assert!(tokio::time::timeout(Duration::from_millis(1500), session.run(&command)).await.is_err());
     nothing_writes(&*session).await;
     let never = tokio::time::timeout(Duration::from_millis(300), session.run(&command)).await;
@@ -388,9 +388,9 @@ async fn child_that_is_killed() {
     let session = backend.open(&snapshot(&[])).await.expect("open");
     std::fs::create_dir(root.join("seen")).expect("a folder");
     let mut command =
-        shell("setsid sh -c 'while :; do echo x >> /work/seen/alive; sleep 0.02; done' & sleep 1000");
+        shell("setsid sh -c 'while :; do echo x >> /tree/seen/alive; sleep 0.02; done' & sleep 1000");
     command.mounts =
-        vec![Mount { host: root.join("seen"), inside: "/work/seen".into(), access: Access::ReadWrite }];
+        vec![Mount { host: root.join("seen"), inside: "/tree/seen".into(), access: Access::ReadWrite }];
     command.limits.wall = Duration::from_secs(1000);
     session.run(&command).await.expect("ran");
 }

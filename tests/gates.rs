@@ -492,7 +492,7 @@ async fn prepared(
 async fn a_repositorys_own_set_up_runs_once_and_its_gates_see_what_it_made() {
     let place = place();
     let base = snapshot(&[("fetch.sh", "echo one > fetched\n"), ("Cargo.toml", RUST_MANIFEST)]);
-    let setup = ["sh fetch.sh", "cd /tmp; echo \"$CARGO_HOME\" > /work/home; touch /deps/rust/there"];
+    let setup = ["sh fetch.sh", "cd /tmp; echo \"$CARGO_HOME\" > /tree/home; touch /deps/rust/there"];
     let dependencies = prepared(&place, &base, &setup, Some(&reachable())).await;
     let [record] = dependencies.records.as_slice() else { panic!("{:?}", dependencies.records) };
     assert!(record.succeeded && record.commands.contains("sh fetch.sh"), "{record:?}");

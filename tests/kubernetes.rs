@@ -373,10 +373,10 @@ async fn mounts_are_carried_once_and_what_was_written_comes_back_as_it_was_left(
     let only_read = || {
         vec![
             mount(&read, "/deps/rust", Access::ReadOnly),
-            mount(&read, "/work/node_modules", Access::ReadOnly),
+            mount(&read, "/tree/node_modules", Access::ReadOnly),
         ]
     };
-    let look = with("ls -i /deps/rust/file /work/node_modules/file; cat /deps/rust/file", only_read());
+    let look = with("ls -i /deps/rust/file /tree/node_modules/file; cat /deps/rust/file", only_read());
     let first = session.run(&look).await.expect("ran").stdout.text();
     assert!(first.ends_with("read"), "{first}");
     assert_eq!(sh(&*session, "ls").await.stdout.text(), "node_modules\n");
@@ -399,7 +399,7 @@ async fn mounts_are_carried_once_and_what_was_written_comes_back_as_it_was_left(
     assert!(back.tree.files.is_empty(), "{:?}", back.tree.files.keys());
     let elsewhere = with("true", vec![mount(&read, "/opt/tools", Access::ReadOnly)]);
     let error = session.run(&elsewhere).await.expect_err("refused").to_string();
-    assert!(error.contains("/opt/tools is no place for a mount: a pod has /work and /deps"), "{error}");
+    assert!(error.contains("/opt/tools is no place for a mount: a pod has /tree and /deps"), "{error}");
     session.close().await.expect("closed");
 }
 
@@ -413,7 +413,7 @@ async fn a_mount_covers_what_the_tree_has_there_and_uncovers_it_again() {
     let tree = snapshot(&[("vendor/own", "own\n"), ("vendor/deep/run", "#!/bin/sh\n")]);
     let session = sandbox.open(&tree).await.expect("a session");
     let with = |script: &str, access| {
-        let mounts = vec![Mount { host: read.clone(), inside: "/work/vendor".into(), access }];
+        let mounts = vec![Mount { host: read.clone(), inside: "/tree/vendor".into(), access }];
         Command { mounts, ..shell(script) }
     };
     let run = async |command: &Command| session.run(command).await.expect("ran").stdout.text();
@@ -436,7 +436,7 @@ async fn a_mount_that_a_command_moved_away_is_there_for_the_next_one() {
     std::fs::write(read.join("file"), "mounted").expect("a file");
     let session = scene.open(scene.options()).await.expect("a session");
     let with = |script: &str, access| {
-        let mounts = vec![Mount { host: read.clone(), inside: "/work/node_modules".into(), access }];
+        let mounts = vec![Mount { host: read.clone(), inside: "/tree/node_modules".into(), access }];
         Command { mounts, ..shell(script) }
     };
     let look = with("cat node_modules/file", Access::ReadOnly);
@@ -447,7 +447,7 @@ async fn a_mount_that_a_command_moved_away_is_there_for_the_next_one() {
     }
     let gone = with("rm -r node_modules", Access::ReadWrite);
     let error = session.run(&gone).await.expect_err("nothing comes back").to_string();
-    assert!(error.contains("/work/node_modules is no longer there"), "{error}");
+    assert!(error.contains("/tree/node_modules is no longer there"), "{error}");
     assert!(read.join("file").exists());
     session.close().await.expect("closed");
 }

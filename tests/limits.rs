@@ -108,7 +108,7 @@ async fn a_disk_filler_is_ended(place: Place) {
     let _turn = TURN.lock().await;
     let session = place.open(&[]).await;
     let mut command =
-        hostile("i=0; while :; do i=$((i+1)); head -c 1000000 /dev/zero > /work/f$i; sleep 0.01; done");
+        hostile("i=0; while :; do i=$((i+1)); head -c 1000000 /dev/zero > /tree/f$i; sleep 0.01; done");
     command.limits.disk_bytes = 30 << 20;
     let outcome = ended(&place, &*session, &command, Duration::from_secs(3)).await;
     assert_eq!((outcome.limit, outcome.exit), (Some(LimitHit::Disk), Exit::Signal(9)));
@@ -117,7 +117,7 @@ async fn a_disk_filler_is_ended(place: Place) {
 async fn what_makes_empty_files_without_end_is_ended(place: Place) {
     let _turn = TURN.lock().await;
     let session = place.open(&[]).await;
-    let mut command = hostile("i=0; while :; do i=$((i+1)); : > /work/f$i; done");
+    let mut command = hostile("i=0; while :; do i=$((i+1)); : > /tree/f$i; done");
     command.limits.disk_bytes = 10 << 20;
     let outcome = ended(&place, &*session, &command, Duration::from_secs(5)).await;
     assert_eq!((outcome.limit, outcome.exit), (Some(LimitHit::Disk), Exit::Signal(9)));
@@ -127,7 +127,7 @@ async fn what_ignores_term_and_leaves_its_session_is_ended_in_time(place: Place)
     let _turn = TURN.lock().await;
     let session = place.open(&[]).await;
     let mut command = hostile(
-        "trap '' TERM INT HUP; setsid sh -c 'trap \"\" TERM; while :; do echo x >> /work/alive; sleep 0.05; done' & \
+        "trap '' TERM INT HUP; setsid sh -c 'trap \"\" TERM; while :; do echo x >> /tree/alive; sleep 0.05; done' & \
          setsid sleep 1000 & echo started; while :; do sleep 0.1; done",
     );
     command.limits.wall = Duration::from_secs(1);
@@ -169,7 +169,7 @@ async fn processor_time_is_limited_over_all_processes(place: Place) {
 async fn one_file_is_limited(place: Place) {
     let _turn = TURN.lock().await;
     let session = place.open(&[]).await;
-    let mut command = Command::new(["dd", "if=/dev/zero", "of=/work/big", "bs=1M", "count=100"]);
+    let mut command = Command::new(["dd", "if=/dev/zero", "of=/tree/big", "bs=1M", "count=100"]);
     command.limits.file_bytes = 10 << 20;
     let outcome = session.run(&command).await.expect("ran");
     assert_eq!(outcome.limit, Some(LimitHit::FileSize), "{outcome:?}");

@@ -168,7 +168,7 @@ async fn sessions_run_side_by_side_and_see_nothing_of_each_other() {
         let place = &place;
         async move {
             let session = place.open(&[("n", &n.to_string())]).await;
-            let outcome = sh(&*session, "sleep 1; cat n; ls /work | wc -l; ls -d /proc/[0-9]* | wc -l").await;
+            let outcome = sh(&*session, "sleep 1; cat n; ls /tree | wc -l; ls -d /proc/[0-9]* | wc -l").await;
             let text = outcome.stdout.text();
             assert!(text.starts_with(&format!("{n}1\n")), "{text}");
             session.close().await.expect("closed");

@@ -193,8 +193,8 @@ const UNWRAPS: &[(&str, usize, &str)] = &[
     ("src/simulator/github/repository.rs", 1, "the stand-in deletes no repository"),
 ];
 
-/// Folders of people's machines. The sandbox's own `/work` is not among them.
-const HOMES: &[&str] = &["/root/", "/home/", "/Users/", "/tmp/w/"];
+/// Folders of people's machines.
+const HOMES: &[&str] = &["/root/", "/home/", "/Users/", "/tmp/w/", "/work/"];
 /// Files that name such a folder for a reason.
 const NAMES_HOMES: &[(&str, &str)] = &[
     ("src/config/tests.rs", "the default of the data folder below a made-up home"),

@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn rustc_and_panics_are_read() {
-        let log = "   Compiling x v0.1.0 (/work)\nwarning: unused variable: `a`\n --> src/lib.rs:3:9\n  |\n\
+        let log = "   Compiling x v0.1.0 (/tree)\nwarning: unused variable: `a`\n --> src/lib.rs:3:9\n  |\n\
                    error[E0308]: mismatched types\n  --> src/main.rs:10:5\n\
                    thread 'tests::adds' (12) panicked at src/lib.rs:20:9:\nassertion `left == right` failed\n  left: 1\n\
                    error: could not compile `x`\n";
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn formatters_are_read() {
-        let log = "Diff in /work/src/lib.rs:3:\n Diff\nDiff in /work/src/a.rs at line 7:\nwould reformat /work/pkg/b.py\n[warn] web/c.ts\n";
+        let log = "Diff in /tree/src/lib.rs:3:\n Diff\nDiff in /tree/src/a.rs at line 7:\nwould reformat /tree/pkg/b.py\n[warn] web/c.ts\n";
         assert_eq!(
             found(log),
             [
@@ -256,7 +256,7 @@ mod tests {
                    pkg/a.py:3: note: see here\npkg/b.py:1:8: F401 `os` imported but unused\n\
                    F841 Local variable `x` is assigned to but never used\n --> pkg/c.py:5:5\n\
                    Traceback (most recent call last):\n  File \"/usr/lib/python3/unittest/case.py\", line 9, in run\n  \
-                   File \"/work/tests/test_u.py\", line 7, in test_it\n    self.assertEqual(1, 2)\n  \
+                   File \"/tree/tests/test_u.py\", line 7, in test_it\n    self.assertEqual(1, 2)\n  \
                    File \"/usr/lib/python3/unittest/case.py\", line 99, in fail\n    raise x\n\
                    AssertionError: 1 != 2\n";
         assert_eq!(
@@ -273,11 +273,11 @@ mod tests {
 
     #[test]
     fn javascript_tools_are_read() {
-        let log = "src/a.ts(4,10): error TS2322: Type 'string' is not assignable\nsrc/p.ts:6:1 - error TS1005: ';' expected.\n\n/work/src/b.js\n  \
+        let log = "src/a.ts(4,10): error TS2322: Type 'string' is not assignable\nsrc/p.ts:6:1 - error TS1005: ';' expected.\n\n/tree/src/b.js\n  \
                    12:5  error    'x' is not defined  no-undef\n  14:1  warning  Unexpected console  no-console\n\n\
                    AssertionError [ERR_ASSERTION]: 1 == 2\n    at node:internal/x:1:1\n    \
-                   at TestContext.<anonymous> (/work/test/c.test.js:5:10)\n    at Test.run (file:///work/other.js:1:1)\n    \
-                   at fn (/work/node_modules/lib/x.js:1:1)\n";
+                   at TestContext.<anonymous> (/tree/test/c.test.js:5:10)\n    at Test.run (file:///tree/other.js:1:1)\n    \
+                   at fn (/tree/node_modules/lib/x.js:1:1)\n";
         assert_eq!(
             found(log),
             [
@@ -304,7 +304,7 @@ mod tests {
         for line in [
             "stack: |-\n",
             "    at x\n",
-            "    at f (/work/a.js:1:2)\n",
+            "    at f (/tree/a.js:1:2)\n",
             "  1:1  error  x\n",
             "\n",
             "Error: x\n  File \"/a\", line 3\n",

@@ -32,7 +32,7 @@ pub(super) use scripts::versions;
 pub(super) struct Step {
     /// Never empty; the first also holds what set-up leaves in the tree.
     parts: Vec<Part>,
-    /// The folder inside to run in, such as `/work` or `/work/web`.
+    /// The folder inside to run in, such as `/tree` or `/tree/web`.
     folder: String,
     script: String,
 }

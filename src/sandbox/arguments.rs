@@ -16,7 +16,7 @@ use super::launch::Plan;
 use super::model::{Access, Command, Mount, Network};
 
 /// Where the tree is inside.
-pub const WORK: &str = "/work";
+pub const WORK: &str = "/tree";
 /// The user inside, whoever it is outside.
 const INNER_USER: &str = "1000";
 /// Where programs are looked for behind the toolchains' own folders.

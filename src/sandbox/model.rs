@@ -15,7 +15,7 @@ use crate::workspace::{RepoPath, Snapshot};
 
 /// A place where strangers' code runs.
 pub trait Sandbox: Send + Sync {
-    /// Makes a session whose `/work` holds the files of `tree`, and nothing else.
+    /// Makes a session whose `/tree` holds the files of `tree`, and nothing else.
     fn open<'a>(&'a self, tree: &'a Snapshot) -> BoxFuture<'a, Result<Box<dyn Session>, SandboxError>>;
 }
 
@@ -129,7 +129,7 @@ pub enum Network {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     pub host: PathBuf,
-    /// Absolute. Below `/work` it must not lead through a symbolic link of the tree.
+    /// Absolute. Below `/tree` it must not lead through a symbolic link of the tree.
     pub inside: PathBuf,
     pub access: Access,
 }

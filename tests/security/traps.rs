@@ -150,7 +150,7 @@ async fn what_one_task_writes_into_a_cache_no_other_sees() {
     let setup = SetupPolicy { commands: vec![CommandLine::Shell(line.into())], python: None };
     let policy = GatePolicy { gates: Some(vec![]), setup, ..GatePolicy::default() };
     let egress = EgressPolicy { allow_hosts: vec![HostName::parse("packages.example").expect("a host")] };
-    let poison = "cd /deps/own/kept; echo poison > package; echo poison > more; rm -f package; ln -sf /work link; \
+    let poison = "cd /deps/own/kept; echo poison > package; echo poison > more; rm -f package; ln -sf /tree link; \
                   chmod 777 .; mv /deps/own /elsewhere; echo tried";
     for (weak, poisoned) in [(false, false), (true, true)] {
         let cache_root = folder.path().join(format!("cache-{weak}"));

@@ -21,7 +21,7 @@ const SARIF: &str = r#"{"version": "2.1.0", "runs": [{"tool": {"driver": {"name"
     {"ruleId": "R1", "level": "error", "message": {"text": "a hole"}, "locations": [{"physicalLocation":
       {"artifactLocation": {"uri": "src/a%20b.py"}, "region": {"startLine": 4}}}]},
     {"ruleId": "R2", "message": {"text": "smells"}, "locations": [{"physicalLocation":
-      {"artifactLocation": {"uri": "file:///work/b.py"}}}]},
+      {"artifactLocation": {"uri": "file:///tree/b.py"}}}]},
     {"ruleId": "R3", "level": "error", "message": {"text": "known"}, "suppressions": [{"kind": "inSource"}],
       "locations": [{"physicalLocation": {"artifactLocation": {"uri": "c.py"}}}]},
     {"ruleId": "R4", "level": "error", "message": {"text": "outside"}, "locations": [{"physicalLocation":
@@ -76,9 +76,9 @@ fn the_json_of_compilers_linters_and_runners_is_read() {
 {"reason":"build-finished","success":false}
 "#;
     let go = "{\"Action\":\"run\",\"Test\":\"TestA\"}\n{\"Action\":\"fail\",\"Package\":\"x\",\"Test\":\"TestA\"}\n";
-    let eslint = r#"[{"filePath":"/work/src/a.js","messages":[{"ruleId":"no-undef","severity":2,"message":"'x' is not defined","line":7},
+    let eslint = r#"[{"filePath":"/tree/src/a.js","messages":[{"ruleId":"no-undef","severity":2,"message":"'x' is not defined","line":7},
         {"ruleId":"no-console","severity":1,"message":"Unexpected console","line":8}]}]"#;
-    let ruff = "Checking\n[{\"code\":\"F401\",\"filename\":\"/work/a.py\",\"location\":{\"row\":3,\"column\":8},\"message\":\"`os` unused\"}]\n";
+    let ruff = "Checking\n[{\"code\":\"F401\",\"filename\":\"/tree/a.py\",\"location\":{\"row\":3,\"column\":8},\"message\":\"`os` unused\"}]\n";
     let rubocop = r#"{"files":[{"path":"lib/a.rb","offenses":[{"severity":"convention","message":"Too long","cop_name":"Layout/LineLength","location":{"start_line":5}}]}]}"#;
     let read = |log: &str| {
         let mut results = Results::default();
