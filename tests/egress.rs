@@ -7,7 +7,6 @@ use orchestrator::sandbox::{
     Bubblewrap, BubblewrapOptions, Command, EgressVerdict, Exit, HostName, Limits, Network, Outcome, Sandbox,
     Session,
 };
-use orchestrator::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 mod sandbox_support;

@@ -9,9 +9,9 @@ use orchestrator::gates::{
     Stores, discover, prepare, run,
 };
 use orchestrator::sandbox::{
-    Bubblewrap, BubblewrapOptions, Command, HostName, Limits, Outcome, Sandbox, Session, detect_toolchains,
+    Bubblewrap, BubblewrapOptions, HostName, Limits, Sandbox, Session, detect_toolchains,
 };
-use orchestrator::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
+use orchestrator::workspace::{FileEntry, FileMode, Snapshot};
 
 mod sandbox_support;
 use sandbox_support::*;

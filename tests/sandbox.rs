@@ -4,10 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use orchestrator::sandbox::{
-    Bubblewrap, BubblewrapOptions, Command, Exit, Limits, Outcome, Sandbox, Session,
-};
-use orchestrator::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
+use orchestrator::sandbox::{Bubblewrap, BubblewrapOptions, Command, Exit, Sandbox, Session};
 
 mod sandbox_support;
 use sandbox_support::*;

@@ -3,6 +3,8 @@
 #![allow(dead_code, unused_imports, unused_macros, reason = "each test binary uses a part")]
 
 pub mod cluster;
+#[path = "../support/commands.rs"]
+pub mod commands;
 pub mod engine;
 #[path = "../support/ordinary_user.rs"]
 pub mod ordinary_user;
@@ -18,6 +20,7 @@ use orchestrator::sandbox::{
 use orchestrator::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
 
 use cluster::Cluster;
+pub use commands::*;
 use engine::Engine;
 pub use ordinary_user::*;
 
@@ -178,23 +181,4 @@ pub fn container_options(root: &Path) -> ContainerOptions {
         user_ids: 2_130_000_000..=2_130_000_999,
         tree_limits: TreeLimits::default(),
     }
-}
-
-pub fn path(text: &str) -> RepoPath {
-    RepoPath::parse(text).expect("a path")
-}
-
-pub fn snapshot(files: &[(&str, &str)]) -> Snapshot {
-    let entry = |text: &str| FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().to_vec() };
-    Snapshot { files: files.iter().map(|(name, text)| (path(name), entry(text))).collect() }
-}
-
-pub fn shell(script: &str) -> Command {
-    let mut command = Command::new(["sh", "-c", script]);
-    command.limits = Limits { wall: Duration::from_secs(30), ..Limits::default() };
-    command
-}
-
-pub async fn sh(session: &dyn Session, script: &str) -> Outcome {
-    session.run(&shell(script)).await.expect("ran")
 }

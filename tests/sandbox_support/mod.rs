@@ -3,10 +3,13 @@
 
 use std::os::unix::fs::MetadataExt;
 
+#[path = "../support/commands.rs"]
+pub mod commands;
 #[path = "../support/ordinary_user.rs"]
 pub mod ordinary_user;
 
 use super::*;
+pub use commands::*;
 pub use ordinary_user::*;
 
 pub struct Place {
@@ -53,25 +56,6 @@ impl Place {
         let entries = std::fs::read_dir(self.path().join("work/sessions")).expect("sessions");
         entries.map(|entry| entry.expect("an entry").path().display().to_string()).collect()
     }
-}
-
-pub fn path(text: &str) -> RepoPath {
-    RepoPath::parse(text).expect("a path")
-}
-
-pub fn snapshot(files: &[(&str, &str)]) -> Snapshot {
-    let entry = |text: &str| FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().to_vec() };
-    Snapshot { files: files.iter().map(|(name, text)| (path(name), entry(text))).collect() }
-}
-
-pub fn shell(script: &str) -> Command {
-    let mut command = Command::new(["sh", "-c", script]);
-    command.limits = Limits { wall: Duration::from_secs(30), ..Limits::default() };
-    command
-}
-
-pub async fn sh(session: &dyn Session, script: &str) -> Outcome {
-    session.run(&shell(script)).await.expect("ran")
 }
 
 /// bubblewrap as a careless program would use it: the whole host, its environment, no filter.
