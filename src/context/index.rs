@@ -17,7 +17,7 @@ use super::kind::LARGEST;
 use super::objects::Objects;
 use super::record::Recorder;
 use super::sealed;
-use super::segment::{KIND, Key, Segment};
+use super::segment::{Draft, KIND, Key, Segment};
 use super::terms::HashedMap;
 
 /// More small segments than this are made into one.
@@ -35,6 +35,8 @@ const BATCHES: usize = 8;
 /// Blobs that another thread is worth.
 const SHARE: usize = 32;
 const MOST_THREADS: usize = 4;
+/// After so many bytes of objects a thread lets go of the packs that it has mapped.
+const MAPPED_BYTES: u64 = 64 << 20;
 
 /// Where a blob's record is: the segment's number and its own.
 pub(super) type Place = (u32, u32);
@@ -107,10 +109,14 @@ impl Index {
         Ok(file)
     }
 
-    /// A segment that cannot be written is used as it is and read anew the next time.
-    fn save(&self, segment: &mut Segment) {
-        if let Err(error) = segment.save(&self.folder) {
-            tracing::warn!(%error, folder = %self.folder.display(), "a part of the index could not be written");
+    /// A segment that cannot be written is returned, to be used as it is and read anew the next time.
+    fn save(&self, draft: &Draft) -> Option<Segment> {
+        match draft.save(&self.folder) {
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(%error, folder = %self.folder.display(), "a part of the index could not be written");
+                Some(draft.segment())
+            }
         }
     }
 
@@ -130,15 +136,15 @@ impl Index {
         for group in groups(&merging) {
             let inputs = group.iter().map(|segment| segment.as_ref());
             let keep = |key: &Key| (!crowded || live.contains(key)) && seen.insert(*key);
-            let mut merged = Segment::merged(inputs, keep);
-            if merged.blob_count() > 0 {
-                self.save(&mut merged);
-                loaded.add(merged);
+            let merged = Segment::merged(inputs, keep);
+            if !merged.is_empty() {
+                self.save(&merged).into_iter().for_each(|unwritten| loaded.add(unwritten));
             }
         }
         for path in merging.iter().filter_map(|segment| segment.file.as_ref()) {
             let _ = fs::remove_file(path);
         }
+        loaded.refresh(&self.folder);
         self.sweep();
     }
 
@@ -147,8 +153,6 @@ impl Index {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         let threads = threads.min(keys.len() / SHARE + 1);
         let batch = (keys.len() / (threads * BATCHES)).clamp(1, BATCH);
-        // Of their own, so that what they map of the packs goes when they are done.
-        let objects = &objects.anew()?;
         let next = AtomicUsize::new(0);
         let take = || {
             let rest = keys.get(next.fetch_add(batch, Ordering::Relaxed)..)?;
@@ -171,31 +175,30 @@ impl Index {
         next: impl Fn() -> Option<&'a [Key]>,
     ) -> Result<Vec<Segment>, ContextError> {
         let mut unwritten = Vec::new();
-        let (mut reader, mut recorder) = (objects.reader(), Recorder::default());
-        let mut close = |recorder: &mut Recorder| {
-            let Some(mut segment) = recorder.close() else { return };
-            self.save(&mut segment);
-            if segment.file.is_none() {
-                unwritten.push(segment);
-            }
-        };
+        let (mut reader, mut recorder, mut read) = (objects.anew()?.reader(), Recorder::default(), 0);
         while let Some(batch) = next() {
+            if read > MAPPED_BYTES {
+                (reader, read) = (objects.anew()?.reader(), 0);
+            }
             for key in batch {
                 match reader.size(&key.id)? {
                     None => continue,
                     Some(size) if size > LARGEST => recorder.oversized(*key),
-                    Some(_) => {
+                    Some(size) => {
+                        read += size;
                         if let Some(bytes) = reader.bytes(&key.id)? {
                             recorder.record(*key, bytes);
                         }
                     }
                 }
                 if recorder.is_full() {
-                    close(&mut recorder);
+                    unwritten.extend(self.save(recorder.close()));
                 }
             }
         }
-        close(&mut recorder);
+        if !recorder.is_empty() {
+            unwritten.extend(self.save(recorder.close()));
+        }
         Ok(unwritten)
     }
 

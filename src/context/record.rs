@@ -3,7 +3,7 @@
 
 use super::definitions::definitions;
 use super::kind::{self, Content};
-use super::segment::{Blob, Draft, Key, MOST_POSTINGS, Segment};
+use super::segment::{Blob, Draft, Key, MOST_POSTINGS};
 use super::terms::{HashedMap, LONGEST_RUN, Term, Terms, hash_bytes, hash_part, run_places};
 
 /// Different runs that one segment remembers; more of them close it.
@@ -13,26 +13,17 @@ const FIRST_RUNS: usize = 1 << 12;
 const AHEAD: usize = 16;
 /// Tells a defined name from the same letters elsewhere.
 const DEFINED: u64 = 0x6a09_e667_f3bc_c909;
+/// A count takes the low byte of a posting, the blob's number the rest.
+const COUNT_BITS: u32 = 8;
 
-/// A run of letters that this segment has met, with its terms; each is split and stemmed once.
+/// A run of letters that this segment has met; each is split and stemmed once.
 #[derive(Debug, Clone, Copy, Default)]
 struct Run {
     /// 0 where there is none.
     hash: u64,
-    /// The blob that it was last seen in, from 1, and how often there.
-    blob: u32,
-    count: u32,
-    /// Of `run_terms`.
-    start: u32,
-    end: u32,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Counted {
-    term: Term,
-    blobs: u32,
-    blob: u32,
-    count: u32,
+    number: u32,
+    /// Where it is in `met`, if that is a place of this very run.
+    met: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,24 +32,30 @@ enum Seen {
     Defined,
 }
 
-/// Reads blobs, one after the other, until it is full.
+/// Reads blobs, one after the other, until it is full. Its memory is used again from segment to segment.
 #[derive(Debug)]
 pub(super) struct Recorder {
     terms: Terms,
     /// Open addressing by hash, never more than half full.
     runs: Vec<Run>,
-    used: usize,
-    /// Places of the runs of the blob at hand.
-    met: Vec<u32>,
+    /// The runs of the blob at hand by their numbers, with their counts.
+    met: Vec<(u32, u32)>,
+    /// Where each run's terms end in `run_terms`; they begin where those of the run before end.
+    ends: Vec<u32>,
     run_terms: Vec<u32>,
+    /// Terms by their hashes, and the other way round.
     numbers: HashedMap<u32, u32>,
-    counted: Vec<Counted>,
+    hashes: Vec<u32>,
+    /// For each term the last blob that has it, from 1, and how often.
+    counted: Vec<(u32, u32)>,
     /// Numbers of the terms of the blob at hand.
     present: Vec<u32>,
     blobs: Vec<Blob>,
     /// Of all blobs, one after the other: the numbers of their terms, and the counts.
     posted: Vec<u32>,
     counts: Vec<u8>,
+    inverted: Vec<u32>,
+    draft: Draft,
 }
 
 impl Default for Recorder {
@@ -66,22 +63,29 @@ impl Default for Recorder {
         Self {
             terms: Terms::default(),
             runs: vec![Run::default(); FIRST_RUNS],
-            used: 0,
             met: Vec::new(),
+            ends: Vec::new(),
             run_terms: Vec::new(),
             numbers: HashedMap::default(),
+            hashes: Vec::new(),
             counted: Vec::new(),
             present: Vec::new(),
             blobs: Vec::new(),
             posted: Vec::new(),
             counts: Vec::new(),
+            inverted: Vec::new(),
+            draft: Draft::default(),
         }
     }
 }
 
 impl Recorder {
+    pub(super) fn is_empty(&self) -> bool {
+        self.blobs.is_empty()
+    }
+
     pub(super) fn is_full(&self) -> bool {
-        self.posted.len() >= MOST_POSTINGS || self.used >= MOST_RUNS
+        self.posted.len() >= MOST_POSTINGS || self.ends.len() >= MOST_RUNS
     }
 
     /// A blob that is too large to be read.
@@ -96,74 +100,61 @@ impl Recorder {
             return;
         }
         self.met.clear();
-        let blob = self.blobs.len() as u32 + 1;
         let mut ahead = [(0u64, 0usize, 0usize); AHEAD];
         let mut waiting = 0;
         run_places(bytes, |start, end| {
             ahead[waiting] = (hash_part(bytes, start, end).max(1), start, end);
             waiting += 1;
             if waiting == AHEAD {
-                self.see_all(&ahead, bytes, blob);
+                self.see_all(&ahead, bytes);
                 waiting = 0;
             }
         });
-        self.see_all(&ahead[..waiting], bytes, blob);
+        self.see_all(&ahead[..waiting], bytes);
         let words = self.met.len();
         if key.code {
             definitions(bytes, |name| {
                 let name = &name[..name.len().min(LONGEST_RUN)];
-                self.see(hash_bytes(name) ^ DEFINED, name, blob, Seen::Defined);
+                self.see((hash_bytes(name) ^ DEFINED).max(1), name, Seen::Defined);
             });
         }
-        let length = self.count(blob, words);
+        let length = self.count(words);
         let terms = self.present.len() as u32;
-        for number in self.present.drain(..) {
-            let counted = &mut self.counted[number as usize];
-            counted.blobs += 1;
-            self.posted.push(number);
-            self.counts.push(counted.count.min(255) as u8);
-        }
+        self.counts.extend(self.present.iter().map(|&number| self.counted[number as usize].1.min(255) as u8));
+        self.posted.append(&mut self.present);
         self.blobs.push(Blob { key, content, length, terms });
     }
 
     /// Counts runs of the blob at hand. Memory is slow and can be asked for many places at once: first all places are
     /// looked at, and none depends on another.
-    fn see_all(&mut self, runs: &[(u64, usize, usize)], bytes: &[u8], blob: u32) {
+    fn see_all(&mut self, ahead: &[(u64, usize, usize)], bytes: &[u8]) {
         let mask = self.runs.len() - 1;
-        let mut known = [false; AHEAD];
-        for (known, (hash, ..)) in known.iter_mut().zip(runs) {
-            *known = self.runs[*hash as usize & mask].hash == *hash;
+        let mut known = [Run::default(); AHEAD];
+        for (known, (hash, ..)) in known.iter_mut().zip(ahead) {
+            *known = self.runs[*hash as usize & mask];
         }
-        for (known, &(hash, start, end)) in known.iter().zip(runs) {
-            // A run before may have moved the others.
-            let at = hash as usize & (self.runs.len() - 1);
-            match &mut self.runs[at] {
-                run if *known && run.hash == hash => {
-                    if run.blob == blob {
-                        run.count += 1;
-                    } else {
-                        (run.blob, run.count) = (blob, 1);
-                        self.met.push(at as u32);
-                    }
-                }
-                _ => self.see(hash, &bytes[start..end], blob, Seen::Used),
+        for (known, &(hash, start, end)) in known.iter().zip(ahead) {
+            // It may have been met since, and then again it is in `met` by a place that only the table has.
+            match self.met.get_mut(known.met as usize) {
+                Some((number, count)) if known.hash == hash && *number == known.number => *count += 1,
+                _ => self.see(hash, &bytes[start..end], Seen::Used),
             }
         }
     }
 
     /// Counts a run of the blob at hand.
-    fn see(&mut self, hash: u64, text: &[u8], blob: u32, seen: Seen) {
-        let hash = hash.max(1);
+    fn see(&mut self, hash: u64, text: &[u8], seen: Seen) {
         let mask = self.runs.len() - 1;
         let mut at = hash as usize & mask;
         loop {
             let run = &mut self.runs[at];
             if run.hash == hash {
-                if run.blob == blob {
-                    run.count += 1;
-                } else {
-                    (run.blob, run.count) = (blob, 1);
-                    self.met.push(at as u32);
+                match self.met.get_mut(run.met as usize) {
+                    Some((number, count)) if *number == run.number => *count += 1,
+                    _ => {
+                        run.met = self.met.len() as u32;
+                        self.met.push((run.number, 1));
+                    }
                 }
                 return;
             }
@@ -172,58 +163,62 @@ impl Recorder {
             }
             at = (at + 1) & mask;
         }
-        let start = self.run_terms.len() as u32;
+        let (number, met) = (self.ends.len() as u32, self.met.len() as u32);
+        self.runs[at] = Run { hash, number, met };
+        self.met.push((number, 1));
+        self.split(text, seen);
+        if 2 * self.ends.len() > self.runs.len() {
+            self.grow();
+        }
+    }
+
+    /// Notes the terms of a new run.
+    fn split(&mut self, text: &[u8], seen: Seen) {
         let terms = match seen {
             Seen::Used => self.terms.of_run(text),
             Seen::Defined => self.terms.of_definition(text),
         };
         for &term in terms {
-            let next = self.counted.len() as u32;
+            let next = self.hashes.len() as u32;
             let number = *self.numbers.entry(term.0).or_insert(next);
             if number == next {
-                self.counted.push(Counted { term, blobs: 0, blob: 0, count: 0 });
+                self.hashes.push(term.0);
+                self.counted.push((0, 0));
             }
             self.run_terms.push(number);
         }
-        self.runs[at] = Run { hash, blob, count: 1, start, end: self.run_terms.len() as u32 };
-        self.met.push(at as u32);
-        self.used += 1;
-        if 2 * self.used > self.runs.len() {
-            self.grow();
-        }
+        self.ends.push(self.run_terms.len() as u32);
     }
 
     fn grow(&mut self) {
         let size = 2 * self.runs.len();
         let old = std::mem::replace(&mut self.runs, vec![Run::default(); size]);
-        let mut moved = vec![0; old.len()];
-        for (from, run) in old.into_iter().enumerate().filter(|(_, run)| run.hash != 0) {
+        for run in old.into_iter().filter(|run| run.hash != 0) {
             let mut at = run.hash as usize & (size - 1);
             while self.runs[at].hash != 0 {
                 at = (at + 1) & (size - 1);
             }
             self.runs[at] = run;
-            moved[from] = at as u32;
         }
-        self.met.iter_mut().for_each(|at| *at = moved[*at as usize]);
     }
 
-    /// Adds up the terms of the runs that the blob has; how many words they are. The first `words` are not
-    /// definitions.
-    fn count(&mut self, blob: u32, words: usize) -> u32 {
+    /// Adds up the terms of the runs that the blob at hand has; how many words they are. The runs after the first
+    /// `words` are definitions.
+    fn count(&mut self, words: usize) -> u32 {
+        let blob = self.blobs.len() as u32 + 1;
         let mut length = 0;
-        for (n, &at) in self.met.iter().enumerate() {
-            let run = self.runs[at as usize];
-            let terms = &self.run_terms[run.start as usize..run.end as usize];
+        for (n, &(run, count)) in self.met.iter().enumerate() {
+            let start = if run == 0 { 0 } else { self.ends[run as usize - 1] };
+            let terms = &self.run_terms[start as usize..self.ends[run as usize] as usize];
             if n < words {
-                length += run.count * terms.len() as u32;
+                length += count * terms.len() as u32;
             }
             for &number in terms {
                 let counted = &mut self.counted[number as usize];
-                if counted.blob == blob {
-                    counted.count += run.count;
+                if counted.0 == blob {
+                    counted.1 += count;
                 } else {
-                    (counted.blob, counted.count) = (blob, run.count);
+                    *counted = (blob, count);
                     self.present.push(number);
                 }
             }
@@ -231,46 +226,50 @@ impl Recorder {
         length
     }
 
-    /// What was read so far, inverted; nothing where nothing was. The recorder is as new.
-    pub(super) fn close(&mut self) -> Option<Segment> {
-        if self.blobs.is_empty() {
-            return None;
-        }
-        let mut order: Vec<u32> = (0..self.counted.len() as u32).collect();
-        order.sort_unstable_by_key(|&number| self.counted[number as usize].term);
-        // Where each term's next blob goes.
-        let mut places = vec![0u32; self.counted.len()];
+    /// What was read so far, inverted. The recorder begins anew.
+    pub(super) fn close(&mut self) -> &Draft {
+        let mut order: Vec<u64> =
+            (0..).zip(&self.hashes).map(|(number, &hash)| u64::from(hash) << 32 | number).collect();
+        order.sort_unstable();
+        let mut places = vec![0u32; self.hashes.len()];
+        self.posted.iter().for_each(|&number| places[number as usize] += 1);
+        // From how many blobs have each term to where the first of them goes.
         let mut total = 0;
         for &number in &order {
-            places[number as usize] = total;
-            total += self.counted[number as usize].blobs;
+            let place = &mut places[number as u32 as usize];
+            (*place, total) = (total, total + *place);
         }
-        let mut inverted = vec![(0u32, 0u8); total as usize];
+        self.inverted.clear();
+        self.inverted.resize(self.posted.len(), 0);
         let mut posted = self.posted.iter().zip(&self.counts);
-        let mut draft = Draft::default();
+        self.draft.clear();
         for blob in &self.blobs {
-            let at = draft.blob(blob);
+            let at = self.draft.blob(blob) << COUNT_BITS;
             for (&number, &count) in posted.by_ref().take(blob.terms as usize) {
                 let place = &mut places[number as usize];
-                inverted[*place as usize] = (at, count);
+                self.inverted[*place as usize] = at | u32::from(count);
                 *place += 1;
             }
         }
         let mut start = 0;
         for &number in &order {
-            let end = places[number as usize] as usize;
-            draft.term(self.counted[number as usize].term, inverted[start..end].iter().copied());
+            let end = places[number as u32 as usize] as usize;
+            let blobs = self.inverted[start..end].iter();
+            let term = Term((number >> 32) as u32);
+            self.draft.term(term, blobs.map(|posting| (posting >> COUNT_BITS, *posting as u8)));
             start = end;
         }
         self.clear();
-        Some(draft.done())
+        &self.draft
     }
 
     fn clear(&mut self) {
         self.runs.fill(Run::default());
-        self.used = 0;
+        self.met.clear();
+        self.ends.clear();
         self.run_terms.clear();
         self.numbers.clear();
+        self.hashes.clear();
         self.counted.clear();
         self.blobs.clear();
         self.posted.clear();

@@ -63,12 +63,6 @@ impl Segment {
         Self::of(sealed::read(path)?, Some(path.to_owned()))
     }
 
-    /// Writes it into `folder` and remembers where.
-    pub(super) fn save(&mut self, folder: &Path) -> std::io::Result<()> {
-        self.file = Some(sealed::write(folder, KIND, &[&self.body])?);
-        Ok(())
-    }
-
     /// In bytes, on the disk as in memory.
     pub(super) fn size(&self) -> usize {
         self.body.len()
@@ -138,7 +132,7 @@ impl Segment {
     pub(super) fn merged<'a>(
         inputs: impl Iterator<Item = &'a Self> + Clone,
         mut keep: impl FnMut(&Key) -> bool,
-    ) -> Self {
+    ) -> Draft {
         let mut draft = Draft::default();
         let mut numbers: Vec<Vec<Option<u32>>> = Vec::new();
         let mut terms: Vec<(u32, usize, &[u8])> = Vec::new();
@@ -159,7 +153,7 @@ impl Segment {
             }
             draft.term(Term(same[0].0), kept.iter().copied());
         }
-        draft.done()
+        draft
     }
 }
 
@@ -231,16 +225,34 @@ impl Draft {
         }
     }
 
-    pub(super) fn done(self) -> Segment {
+    pub(super) fn is_empty(&self) -> bool {
+        self.blobs.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.blobs.clear();
+        self.terms.clear();
+        self.postings.clear();
+    }
+
+    fn head(&self) -> [u8; HEAD] {
+        let counts = [self.blobs.len() / BLOB_BYTES, self.terms.len() / TERM_BYTES, self.postings.len()];
+        let mut head = [0; HEAD];
+        for (place, count) in head.as_chunks_mut::<4>().0.iter_mut().zip(counts) {
+            *place = (count as u32).to_le_bytes();
+        }
+        head
+    }
+
+    /// Writes it into `folder`; the file's path.
+    pub(super) fn save(&self, folder: &Path) -> std::io::Result<PathBuf> {
+        sealed::write(folder, KIND, &[&self.head(), &self.blobs, &self.terms, &self.postings])
+    }
+
+    /// As a segment that has no file.
+    pub(super) fn segment(&self) -> Segment {
+        let body = [self.head().as_slice(), &self.blobs, &self.terms, &self.postings].concat();
         let (blobs, terms) = (self.blobs.len() / BLOB_BYTES, self.terms.len() / TERM_BYTES);
-        let size = HEAD + self.blobs.len() + self.terms.len() + self.postings.len();
-        let mut body = Vec::with_capacity(size);
-        for count in [blobs, terms, self.postings.len()] {
-            body.extend_from_slice(&(count as u32).to_le_bytes());
-        }
-        for part in [&self.blobs, &self.terms, &self.postings] {
-            body.extend_from_slice(part);
-        }
         Segment { file: None, body, blobs, terms }
     }
 }
@@ -274,7 +286,7 @@ mod tests {
         for (term, list) in lists {
             draft.term(Term(*term), list.iter().copied());
         }
-        draft.done()
+        draft.segment()
     }
 
     fn with(segment: &Segment, term: u32) -> Vec<(usize, u8)> {
@@ -295,10 +307,10 @@ mod tests {
     #[test]
     fn merged_segments_have_what_is_kept_and_nothing_else() {
         let (one, two) = (segment(0, &[(3, &[(1, 1), (8, 2)])]), segment(100, &[(2, &[(0, 1)]), (3, &[(0, 4)])]));
-        let merged = Segment::merged([&one, &two].into_iter(), |key| key.id[0] >= 8);
+        let merged = Segment::merged([&one, &two].into_iter(), |key| key.id[0] >= 8).segment();
         assert_eq!(merged.blob_count(), 192);
         assert_eq!((with(&merged, 3), with(&merged, 2)), (vec![(0, 2), (92, 4)], vec![(92, 1)]));
-        let without = Segment::merged([&one].into_iter(), |key| key.id[0] >= 50);
+        let without = Segment::merged([&one].into_iter(), |key| key.id[0] >= 50).segment();
         assert!(with(&without, 3).is_empty() && without.blob_count() == 50);
     }
 
