@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use super::score::Wanted;
-use super::terms::{HashedMap, Terms, hash_bytes, runs};
+use super::terms::{Terms, hash_part, run_places};
 
 pub(super) const LINES: usize = 40;
 const K1: f64 = 1.2;
@@ -51,8 +51,8 @@ pub(super) struct Chunker<'a> {
     word_worth: &'a [f64],
     name_worth: &'a [f64],
     terms: Terms,
-    /// By run: where its numbers are in `numbers`.
-    known: HashedMap<u64, (u32, u32)>,
+    /// By a run's hash: the last run that fell on the place.
+    known: Box<[Known]>,
     numbers: Vec<Number>,
     finders: Vec<memchr::memmem::Finder<'a>>,
 }
@@ -61,9 +61,19 @@ pub(super) struct Chunker<'a> {
 enum Number {
     Word(u16),
     Name(u16),
-    /// A word that nobody asked for.
-    Other,
 }
+
+/// A run: where what it has of what is asked for is in `numbers`, and how many terms it has in all.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    hash: u64,
+    start: u32,
+    count: u16,
+    terms: u16,
+}
+
+/// Runs that are remembered.
+const REMEMBERED: usize = 1 << 14;
 
 impl<'a> Chunker<'a> {
     pub(super) fn new(
@@ -71,6 +81,7 @@ impl<'a> Chunker<'a> {
         asked: &'a Asked,
         word_worth: &'a [f64],
         name_worth: &'a [f64],
+        terms: Terms,
     ) -> Self {
         let finders =
             asked.phrases.iter().map(|phrase| memchr::memmem::Finder::new(phrase.as_bytes())).collect();
@@ -79,11 +90,16 @@ impl<'a> Chunker<'a> {
             asked,
             word_worth,
             name_worth,
-            terms: Terms::default(),
-            known: HashedMap::default(),
+            terms,
+            known: vec![Known::default(); REMEMBERED].into(),
             numbers: Vec::new(),
             finders,
         }
+    }
+
+    /// For the next question.
+    pub(super) fn into_terms(self) -> Terms {
+        self.terms
     }
 
     pub(super) fn chunks(&mut self, text: &[u8]) -> Vec<Chunk> {
@@ -123,20 +139,23 @@ impl<'a> Chunker<'a> {
         let mut words = vec![0.0f64; self.asked.words.len()];
         let mut names = vec![0.0f64; self.asked.names.len()];
         let mut length = 0u32;
-        for line in text.split(|byte| *byte == b'\n') {
-            let share = if is_comment(line) { COMMENT_SHARE } else { 1.0 };
-            runs(line, |_, run| {
-                let (start, count) = self.numbers_of(run);
-                for number in &self.numbers[start as usize..(start + count) as usize] {
-                    length += 1;
-                    match number {
-                        Number::Word(at) => words[usize::from(*at)] += share,
-                        Number::Name(at) => names[usize::from(*at)] += share,
-                        Number::Other => {}
-                    }
+        let (mut line_end, mut share) = (0, 1.0);
+        run_places(text, |start, end| {
+            if start >= line_end {
+                let begin =
+                    memchr::memrchr(b'\n', &text[line_end..start]).map_or(line_end, |at| line_end + at + 1);
+                line_end = memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |at| start + at);
+                share = if is_comment(&text[begin..line_end]) { COMMENT_SHARE } else { 1.0 };
+            }
+            let known = self.known(text, start, end);
+            length += u32::from(known.terms);
+            for number in &self.numbers[known.start as usize..][..usize::from(known.count)] {
+                match number {
+                    Number::Word(at) => words[usize::from(*at)] += share,
+                    Number::Name(at) => names[usize::from(*at)] += share,
                 }
-            });
-        }
+            }
+        });
         let norm = K1 * (1.0 - B + B * f64::from(length) / MEAN_LENGTH);
         let sum = |counts: &[f64], worth: &[f64]| -> f64 {
             let counted = counts.iter().zip(worth).filter(|(count, _)| **count > 0.0);
@@ -145,22 +164,24 @@ impl<'a> Chunker<'a> {
         sum(&words, self.word_worth) + NAME_SHARE * sum(&names, self.name_worth)
     }
 
-    fn numbers_of(&mut self, run: &[u8]) -> (u32, u32) {
-        let hash = hash_bytes(run);
-        if let Some(known) = self.known.get(&hash) {
-            return *known;
+    fn known(&mut self, text: &[u8], start: usize, end: usize) -> Known {
+        let hash = hash_part(text, start, end).max(1);
+        let place = hash as usize % REMEMBERED;
+        if self.known[place].hash == hash {
+            return self.known[place];
         }
-        let start = self.numbers.len() as u32;
-        for &term in self.terms.of_run(run) {
-            self.numbers.push(match (self.wanted.word(term), self.wanted.compound(term)) {
-                (Some(at), _) => Number::Word(at as u16),
-                (_, Some(at)) => Number::Name(at as u16),
-                _ => Number::Other,
+        let first = self.numbers.len();
+        let terms = self.terms.of_run(&text[start..end]);
+        for &term in terms {
+            self.numbers.extend(match (self.wanted.word(term), self.wanted.compound(term)) {
+                (Some(at), _) => Some(Number::Word(at as u16)),
+                (_, Some(at)) => Some(Number::Name(at as u16)),
+                _ => None,
             });
         }
-        let place = (start, self.numbers.len() as u32 - start);
-        self.known.insert(hash, place);
-        place
+        let count = (self.numbers.len() - first) as u16;
+        self.known[place] = Known { hash, start: first as u32, count, terms: terms.len() as u16 };
+        self.known[place]
     }
 
     /// How many bytes of the phrases a text has, and the longest of them.

@@ -310,4 +310,3 @@ impl Loaded {
 fn failed(path: &Path, doing: &'static str, source: std::io::Error) -> ContextError {
     ContextError::Index { path: path.to_owned(), doing, source }
 }
-

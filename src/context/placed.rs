@@ -39,10 +39,8 @@ impl Placed {
             segment.blobs().map(|blob| (blob.content == Content::Text).then_some(blob.length)).collect()
         };
         let known: Vec<Vec<Option<u32>>> = found.segments.iter().map(lengths_of).collect();
-        let part = |segment: Arc<super::segment::Segment>| Part {
-            files: vec![NONE; segment.blob_count()],
-            segment,
-        };
+        let part =
+            |segment: Arc<super::segment::Segment>| Part { files: vec![NONE; segment.blob_count()], segment };
         let mut parts: Vec<Part> = found.segments.into_iter().map(part).collect();
         let mut same = vec![NONE; tree.files.len()];
         let mut lengths = vec![None; tree.files.len()];

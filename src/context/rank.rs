@@ -12,7 +12,7 @@ use super::mentions::{Mention, mentions};
 use super::objects::Objects;
 use super::placed::{Placed, Posting};
 use super::score::{self, Hits, Lists, PathHits, Wanted};
-use super::terms::HashedMap;
+use super::terms::{HashedMap, Terms};
 use super::tree::{File, Tree};
 
 /// The signs, in the order of their weights.
@@ -184,8 +184,9 @@ impl Ranking {
         let share = best.div_ceil(threads).max(LEAST_SHARE);
         let read = std::thread::scope(|scope| {
             let shares = ranked[..best].chunks_mut(share);
-            let threads: Vec<_> =
-                shares.map(|share| scope.spawn(|| self.read_chunks(share, placed, wanted, objects))).collect();
+            let threads: Vec<_> = shares
+                .map(|share| scope.spawn(|| self.read_chunks(share, placed, wanted, objects)))
+                .collect();
             threads
                 .into_iter()
                 .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -204,7 +205,8 @@ impl Ranking {
         objects: &Objects,
     ) -> Result<(), ContextError> {
         let mut reader = objects.reader();
-        let mut chunker = Chunker::new(wanted, &self.asked, &self.worth.words, &self.worth.names);
+        let terms = Terms::kept();
+        let mut chunker = Chunker::new(wanted, &self.asked, &self.worth.words, &self.worth.names, terms);
         for ranked in ranked.iter_mut().filter(|ranked| placed.lengths[ranked.file].is_some()) {
             let Some(bytes) = reader.bytes(&placed.tree.files[ranked.file].id)? else { continue };
             ranked.chunks = chunker.chunks(bytes);
@@ -216,6 +218,7 @@ impl Ranking {
             let literal = ranked.chunks.iter().map(|chunk| chunk.literal).max().unwrap_or(0);
             ranked.signs[Sign::Literal as usize] = literal as f64;
         }
+        chunker.into_terms().keep();
         Ok(())
     }
 

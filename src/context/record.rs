@@ -129,15 +129,29 @@ impl Recorder {
     /// looked at, and none depends on another.
     fn see_all(&mut self, ahead: &[(u64, usize, usize)], bytes: &[u8]) {
         let mask = self.runs.len() - 1;
-        let mut known = [Run::default(); AHEAD];
+        let mut known = [false; AHEAD];
         for (known, (hash, ..)) in known.iter_mut().zip(ahead) {
-            *known = self.runs[*hash as usize & mask];
+            *known = self.runs[*hash as usize & mask].hash == *hash;
         }
         for (known, &(hash, start, end)) in known.iter().zip(ahead) {
-            // It may have been met since, and then again it is in `met` by a place that only the table has.
-            match self.met.get_mut(known.met as usize) {
-                Some((number, count)) if known.hash == hash && *number == known.number => *count += 1,
-                _ => self.see(hash, &bytes[start..end], Seen::Used),
+            // The table may have grown since.
+            let at = hash as usize & (self.runs.len() - 1);
+            if *known && self.runs[at].hash == hash {
+                self.meet(at);
+            } else {
+                self.see(hash, &bytes[start..end], Seen::Used);
+            }
+        }
+    }
+
+    /// Counts a run that is known.
+    fn meet(&mut self, at: usize) {
+        let run = &mut self.runs[at];
+        match self.met.get_mut(run.met as usize) {
+            Some((number, count)) if *number == run.number => *count += 1,
+            _ => {
+                run.met = self.met.len() as u32;
+                self.met.push((run.number, 1));
             }
         }
     }
@@ -147,19 +161,10 @@ impl Recorder {
         let mask = self.runs.len() - 1;
         let mut at = hash as usize & mask;
         loop {
-            let run = &mut self.runs[at];
-            if run.hash == hash {
-                match self.met.get_mut(run.met as usize) {
-                    Some((number, count)) if *number == run.number => *count += 1,
-                    _ => {
-                        run.met = self.met.len() as u32;
-                        self.met.push((run.number, 1));
-                    }
-                }
-                return;
-            }
-            if run.hash == 0 {
-                break;
+            match self.runs[at].hash {
+                0 => break,
+                known if known == hash => return self.meet(at),
+                _ => {}
             }
             at = (at + 1) & mask;
         }

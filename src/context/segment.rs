@@ -306,7 +306,8 @@ mod tests {
 
     #[test]
     fn merged_segments_have_what_is_kept_and_nothing_else() {
-        let (one, two) = (segment(0, &[(3, &[(1, 1), (8, 2)])]), segment(100, &[(2, &[(0, 1)]), (3, &[(0, 4)])]));
+        let (one, two) =
+            (segment(0, &[(3, &[(1, 1), (8, 2)])]), segment(100, &[(2, &[(0, 1)]), (3, &[(0, 4)])]));
         let merged = Segment::merged([&one, &two].into_iter(), |key| key.id[0] >= 8).segment();
         assert_eq!(merged.blob_count(), 192);
         assert_eq!((with(&merged, 3), with(&merged, 2)), (vec![(0, 2), (92, 4)], vec![(92, 1)]));
@@ -324,7 +325,9 @@ mod tests {
             let mut changed = body.clone();
             changed[at] ^= 0xff;
             if let Some(segment) = Segment::of(changed, None) {
-                (0..20).for_each(|term| segment.with(Term(term), |blob, _| assert!(blob < segment.blob_count())));
+                (0..20).for_each(|term| {
+                    segment.with(Term(term), |blob, _| assert!(blob < segment.blob_count()))
+                });
             }
         }
     }

@@ -68,7 +68,7 @@ pub struct Contexts {
 
 #[derive(Debug)]
 pub(super) struct Repository {
-    pub(super) objects: Objects,
+    git_dir: PathBuf,
     pub(super) index: Index,
     pub(super) history: History,
     /// The last used last.
@@ -96,9 +96,9 @@ impl Contexts {
             Some(known) => known,
             None => {
                 let folder = self.root.join(folder_name(&path));
-                let objects = Objects::open(&path)?;
                 let (index, history) = (Index::open(&folder)?, History::default());
-                (path, Arc::new(Repository { objects, index, history, trees: Mutex::default() }))
+                let (git_dir, trees) = (path.clone(), Mutex::default());
+                (path, Arc::new(Repository { git_dir, index, history, trees }))
             }
         };
         if open.len() >= KEPT {
@@ -121,17 +121,19 @@ fn folder_name(git_dir: &Path) -> String {
 
 impl Repository {
     fn select(&self, commit: &Id, request: &ContextRequest<'_>) -> Result<Selection, ContextError> {
-        let mut reader = self.objects.reader();
+        // Opened anew each time: packs come and go while this process lives.
+        let objects = Objects::open(&self.git_dir)?;
+        let mut reader = objects.reader();
         let found = reader.commit(commit)?.ok_or_else(|| ContextError::NoSuchCommit { id: hex(commit) })?;
         let (placed, past) = std::thread::scope(|scope| {
             let past =
-                scope.spawn(|| self.history.ancestors(&self.objects, self.index.folder(), commit, ANCESTORS));
-            let placed = self.placed(&mut reader, &found.tree);
+                scope.spawn(|| self.history.ancestors(&objects, self.index.folder(), commit, ANCESTORS));
+            let placed = self.placed(&objects, &mut reader, &found.tree);
             (placed, past.join())
         });
         let past = past.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let (placed, indexed_blobs) = placed?;
-        let ranking = rank::rank(&placed, &past, request.text, &self.objects)?;
+        let ranking = rank::rank(&placed, &past, request.text, &objects)?;
         let packed = pack(&ranking.ranked, request.budget_tokens);
         let snippets = snippets(&ranking, &placed.tree, &packed, &mut reader)?;
         let files = ranking.ranked.iter().take(request.top).map(|ranked| RelevantFile {
@@ -148,7 +150,12 @@ impl Repository {
     }
 
     /// A tree with its places in the index, and how many blobs had to be read for it.
-    pub(super) fn placed(&self, reader: &mut Reader, tree: &Id) -> Result<(Arc<Placed>, usize), ContextError> {
+    pub(super) fn placed(
+        &self,
+        objects: &Objects,
+        reader: &mut Reader,
+        tree: &Id,
+    ) -> Result<(Arc<Placed>, usize), ContextError> {
         let last = {
             let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(at) = trees.iter().position(|placed| placed.tree.id == *tree) {
@@ -163,7 +170,7 @@ impl Repository {
             None => Tree::read(reader, tree)?,
         };
         let keys: Vec<Key> = tree.files.iter().filter_map(|file| file.key()).collect();
-        let found = self.index.records(&self.objects, &keys)?;
+        let found = self.index.records(objects, &keys)?;
         let read = found.read;
         let placed = Arc::new(Placed::of(Arc::new(tree), found));
         let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Mutex, PoisonError};
 
 use rust_stemmers::{Algorithm, Stemmer};
 
@@ -174,7 +175,23 @@ impl Default for Terms {
     }
 }
 
+/// Those that are not in use; what they remember serves the next question.
+static KEPT: Mutex<Vec<Terms>> = Mutex::new(Vec::new());
+const MOST_KEPT: usize = 4;
+
 impl Terms {
+    /// One that may remember much already.
+    pub(super) fn kept() -> Self {
+        KEPT.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    pub(super) fn keep(self) {
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < MOST_KEPT {
+            kept.push(self);
+        }
+    }
+
     /// The terms of a run: its words, then itself where it is more than its only word.
     pub(super) fn of_run(&mut self, run: &[u8]) -> &[Term] {
         let whole = self.of(run, Role::Word, Role::Compound);
@@ -200,15 +217,19 @@ impl Terms {
             return self.end(parts.concat() == joined, whole, joined.as_bytes());
         }
         let mut lower = [0; LONGEST_RUN];
+        let lower = &mut lower[..run.len()];
+        lower.copy_from_slice(run);
+        lower.make_ascii_lowercase();
         let (mut length, mut in_words) = (0, 0);
-        split_ascii(run, |part| {
-            let target = &mut lower[length..length + part.len()];
-            target.copy_from_slice(part);
-            target.make_ascii_lowercase();
-            length += part.len();
-            if is_word(part) {
+        split_ascii(run, |start, end| {
+            if start > length {
+                lower.copy_within(start..end, length);
+            }
+            let part = length..length + (end - start);
+            length = part.end;
+            if is_word(&lower[part.clone()]) {
                 in_words += part.len();
-                self.push(target, word);
+                self.push(&lower[part], word);
             }
         });
         self.end(in_words == length, whole, &lower[..length])
@@ -225,8 +246,7 @@ impl Terms {
     }
 
     fn push(&mut self, part: &[u8], role: Role) {
-        // Short words and codes have no endings to take off.
-        if part.len() <= 3 || part[0].is_ascii_digit() {
+        if is_code(part) {
             return self.terms.push(term(role, part));
         }
         let key = (hash_bytes(part) ^ (role as u64) << 56) | 1;
@@ -240,11 +260,16 @@ impl Terms {
 
     /// The stem of a word in lower case.
     pub(super) fn stem(&self, word: &str) -> String {
-        match word.len() <= 3 || word.as_bytes()[0].is_ascii_digit() {
+        match is_code(word.as_bytes()) {
             true => word.to_owned(),
             false => self.stemmer.stem(word).into_owned(),
         }
     }
+}
+
+/// Short words and codes have no endings to take off.
+fn is_code(word: &[u8]) -> bool {
+    word.len() <= 3 || word.iter().any(u8::is_ascii_digit)
 }
 
 /// How a run and its words are to each other.
@@ -265,9 +290,9 @@ pub(super) fn joined(run: &[u8]) -> String {
 pub(super) fn split(run: &[u8], parts: &mut Vec<String>) {
     parts.clear();
     if run.is_ascii() {
-        split_ascii(run, |part| {
-            if is_word(part) {
-                parts.push(String::from_utf8_lossy(part).to_ascii_lowercase());
+        split_ascii(run, |start, end| {
+            if is_word(&run[start..end]) {
+                parts.push(String::from_utf8_lossy(&run[start..end]).to_ascii_lowercase());
             }
         });
     } else {
@@ -275,23 +300,23 @@ pub(super) fn split(run: &[u8], parts: &mut Vec<String>) {
     }
 }
 
-/// All parts of a run, also those that are no words.
-fn split_ascii(run: &[u8], mut each: impl FnMut(&[u8])) {
+/// Where all parts of a run begin and end, also of those that are no words.
+fn split_ascii(run: &[u8], mut each: impl FnMut(usize, usize)) {
     let mut start = 0;
     for at in 0..run.len() {
         let byte = run[at];
         if byte == b'_' {
-            each(&run[start..at]);
+            each(start, at);
             start = at + 1;
         } else if byte.is_ascii_uppercase() && at > start {
             // `aB` and `1B` begin a word at B, `HTTPServer` at the last capital before small letters.
             if !run[at - 1].is_ascii_uppercase() || run.get(at + 1).is_some_and(u8::is_ascii_lowercase) {
-                each(&run[start..at]);
+                each(start, at);
                 start = at;
             }
         }
     }
-    each(&run[start.min(run.len())..]);
+    each(start.min(run.len()), run.len());
 }
 
 fn is_word(part: &[u8]) -> bool {
@@ -396,13 +421,16 @@ mod tests {
             run_places(text.as_bytes(), |start, end| {
                 found.push((hash_part(text.as_bytes(), start, end), text[start..end].to_owned()));
             });
-            let expected = ["split_amount", "größe_2"].map(|run| (hash_bytes(run.as_bytes()), run.to_owned()));
+            let expected =
+                ["split_amount", "größe_2"].map(|run| (hash_bytes(run.as_bytes()), run.to_owned()));
             assert_eq!(found, expected, "{before}");
         }
         let ends: Vec<usize> = (60..70)
             .filter(|&length| {
                 let mut found = Vec::new();
-                run_places(format!("{} ab", " ".repeat(length - 3)).as_bytes(), |start, end| found.push((start, end)));
+                run_places(format!("{} ab", " ".repeat(length - 3)).as_bytes(), |start, end| {
+                    found.push((start, end))
+                });
                 found == [(length - 2, length)]
             })
             .collect();
