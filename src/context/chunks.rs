@@ -1,5 +1,7 @@
 //! Chunks of forty lines: where in a file the words are.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::asked::Asked;
 use super::score::Wanted;
 use super::terms::{Terms, hash_part, run_places};
@@ -50,10 +52,7 @@ pub(super) struct Chunker<'a> {
     asked: &'a Asked,
     word_worth: &'a [f64],
     name_worth: &'a [f64],
-    terms: Terms,
-    /// By a run's hash: the last run that fell on the place.
-    known: Box<[Known]>,
-    numbers: Vec<Number>,
+    memory: Memory,
     finders: Vec<memchr::memmem::Finder<'a>>,
 }
 
@@ -73,7 +72,35 @@ struct Known {
 }
 
 /// Runs that are remembered.
-const REMEMBERED: usize = 1 << 14;
+const REMEMBERED: usize = 1 << 16;
+/// What threads that ask at the same time leave for later questions.
+const MOST_KEPT: usize = 4;
+
+/// What a thread remembers while it reads files for a question. It is kept for the next one: stems stay right, the rest
+/// is room.
+#[derive(Debug)]
+struct Memory {
+    terms: Terms,
+    /// By a run's hash: the last run that fell on the place.
+    known: Box<[Known]>,
+    numbers: Vec<Number>,
+}
+
+static KEPT: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
+
+impl Memory {
+    fn kept() -> Option<Self> {
+        let mut memory = KEPT.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        memory.known.fill(Known::default());
+        memory.numbers.clear();
+        Some(memory)
+    }
+
+    fn new() -> Self {
+        let known = vec![Known::default(); REMEMBERED].into();
+        Self { terms: Terms::default(), known, numbers: Vec::new() }
+    }
+}
 
 impl<'a> Chunker<'a> {
     pub(super) fn new(
@@ -81,7 +108,6 @@ impl<'a> Chunker<'a> {
         asked: &'a Asked,
         word_worth: &'a [f64],
         name_worth: &'a [f64],
-        terms: Terms,
     ) -> Self {
         let finders =
             asked.phrases.iter().map(|phrase| memchr::memmem::Finder::new(phrase.as_bytes())).collect();
@@ -90,16 +116,17 @@ impl<'a> Chunker<'a> {
             asked,
             word_worth,
             name_worth,
-            terms,
-            known: vec![Known::default(); REMEMBERED].into(),
-            numbers: Vec::new(),
+            memory: Memory::kept().unwrap_or_else(Memory::new),
             finders,
         }
     }
 
-    /// For the next question.
-    pub(super) fn into_terms(self) -> Terms {
-        self.terms
+    /// Leaves what the next question can use.
+    pub(super) fn end(self) {
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < MOST_KEPT {
+            kept.push(self.memory);
+        }
     }
 
     pub(super) fn chunks(&mut self, text: &[u8]) -> Vec<Chunk> {
@@ -149,7 +176,7 @@ impl<'a> Chunker<'a> {
             }
             let known = self.known(text, start, end);
             length += u32::from(known.terms);
-            for number in &self.numbers[known.start as usize..][..usize::from(known.count)] {
+            for number in &self.memory.numbers[known.start as usize..][..usize::from(known.count)] {
                 match number {
                     Number::Word(at) => words[usize::from(*at)] += share,
                     Number::Name(at) => names[usize::from(*at)] += share,
@@ -167,21 +194,22 @@ impl<'a> Chunker<'a> {
     fn known(&mut self, text: &[u8], start: usize, end: usize) -> Known {
         let hash = hash_part(text, start, end).max(1);
         let place = hash as usize % REMEMBERED;
-        if self.known[place].hash == hash {
-            return self.known[place];
+        let Memory { terms, known, numbers } = &mut self.memory;
+        if known[place].hash == hash {
+            return known[place];
         }
-        let first = self.numbers.len();
-        let terms = self.terms.of_run(&text[start..end]);
+        let first = numbers.len();
+        let terms = terms.of_run(&text[start..end]);
         for &term in terms {
-            self.numbers.extend(match (self.wanted.word(term), self.wanted.compound(term)) {
+            numbers.extend(match (self.wanted.word(term), self.wanted.compound(term)) {
                 (Some(at), _) => Some(Number::Word(at as u16)),
                 (_, Some(at)) => Some(Number::Name(at as u16)),
                 _ => None,
             });
         }
-        let count = (self.numbers.len() - first) as u16;
-        self.known[place] = Known { hash, start: first as u32, count, terms: terms.len() as u16 };
-        self.known[place]
+        let count = (numbers.len() - first) as u16;
+        known[place] = Known { hash, start: first as u32, count, terms: terms.len() as u16 };
+        known[place]
     }
 
     /// How many bytes of the phrases a text has, and the longest of them.

@@ -1,5 +1,6 @@
 //! The rank of a tree's files for a text: signs, few and fixed weights, and what each file is.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::mentions::{Mention, mentions};
 use super::objects::Objects;
 use super::placed::{Placed, Posting};
 use super::score::{self, Hits, Lists, PathHits, Wanted};
-use super::terms::{HashedMap, Terms};
+use super::terms::HashedMap;
 use super::tree::{File, Tree};
 
 /// The signs, in the order of their weights.
@@ -163,11 +164,16 @@ impl Ranking {
     }
 
     fn look_at_files(&mut self, tree: &Tree, signs: &[Signs]) {
-        let all = signs.iter().enumerate().filter(|(_, signs)| signs.iter().any(|&sign| sign > 0.0));
-        let all: Vec<(usize, Signs)> = all.map(|(file, signs)| (file, *signs)).collect();
-        let scores = scores(&all, &tree.files, &self.asked);
+        let all = || signs.iter().enumerate();
+        let scores = scores(all(), &tree.files, &self.asked);
+        let mut found: Vec<(f64, usize)> =
+            scores.into_iter().zip(0..).filter(|(score, _)| *score > 0.0).collect();
+        if found.len() > FINALISTS {
+            found.select_nth_unstable_by(FINALISTS, |a, b| better(*a, *b));
+            found.truncate(FINALISTS);
+        }
         self.ranked =
-            all.iter().zip(scores).map(|((file, signs), score)| Ranked::new(*file, score, *signs)).collect();
+            found.into_iter().map(|(score, file)| Ranked::new(file, score, signs[file])).collect();
         sort(&mut self.ranked);
     }
 
@@ -205,8 +211,7 @@ impl Ranking {
         objects: &Objects,
     ) -> Result<(), ContextError> {
         let mut reader = objects.reader();
-        let terms = Terms::kept();
-        let mut chunker = Chunker::new(wanted, &self.asked, &self.worth.words, &self.worth.names, terms);
+        let mut chunker = Chunker::new(wanted, &self.asked, &self.worth.words, &self.worth.names);
         for ranked in ranked.iter_mut().filter(|ranked| placed.lengths[ranked.file].is_some()) {
             let Some(bytes) = reader.bytes(&placed.tree.files[ranked.file].id)? else { continue };
             ranked.chunks = chunker.chunks(bytes);
@@ -218,7 +223,7 @@ impl Ranking {
             let literal = ranked.chunks.iter().map(|chunk| chunk.literal).max().unwrap_or(0);
             ranked.signs[Sign::Literal as usize] = literal as f64;
         }
-        chunker.into_terms().keep();
+        chunker.end();
         Ok(())
     }
 
@@ -244,11 +249,9 @@ impl Ranking {
 
     /// Sets the scores, drops all but the best, and sorts them.
     fn combine(&mut self, files: &[File]) {
-        let signs: Vec<(usize, Signs)> =
-            self.ranked.iter().map(|ranked| (ranked.file, ranked.signs)).collect();
-        for (ranked, score) in self.ranked.iter_mut().zip(scores(&signs, files, &self.asked)) {
-            ranked.score = score;
-        }
+        let signs = self.ranked.iter().map(|ranked| (ranked.file, &ranked.signs));
+        let scores = scores(signs, files, &self.asked);
+        self.ranked.iter_mut().zip(scores).for_each(|(ranked, score)| ranked.score = score);
         sort(&mut self.ranked);
     }
 
@@ -274,37 +277,41 @@ impl Ranking {
 }
 
 /// The scores of files by their signs.
-fn scores(signs: &[(usize, Signs)], files: &[File], asked: &Asked) -> Vec<f64> {
+fn scores<'a>(
+    signs: impl Iterator<Item = (usize, &'a Signs)> + Clone,
+    files: &[File],
+    asked: &Asked,
+) -> Vec<f64> {
     let factor = |file: usize| kind_factor(files[file].kind(), asked);
     let mut most = Signs::default();
-    for (file, signs) in signs {
-        let factor = factor(*file);
+    for (file, signs) in signs.clone() {
+        let factor = factor(file);
         for (most, sign) in most.iter_mut().zip(signs) {
             *most = most.max(sign * factor);
         }
     }
     let mention = Sign::Mention as usize;
-    let score = |(file, signs): &(usize, Signs)| {
+    let score = |(file, signs): (usize, &Signs)| {
         let sum: f64 = (0..SIGNS)
             .filter(|&at| at != mention && most[at] > 0.0)
             .map(|at| WEIGHTS[at] * signs[at] / most[at])
             .sum();
         // A file that the text names is wanted whatever it is.
-        sum * factor(*file) + WEIGHTS[mention] * signs[mention]
+        sum * factor(file) + WEIGHTS[mention] * signs[mention]
     };
-    signs.iter().map(score).collect()
+    signs.map(score).collect()
+}
+
+/// The higher score first; files are in the order of their paths.
+fn better(a: (f64, usize), b: (f64, usize)) -> Ordering {
+    b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
 }
 
 /// The best first; all but those go.
 fn sort(ranked: &mut Vec<Ranked>) {
     ranked.retain(|found| found.score > 0.0);
-    // Files are in the order of their paths.
-    let better = |a: &Ranked, b: &Ranked| b.score.total_cmp(&a.score).then(a.file.cmp(&b.file));
-    if ranked.len() > FINALISTS {
-        ranked.select_nth_unstable_by(FINALISTS, better);
-        ranked.truncate(FINALISTS);
-    }
-    ranked.sort_unstable_by(better);
+    ranked.sort_unstable_by(|a, b| better((a.score, a.file), (b.score, b.file)));
+    ranked.truncate(FINALISTS);
 }
 
 fn worth(asked: &Asked, texts: usize, lists: &Lists, paths: &[PathHits]) -> Worth {

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Mutex, PoisonError};
 
 use rust_stemmers::{Algorithm, Stemmer};
 
@@ -175,23 +174,7 @@ impl Default for Terms {
     }
 }
 
-/// Those that are not in use; what they remember serves the next question.
-static KEPT: Mutex<Vec<Terms>> = Mutex::new(Vec::new());
-const MOST_KEPT: usize = 4;
-
 impl Terms {
-    /// One that may remember much already.
-    pub(super) fn kept() -> Self {
-        KEPT.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
-    }
-
-    pub(super) fn keep(self) {
-        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < MOST_KEPT {
-            kept.push(self);
-        }
-    }
-
     /// The terms of a run: its words, then itself where it is more than its only word.
     pub(super) fn of_run(&mut self, run: &[u8]) -> &[Term] {
         let whole = self.of(run, Role::Word, Role::Compound);
