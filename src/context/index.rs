@@ -310,3 +310,40 @@ impl Loaded {
 fn failed(path: &Path, doing: &'static str, source: std::io::Error) -> ContextError {
     ContextError::Index { path: path.to_owned(), doing, source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blobs(git: &git2::Repository, name: &str, count: usize) -> Vec<Key> {
+        let blob = |n| git.blob(format!("fn {name}_{n}() {{ let shared = {n}; }}\n").as_bytes());
+        let key = |id: git2::Oid| Key { id: id.as_bytes().try_into().expect("SHA-1"), code: true };
+        (0..count).map(|n| key(blob(n).expect("a blob"))).collect()
+    }
+
+    fn bytes_in(folder: &Path) -> u64 {
+        let size = |path: &PathBuf| fs::metadata(path).expect("a file").len();
+        sealed::list(folder, KIND).iter().map(size).sum()
+    }
+
+    #[test]
+    fn what_no_file_needs_goes_when_it_has_become_too_much() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let git = git2::Repository::init_bare(folder.path().join("it.git")).expect("a repository");
+        let objects = Objects::open(git.path()).expect("objects");
+        let (old, new) = (blobs(&git, "old", 600), blobs(&git, "new", 60));
+        let path = folder.path().join("index");
+        let read = |spare_bytes: usize, keys: &[Key]| {
+            let index = Index { spare_bytes, ..Index::open(&path).expect("an index") };
+            index.records(&objects, keys).expect("records").read
+        };
+        assert_eq!((read(1 << 20, &old), read(1 << 20, &new)), (600, 60));
+        let before = bytes_in(&path);
+        assert_eq!((read(1 << 20, &old), bytes_in(&path)), (0, before), "there is room for both");
+        let more = [new.clone(), blobs(&git, "more", 1)].concat();
+        assert_eq!(read(1000, &more), 1);
+        assert!(bytes_in(&path) < before / 4, "{} of {before}", bytes_in(&path));
+        assert_eq!(read(1000, &more), 0, "what the tree needs is still there");
+        assert_eq!(read(1 << 20, &old), 600, "what it does not need is read anew");
+    }
+}

@@ -172,8 +172,7 @@ impl Ranking {
             found.select_nth_unstable_by(FINALISTS, |a, b| better(*a, *b));
             found.truncate(FINALISTS);
         }
-        self.ranked =
-            found.into_iter().map(|(score, file)| Ranked::new(file, score, signs[file])).collect();
+        self.ranked = found.into_iter().map(|(score, file)| Ranked::new(file, score, signs[file])).collect();
         sort(&mut self.ranked);
     }
 
