@@ -867,9 +867,15 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
     ]);
     let snapshot = snapshot_of(&files);
     let overview = overview(&snapshot, 1_000);
+    let snippets = snippets_of(&files, "round half to even", 500);
     discuss(
         &bench.context,
-        DiscussionInput { source: &source(), overview: &overview, protected: ".github/**" },
+        DiscussionInput {
+            source: &source(),
+            overview: &overview,
+            snippets: &snippets,
+            protected: ".github/**",
+        },
     )
     .await
     .expect("answers");
@@ -879,7 +885,6 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
 
     let dir = tempfile::tempdir().expect("dir");
     let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
-    let snippets = snippets_of(&files, "round half to even", 500);
     let specification = specification();
     let input = ImplementInput {
         specification: &specification,

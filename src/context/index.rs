@@ -96,6 +96,14 @@ impl Index {
         Ok(Found { segments: loaded.segments.clone(), places, read })
     }
 
+    /// Reads what is on the disk, so that it is there when it is asked for.
+    pub(super) fn warm(&self) {
+        let mut loaded = self.loaded();
+        if loaded.segments.is_empty() {
+            loaded.refresh(&self.folder);
+        }
+    }
+
     fn loaded(&self) -> MutexGuard<'_, Loaded> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }

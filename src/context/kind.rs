@@ -64,7 +64,7 @@ const BINARY_BYTES: usize = 8000;
 const MINIFIED_LINE: usize = 400;
 const MINIFIED_BYTES: usize = 4000;
 /// From this size on a file may be a table of constants; the sample is taken from its middle.
-const TABLE_BYTES: usize = 64 * 1024;
+const TABLE_BYTES: usize = 16 * 1024;
 const TABLE_SAMPLE: usize = 4096;
 
 const VENDORED: [&str; 11] = [

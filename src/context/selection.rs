@@ -128,6 +128,7 @@ impl Repository {
         let (placed, past) = std::thread::scope(|scope| {
             let past =
                 scope.spawn(|| self.history.ancestors(&objects, self.index.folder(), commit, ANCESTORS));
+            scope.spawn(|| self.index.warm());
             let placed = self.placed(&objects, &mut reader, &found.tree);
             (placed, past.join())
         });
