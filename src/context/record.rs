@@ -281,3 +281,61 @@ impl Recorder {
         self.counts.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::context::terms::runs;
+
+    /// Texts with more different runs than the first table has room for, and with common ones.
+    fn text(n: usize) -> String {
+        let line =
+            |k: usize| format!("let value_{} = input{k}.split(shared, part{n}) + shared;\n", k * (n + 1));
+        (0..2_000).map(line).collect::<String>() + "fn last_one() {\n"
+    }
+
+    #[test]
+    fn what_is_recorded_is_what_a_plain_count_gives() {
+        let mut recorder = Recorder::default();
+        let keys: Vec<Key> = (0..4).map(|n| Key { id: [n; 20], code: n % 2 == 0 }).collect();
+        for round in 0..2 {
+            let mut expected: BTreeMap<u32, Vec<(usize, u8)>> = BTreeMap::new();
+            let (mut terms, mut lengths) = (Terms::default(), Vec::new());
+            for (n, key) in keys.iter().enumerate() {
+                let text = text(n + round);
+                let (mut counts, mut length) = (BTreeMap::<u32, u32>::new(), 0);
+                runs(text.as_bytes(), |_, run| {
+                    for term in terms.of_run(run) {
+                        *counts.entry(term.0).or_default() += 1;
+                        length += 1;
+                    }
+                });
+                if key.code {
+                    definitions(text.as_bytes(), |name| {
+                        terms
+                            .of_definition(name)
+                            .iter()
+                            .for_each(|term| *counts.entry(term.0).or_default() += 1);
+                    });
+                }
+                lengths.push(length);
+                for (term, count) in counts {
+                    expected.entry(term).or_default().push((n, count.min(255) as u8));
+                }
+                recorder.record(*key, text.as_bytes());
+            }
+            let segment = recorder.close().segment();
+            assert!(recorder.is_empty() && expected.len() > FIRST_RUNS);
+            assert_eq!(segment.blobs().map(|blob| (blob.key, blob.length)).collect::<Vec<_>>(), {
+                keys.iter().copied().zip(lengths).collect::<Vec<_>>()
+            });
+            for (term, blobs) in expected {
+                let mut found = Vec::new();
+                segment.with(Term(term), |blob, count| found.push((blob, count)));
+                assert_eq!(found, blobs, "{term}");
+            }
+        }
+    }
+}

@@ -124,7 +124,7 @@ pub(super) fn run_places(text: &[u8], mut each: impl FnMut(usize, usize)) {
 
 /// [`hash_bytes`] of a part of a text, without a look at each byte.
 pub(super) fn hash_part(text: &[u8], start: usize, end: usize) -> u64 {
-    let mut hash = (end - start) as u64;
+    let mut hash = 0xbf58_476d_1ce4_e5b9 ^ (end - start) as u64;
     let mut at = start;
     while at < end {
         let mut word = match text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
@@ -145,9 +145,11 @@ pub(super) fn hash_part(text: &[u8], start: usize, end: usize) -> u64 {
     hash ^ (hash >> 32)
 }
 
+/// Both halves of the product count: in the lower one alone, letters next to each other cancel each other out.
 fn mixed(hash: u64, word: u64) -> u64 {
-    const K: u64 = 0x517c_c1b7_2722_0a95;
-    (hash.rotate_left(5) ^ word).wrapping_mul(K)
+    const K: u128 = 0x9e37_79b9_7f4a_7c15;
+    let product = u128::from(hash ^ word) * K;
+    (product >> 64) as u64 ^ product as u64
 }
 
 /// Turns runs into terms. Remembers the stems of words, so one is used for many texts.
