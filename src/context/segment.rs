@@ -107,7 +107,7 @@ impl Segment {
     /// Calls `each` with the number and the count of every blob that has a term, in ascending order.
     pub(super) fn with(&self, term: Term, each: impl FnMut(usize, u8)) {
         // Terms are hashes, so a term's place is known but for some hundreds.
-        let guess = (u64::from(term.0) * self.terms as u64 >> 32) as usize;
+        let guess = ((u64::from(term.0) * self.terms as u64) >> 32) as usize;
         let (mut low, mut high) = (guess.saturating_sub(NEAR), (guess + NEAR).min(self.terms));
         if low > 0 && self.term(low - 1).0 >= term.0 {
             low = 0;
