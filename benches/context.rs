@@ -6,6 +6,10 @@
 mod bm25;
 #[path = "context/cases.rs"]
 mod cases;
+#[path = "context/made.rs"]
+mod made;
+#[path = "context/speed.rs"]
+mod speed;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -17,15 +21,23 @@ use orchestrator::context::{ContextRequest, Contexts, Snippet};
 const TOP: usize = 1_000;
 
 fn main() {
-    let paths: Vec<PathBuf> =
+    let mut paths: Vec<PathBuf> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).map(PathBuf::from).collect();
     let cache = tempfile::tempdir().expect("a folder for the index");
+    if paths.is_empty() {
+        let made = cache.path().join("made.git");
+        made::repository(&made);
+        paths.push(made);
+    }
+    println!("{:<34} {}", "", speed::HEAD);
+    for path in &paths {
+        println!("{:<34} {}", shown(path), speed::row(path));
+    }
     let (mut ours, mut plain) = (Sums::default(), Sums::default());
     println!("{:<34} {}", "", Sums::HEAD);
     for path in &paths {
-        let (of_ours, of_plain) = measure(path, cache.path());
-        let name = path.canonicalize().unwrap_or_else(|_| path.clone());
-        println!("{:<34} {}", shown(&name), of_ours.row());
+        let (of_ours, of_plain) = measure(path, &cache.path().join("index"));
+        println!("{:<34} {}", shown(path), of_ours.row());
         ours.add(&of_ours);
         plain.add(&of_plain);
     }
@@ -34,6 +46,7 @@ fn main() {
 }
 
 fn shown(path: &Path) -> String {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let text = path.display().to_string();
     let start = text.char_indices().rev().nth(32).map_or(0, |(at, _)| at);
     text[start..].to_owned()

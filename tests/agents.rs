@@ -259,9 +259,15 @@ async fn the_demos_story_is_true_edit_by_edit() {
         SourceText { title: project.issue_title.clone(), body: project.issue_body.clone(), comments: vec![] };
     let snapshot = snapshot_of(&project.files);
     let overview = overview(&snapshot, 4_000);
+    let snippets = snippets_of(&project.files, &project.issue_body, 2_000);
     let outcome = discuss(
         &bench.context,
-        DiscussionInput { source: &source, overview: &overview, protected: ".github/**" },
+        DiscussionInput {
+            source: &source,
+            overview: &overview,
+            snippets: &snippets,
+            protected: ".github/**",
+        },
     )
     .await
     .expect("discussed");
@@ -269,7 +275,6 @@ async fn the_demos_story_is_true_edit_by_edit() {
     let [task] = tasks.as_slice() else { panic!("{tasks:?}") };
 
     // The implementer's tests pass, and still a gate fails: it ran too few of them.
-    let snippets = snippets_of(&project.files, &project.issue_body, 2_000);
     let input = ImplementInput {
         specification: task,
         rules: RULES,
@@ -363,6 +368,7 @@ async fn the_demos_model_does_not_answer_without_the_evidence() {
         DiscussionInput {
             source: &other,
             overview: &PromptText::own("src/split.rs"),
+            snippets: &PromptText::default(),
             protected: ".github/**",
         },
     )
@@ -712,8 +718,12 @@ async fn junk_is_told_back_and_mended() {
 "#,
     )
     .await;
-    let input =
-        DiscussionInput { source: &source(), overview: &PromptText::default(), protected: ".github/**" };
+    let input = DiscussionInput {
+        source: &source(),
+        overview: &PromptText::default(),
+        snippets: &PromptText::default(),
+        protected: ".github/**",
+    };
     let outcome = discuss(&bench.context, input).await.expect("mended");
     let expected = DiscussionOutcome::Questions { understood: "u".into(), questions: vec!["Which?".into()] };
     assert_eq!(outcome, expected);
@@ -725,7 +735,12 @@ async fn junk_without_end_goes_to_a_person_with_the_last_fault() {
     let bench = scripted("  - { name: junk, when: { system: [You] }, answer: { text: 'No.' } }").await;
     let error = discuss(
         &bench.context,
-        DiscussionInput { source: &source(), overview: &PromptText::default(), protected: ".github/**" },
+        DiscussionInput {
+            source: &source(),
+            overview: &PromptText::default(),
+            snippets: &PromptText::default(),
+            protected: ".github/**",
+        },
     )
     .await
     .expect_err("junk");
@@ -764,8 +779,12 @@ async fn a_dry_run_answers_from_the_input_marks_it_and_changes_nothing() {
         budgets: vec![],
         max_answers: 1,
     };
-    let input =
-        DiscussionInput { source: &source(), overview: &PromptText::default(), protected: ".github/**" };
+    let input = DiscussionInput {
+        source: &source(),
+        overview: &PromptText::default(),
+        snippets: &PromptText::default(),
+        protected: ".github/**",
+    };
     let outcome = discuss(&context, input).await.expect("valid by the real checks");
     let DiscussionOutcome::Tasks { understood, tasks } = outcome else { panic!("{outcome:?}") };
     assert!(understood.starts_with(MARK));
@@ -848,9 +867,15 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
     ]);
     let snapshot = snapshot_of(&files);
     let overview = overview(&snapshot, 1_000);
+    let snippets = snippets_of(&files, "round half to even", 500);
     discuss(
         &bench.context,
-        DiscussionInput { source: &source(), overview: &overview, protected: ".github/**" },
+        DiscussionInput {
+            source: &source(),
+            overview: &overview,
+            snippets: &snippets,
+            protected: ".github/**",
+        },
     )
     .await
     .expect("answers");
@@ -860,7 +885,6 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
 
     let dir = tempfile::tempdir().expect("dir");
     let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
-    let snippets = snippets_of(&files, "round half to even", 500);
     let specification = specification();
     let input = ImplementInput {
         specification: &specification,

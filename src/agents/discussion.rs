@@ -25,6 +25,8 @@ pub struct DiscussionInput<'a> {
     pub source: &'a SourceText,
     /// See [`crate::context::overview`].
     pub overview: &'a PromptText,
+    /// See [`crate::context::Contexts::select`]; fenced by [`crate::context::snippets_text`].
+    pub snippets: &'a PromptText,
     /// What is protected here, as globs; see [`crate::guard::PathPolicy::protected_globs`].
     pub protected: &'a str,
 }
@@ -62,6 +64,7 @@ pub async fn discuss(
             ("issue", &issue),
             ("protected", &sections::rules(input.protected)),
             ("overview", &input.overview.or("(none)")),
+            ("snippets", &input.snippets.or("(none)")),
         ],
     )?;
     structured::ask(context, &context.call(Role::Discussion, "discuss"), prompt, schema(), check).await

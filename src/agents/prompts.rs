@@ -20,7 +20,7 @@ const SEPARATOR: &str = "\n=== user ===\n";
 
 /// The values that each prompt has to name. A reviewer of a repository's own is `review_<name>`.
 const VALUES: [(&str, &[&str]); 3] = [
-    ("discussion", &["max_tasks", "max_questions", "protected", "issue", "overview"]),
+    ("discussion", &["max_tasks", "max_questions", "protected", "issue", "overview", "snippets"]),
     ("implementer", &["specification", "rules", "overview", "snippets", "earlier_failures"]),
     ("fixer", &["specification", "rules", "change", "wrong"]),
 ];

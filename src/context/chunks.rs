@@ -1,8 +1,10 @@
 //! Chunks of forty lines: where in a file the words are.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::asked::Asked;
 use super::score::Wanted;
-use super::terms::{HashedMap, Terms, hash_bytes, runs};
+use super::terms::{Terms, hash_part, run_places};
 
 pub(super) const LINES: usize = 40;
 const K1: f64 = 1.2;
@@ -50,10 +52,7 @@ pub(super) struct Chunker<'a> {
     asked: &'a Asked,
     word_worth: &'a [f64],
     name_worth: &'a [f64],
-    terms: Terms,
-    /// By run: where its numbers are in `numbers`.
-    known: HashedMap<u64, (u32, u32)>,
-    numbers: Vec<Number>,
+    memory: Memory,
     finders: Vec<memchr::memmem::Finder<'a>>,
 }
 
@@ -61,8 +60,46 @@ pub(super) struct Chunker<'a> {
 enum Number {
     Word(u16),
     Name(u16),
-    /// A word that nobody asked for.
-    Other,
+}
+
+/// A run: where what it has of what is asked for is in `numbers`, and how many terms it has in all.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    hash: u64,
+    start: u32,
+    count: u16,
+    terms: u16,
+}
+
+/// Runs that are remembered.
+const REMEMBERED: usize = 1 << 16;
+/// What threads that ask at the same time leave for later questions.
+const MOST_KEPT: usize = 4;
+
+/// What a thread remembers while it reads files for a question. It is kept for the next one: stems stay right, the rest
+/// is room.
+#[derive(Debug)]
+struct Memory {
+    terms: Terms,
+    /// By a run's hash: the last run that fell on the place.
+    known: Box<[Known]>,
+    numbers: Vec<Number>,
+}
+
+static KEPT: Mutex<Vec<Memory>> = Mutex::new(Vec::new());
+
+impl Memory {
+    fn kept() -> Option<Self> {
+        let mut memory = KEPT.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        memory.known.fill(Known::default());
+        memory.numbers.clear();
+        Some(memory)
+    }
+
+    fn new() -> Self {
+        let known = vec![Known::default(); REMEMBERED].into();
+        Self { terms: Terms::default(), known, numbers: Vec::new() }
+    }
 }
 
 impl<'a> Chunker<'a> {
@@ -79,10 +116,16 @@ impl<'a> Chunker<'a> {
             asked,
             word_worth,
             name_worth,
-            terms: Terms::default(),
-            known: HashedMap::default(),
-            numbers: Vec::new(),
+            memory: Memory::kept().unwrap_or_else(Memory::new),
             finders,
+        }
+    }
+
+    /// Leaves what the next question can use.
+    pub(super) fn end(self) {
+        let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < MOST_KEPT {
+            kept.push(self.memory);
         }
     }
 
@@ -123,20 +166,23 @@ impl<'a> Chunker<'a> {
         let mut words = vec![0.0f64; self.asked.words.len()];
         let mut names = vec![0.0f64; self.asked.names.len()];
         let mut length = 0u32;
-        for line in text.split(|byte| *byte == b'\n') {
-            let share = if is_comment(line) { COMMENT_SHARE } else { 1.0 };
-            runs(line, |_, run| {
-                let (start, count) = self.numbers_of(run);
-                for number in &self.numbers[start as usize..(start + count) as usize] {
-                    length += 1;
-                    match number {
-                        Number::Word(at) => words[usize::from(*at)] += share,
-                        Number::Name(at) => names[usize::from(*at)] += share,
-                        Number::Other => {}
-                    }
+        let (mut line_end, mut share) = (0, 1.0);
+        run_places(text, |start, end| {
+            if start >= line_end {
+                let begin =
+                    memchr::memrchr(b'\n', &text[line_end..start]).map_or(line_end, |at| line_end + at + 1);
+                line_end = memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |at| start + at);
+                share = if is_comment(&text[begin..line_end]) { COMMENT_SHARE } else { 1.0 };
+            }
+            let known = self.known(text, start, end);
+            length += u32::from(known.terms);
+            for number in &self.memory.numbers[known.start as usize..][..usize::from(known.count)] {
+                match number {
+                    Number::Word(at) => words[usize::from(*at)] += share,
+                    Number::Name(at) => names[usize::from(*at)] += share,
                 }
-            });
-        }
+            }
+        });
         let norm = K1 * (1.0 - B + B * f64::from(length) / MEAN_LENGTH);
         let sum = |counts: &[f64], worth: &[f64]| -> f64 {
             let counted = counts.iter().zip(worth).filter(|(count, _)| **count > 0.0);
@@ -145,22 +191,25 @@ impl<'a> Chunker<'a> {
         sum(&words, self.word_worth) + NAME_SHARE * sum(&names, self.name_worth)
     }
 
-    fn numbers_of(&mut self, run: &[u8]) -> (u32, u32) {
-        let hash = hash_bytes(run);
-        if let Some(known) = self.known.get(&hash) {
-            return *known;
+    fn known(&mut self, text: &[u8], start: usize, end: usize) -> Known {
+        let hash = hash_part(text, start, end).max(1);
+        let place = hash as usize % REMEMBERED;
+        let Memory { terms, known, numbers } = &mut self.memory;
+        if known[place].hash == hash {
+            return known[place];
         }
-        let start = self.numbers.len() as u32;
-        for &term in self.terms.of_run(run) {
-            self.numbers.push(match (self.wanted.word(term), self.wanted.compound(term)) {
-                (Some(at), _) => Number::Word(at as u16),
-                (_, Some(at)) => Number::Name(at as u16),
-                _ => Number::Other,
+        let first = numbers.len();
+        let terms = terms.of_run(&text[start..end]);
+        for &term in terms {
+            numbers.extend(match (self.wanted.word(term), self.wanted.compound(term)) {
+                (Some(at), _) => Some(Number::Word(at as u16)),
+                (_, Some(at)) => Some(Number::Name(at as u16)),
+                _ => None,
             });
         }
-        let place = (start, self.numbers.len() as u32 - start);
-        self.known.insert(hash, place);
-        place
+        let count = (numbers.len() - first) as u16;
+        known[place] = Known { hash, start: first as u32, count, terms: terms.len() as u16 };
+        known[place]
     }
 
     /// How many bytes of the phrases a text has, and the longest of them.

@@ -4,147 +4,181 @@
 //! compile. What it takes for a definition counts for the rank of a file and nothing else.
 
 /// Words that may stand before what says what is defined.
-fn is_modifier(word: &[u8]) -> bool {
-    matches!(
-        word,
-        b"pub"
-            | b"crate"
-            | b"public"
-            | b"private"
-            | b"protected"
-            | b"internal"
-            | b"static"
-            | b"async"
-            | b"export"
-            | b"default"
-            | b"abstract"
-            | b"final"
-            | b"override"
-            | b"unsafe"
-            | b"extern"
-            | b"inline"
-            | b"virtual"
-            | b"sealed"
-            | b"partial"
-            | b"readonly"
-            | b"declare"
-            | b"synchronized"
-            | b"native"
-            | b"suspend"
-            | b"open"
-            | b"data"
-            | b"local"
-            | b"constexpr"
-            | b"explicit"
-            | b"fileprivate"
-            | b"mutating"
-            | b"noinline"
-            | b"operator"
-            | b"inner"
-            | b"companion"
-            | b"super"
-            | b"in"
-            | b"typedef"
-            | b"template"
-            | b"global"
-    )
-}
+const MODIFIERS: &[&[u8]] = &[
+    b"pub",
+    b"crate",
+    b"public",
+    b"private",
+    b"protected",
+    b"internal",
+    b"static",
+    b"async",
+    b"export",
+    b"default",
+    b"abstract",
+    b"final",
+    b"override",
+    b"unsafe",
+    b"extern",
+    b"inline",
+    b"virtual",
+    b"sealed",
+    b"partial",
+    b"readonly",
+    b"declare",
+    b"synchronized",
+    b"native",
+    b"suspend",
+    b"open",
+    b"data",
+    b"local",
+    b"constexpr",
+    b"explicit",
+    b"fileprivate",
+    b"mutating",
+    b"noinline",
+    b"operator",
+    b"inner",
+    b"companion",
+    b"super",
+    b"in",
+    b"typedef",
+    b"template",
+    b"global",
+];
 /// Words after which the name comes.
-fn is_defining(word: &[u8]) -> bool {
-    matches!(
-        word,
-        b"fn"
-            | b"func"
-            | b"function"
-            | b"fun"
-            | b"def"
-            | b"defp"
-            | b"defmodule"
-            | b"defmacro"
-            | b"class"
-            | b"struct"
-            | b"enum"
-            | b"trait"
-            | b"interface"
-            | b"type"
-            | b"mod"
-            | b"module"
-            | b"namespace"
-            | b"macro_rules"
-            | b"record"
-            | b"object"
-            | b"union"
-            | b"protocol"
-            | b"extension"
-            | b"impl"
-            | b"sub"
-            | b"procedure"
-            | b"actor"
-            | b"const"
-            | b"let"
-            | b"var"
-            | b"val"
-            | b"static"
-            | b"mixin"
-            | b"define_method"
-            | b"package"
-    )
-}
+const DEFINING: &[&[u8]] = &[
+    b"fn",
+    b"func",
+    b"function",
+    b"fun",
+    b"def",
+    b"defp",
+    b"defmodule",
+    b"defmacro",
+    b"class",
+    b"struct",
+    b"enum",
+    b"trait",
+    b"interface",
+    b"type",
+    b"mod",
+    b"module",
+    b"namespace",
+    b"macro_rules",
+    b"record",
+    b"object",
+    b"union",
+    b"protocol",
+    b"extension",
+    b"impl",
+    b"sub",
+    b"procedure",
+    b"actor",
+    b"const",
+    b"let",
+    b"var",
+    b"val",
+    b"static",
+    b"mixin",
+    b"define_method",
+    b"package",
+];
 /// Words that begin statements which look like functions.
-fn is_statement(word: &[u8]) -> bool {
-    matches!(
-        word,
-        b"if"
-            | b"for"
-            | b"while"
-            | b"switch"
-            | b"return"
-            | b"else"
-            | b"catch"
-            | b"elif"
-            | b"elsif"
-            | b"unless"
-            | b"until"
-            | b"when"
-            | b"match"
-            | b"case"
-            | b"do"
-            | b"try"
-            | b"with"
-            | b"assert"
-            | b"throw"
-            | b"raise"
-            | b"await"
-            | b"yield"
-            | b"new"
-            | b"delete"
-            | b"using"
-            | b"lock"
-            | b"foreach"
-            | b"import"
-            | b"from"
-            | b"print"
-            | b"sizeof"
-            | b"defer"
-            | b"go"
-            | b"select"
-            | b"loop"
-            | b"and"
-            | b"or"
-            | b"not"
-            | b"except"
-            | b"finally"
-            | b"require"
-            | b"include"
-            | b"expect"
-            | b"describe"
-            | b"it"
-            | b"super"
-            | b"function"
-            | b"constructor"
-    )
-}
+const STATEMENTS: &[&[u8]] = &[
+    b"if",
+    b"for",
+    b"while",
+    b"switch",
+    b"return",
+    b"else",
+    b"catch",
+    b"elif",
+    b"elsif",
+    b"unless",
+    b"until",
+    b"when",
+    b"match",
+    b"case",
+    b"do",
+    b"try",
+    b"with",
+    b"assert",
+    b"throw",
+    b"raise",
+    b"await",
+    b"yield",
+    b"new",
+    b"delete",
+    b"using",
+    b"lock",
+    b"foreach",
+    b"import",
+    b"from",
+    b"print",
+    b"sizeof",
+    b"defer",
+    b"go",
+    b"select",
+    b"loop",
+    b"and",
+    b"or",
+    b"not",
+    b"except",
+    b"finally",
+    b"require",
+    b"include",
+    b"expect",
+    b"describe",
+    b"it",
+    b"super",
+    b"function",
+    b"constructor",
+];
 const LONGEST_LINE: usize = 400;
+
+/// Which words are not in a list, by their length and their first two letters: nearly all words of code.
+#[derive(Debug)]
+struct Filter {
+    words: &'static [&'static [u8]],
+    maybe: [u64; 16],
+}
+
+impl Filter {
+    const fn of(words: &'static [&'static [u8]]) -> Self {
+        let mut maybe = [0; 16];
+        let mut at = 0;
+        while at < words.len() {
+            maybe[words[at].len() & 15] |= Self::bit(words[at]);
+            at += 1;
+        }
+        Self { words, maybe }
+    }
+
+    const fn bit(word: &[u8]) -> u64 {
+        if word.len() < 2 { 0 } else { 1 << ((word[0] ^ word[1] << 2) & 63) }
+    }
+
+    fn has(&self, word: &[u8]) -> bool {
+        self.maybe[word.len() & 15] & Self::bit(word) != 0 && self.words.contains(&word)
+    }
+}
+
+static MODIFIER: Filter = Filter::of(MODIFIERS);
+static DEFINER: Filter = Filter::of(DEFINING);
+static STATEMENT: Filter = Filter::of(STATEMENTS);
+
+fn is_modifier(word: &[u8]) -> bool {
+    MODIFIER.has(word)
+}
+
+fn is_defining(word: &[u8]) -> bool {
+    DEFINER.has(word)
+}
+
+fn is_statement(word: &[u8]) -> bool {
+    STATEMENT.has(word)
+}
 
 /// Calls `each` with every name that `text` seems to define.
 pub(super) fn definitions(text: &[u8], mut each: impl FnMut(&[u8])) {

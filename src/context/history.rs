@@ -114,7 +114,7 @@ impl Walk {
         let Some(parent) = commit.parents.first() else { return Ok(Vec::new()) };
         let Some(parent) = self.reader.commit(parent)? else { return Ok(Vec::new()) };
         let changed = self.reader.changed(Some(&parent.tree), &commit.tree, MOST_FILES)?;
-        Ok(changed.unwrap_or_default().iter().map(|path| path_hash(path)).collect())
+        Ok(changed.unwrap_or_default().iter().map(|(path, _)| path_hash(path)).collect())
     }
 
     fn message_terms(&mut self, message: &[u8]) -> Vec<Term> {

@@ -1,8 +1,8 @@
 //! The index of a repository's blobs, in a folder that all tasks and processes share.
 //!
 //! Segments are added, never changed. Whoever misses blobs takes the folder's lock, looks once more, reads what is
-//! missing and adds it; readers need no lock. When there are many segments they become few; when most of what is
-//! kept belongs to no file of the tree at hand, the rest goes. A process that dies leaves a temporary file and a
+//! missing and adds it; readers need no lock. When there are many small segments they become one; when most of what
+//! is kept belongs to no file of the tree at hand, the rest goes. A process that dies leaves a temporary file and a
 //! free lock.
 
 use std::collections::HashSet;
@@ -13,22 +13,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::error::ContextError;
-use super::kind::{Content, LARGEST};
-use super::objects::{Objects, Reader};
-use super::record::{Record, Recorder};
+use super::kind::LARGEST;
+use super::objects::Objects;
+use super::record::Recorder;
 use super::sealed;
-use super::segment::{Counted, KIND, Key, Segment};
+use super::segment::{Draft, KIND, Key, Segment};
 use super::terms::HashedMap;
 
-/// More segments than this are made into fewer.
-const MOST_SEGMENTS: usize = 16;
-/// Terms beside those of the tree at hand that may stay: of older commits and other branches.
-const SPARE_TERMS: usize = 32 << 20;
+/// More small segments than this are made into one.
+const MOST_SMALL: usize = 12;
+/// Bytes of a segment that is small.
+const SMALL: usize = 4 << 20;
+/// Bytes beside twice those of the tree at hand that may stay: of older commits and other branches.
+const SPARE_BYTES: usize = 128 << 20;
 /// A writer's temporary file that is older belongs to nobody.
 const ABANDONED: Duration = Duration::from_secs(3600);
-/// Blobs that a thread takes at a time.
-const BATCH: usize = 32;
+/// Blobs that a thread takes at a time: neighbours in the tree, which have many words in common.
+const BATCH: usize = 256;
+/// Batches of a thread where there are few blobs.
+const BATCHES: usize = 8;
+/// Blobs that another thread is worth.
+const SHARE: usize = 32;
 const MOST_THREADS: usize = 4;
+/// After so many bytes of objects a thread lets go of the packs that it has mapped.
+const MAPPED_BYTES: u64 = 64 << 20;
 
 /// Where a blob's record is: the segment's number and its own.
 pub(super) type Place = (u32, u32);
@@ -36,20 +44,20 @@ pub(super) type Place = (u32, u32);
 #[derive(Debug)]
 pub(super) struct Index {
     folder: PathBuf,
+    spare_bytes: usize,
     loaded: Mutex<Loaded>,
 }
 
 #[derive(Debug, Default)]
 struct Loaded {
     segments: Vec<Arc<Segment>>,
-    /// By the first eight bytes of the id, which are a hash already; the key itself is compared.
-    places: HashedMap<Key, (u32, u32)>,
+    places: HashedMap<Key, Place>,
 }
 
 /// The records of the blobs that were asked for, in their order, and how many had to be read for them.
 #[derive(Debug)]
 pub(super) struct Found {
-    segments: Vec<Arc<Segment>>,
+    pub(super) segments: Vec<Arc<Segment>>,
     pub(super) places: Vec<Option<Place>>,
     pub(super) read: usize,
 }
@@ -57,7 +65,7 @@ pub(super) struct Found {
 impl Index {
     pub(super) fn open(folder: &Path) -> Result<Self, ContextError> {
         fs::create_dir_all(folder).map_err(|source| failed(folder, "made", source))?;
-        Ok(Self { folder: folder.to_owned(), loaded: Mutex::default() })
+        Ok(Self { folder: folder.to_owned(), spare_bytes: SPARE_BYTES, loaded: Mutex::default() })
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -77,18 +85,23 @@ impl Index {
             let _lock = self.lock()?;
             loaded.refresh(&self.folder);
             let missing = loaded.missing(keys);
-            let mut new = read_blobs(objects, &missing)?;
             read = missing.len();
-            for segment in &mut new {
-                self.save(segment);
-            }
-            for segment in new {
+            for segment in self.read_blobs(objects, &missing)? {
                 loaded.add(segment);
             }
+            loaded.refresh(&self.folder);
             self.tidy(&mut loaded, keys);
             places = loaded.places_of(keys);
         }
         Ok(Found { segments: loaded.segments.clone(), places, read })
+    }
+
+    /// Reads what is on the disk, so that it is there when it is asked for.
+    pub(super) fn warm(&self) {
+        let mut loaded = self.loaded();
+        if loaded.segments.is_empty() {
+            loaded.refresh(&self.folder);
+        }
     }
 
     fn loaded(&self) -> MutexGuard<'_, Loaded> {
@@ -104,64 +117,97 @@ impl Index {
         Ok(file)
     }
 
-    /// A segment that cannot be written is used as it is and read anew the next time.
-    fn save(&self, segment: &mut Segment) {
-        if let Err(error) = segment.save(&self.folder) {
-            tracing::warn!(%error, folder = %self.folder.display(), "a part of the index could not be written");
+    /// A segment that cannot be written is returned, to be used as it is and read anew the next time.
+    fn save(&self, draft: &Draft) -> Option<Segment> {
+        match draft.save(&self.folder) {
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(%error, folder = %self.folder.display(), "a part of the index could not be written");
+                Some(draft.segment())
+            }
         }
     }
 
-    /// Makes few segments of many, and of what is kept what the tree needs where the rest has become too much.
+    /// Makes one segment of many small ones, and keeps of all what the tree needs where the rest has become too much.
     fn tidy(&self, loaded: &mut Loaded, keys: &[Key]) {
-        let total: usize = loaded.segments.iter().map(|segment| segment.size()).sum();
-        let live: HashSet<Key> = keys.iter().copied().collect();
-        let needed: usize = live
-            .iter()
-            .filter_map(|key| loaded.places.get(key))
-            .map(|&(segment, at)| loaded.segments[segment as usize].get(at as usize).terms.len())
-            .sum();
-        let crowded = total > 2 * needed + SPARE_TERMS;
-        if loaded.segments.len() <= MOST_SEGMENTS && !crowded {
+        let small = |segment: &Arc<Segment>| segment.size() < SMALL;
+        let crowded = loaded.is_crowded(keys, self.spare_bytes);
+        if !crowded && loaded.segments.iter().filter(|segment| small(segment)).count() <= MOST_SMALL {
             return;
         }
+        let live: HashSet<Key> = if crowded { keys.iter().copied().collect() } else { HashSet::new() };
         let old = std::mem::take(loaded);
-        let mut merged = Segment::default();
-        let mut seen = HashSet::new();
-        for segment in &old.segments {
-            if segment.is_full() && !crowded && segment.keys().all(|key| seen.insert(key)) {
-                loaded.add_shared(Arc::clone(segment));
-                continue;
-            }
-            for (at, key) in segment.keys().enumerate() {
-                let first = old.places.get(&key).is_some_and(|&(number, place)| {
-                    place as usize == at && Arc::ptr_eq(&old.segments[number as usize], segment)
-                });
-                if first && (!crowded || live.contains(&key)) {
-                    merged.push_from(segment, at);
-                }
-                if merged.is_full() {
-                    self.close(&mut merged, loaded);
-                }
+        let (merging, staying): (Vec<_>, Vec<_>) =
+            old.segments.iter().partition(|segment| crowded || small(segment));
+        staying.into_iter().for_each(|segment| loaded.add_shared(Arc::clone(segment)));
+        let mut seen: HashSet<Key> = loaded.places.keys().copied().collect();
+        for group in groups(&merging) {
+            let inputs = group.iter().map(|segment| segment.as_ref());
+            let keep = |key: &Key| (!crowded || live.contains(key)) && seen.insert(*key);
+            let merged = Segment::merged(inputs, keep);
+            if !merged.is_empty() {
+                self.save(&merged).into_iter().for_each(|unwritten| loaded.add(unwritten));
             }
         }
-        if !merged.is_empty() {
-            self.close(&mut merged, loaded);
+        for path in merging.iter().filter_map(|segment| segment.file.as_ref()) {
+            let _ = fs::remove_file(path);
         }
-        let kept: HashSet<&PathBuf> =
-            loaded.segments.iter().filter_map(|segment| segment.file.as_ref()).collect();
-        for path in old.segments.iter().filter_map(|segment| segment.file.as_ref()) {
-            if !kept.contains(path) {
-                let _ = fs::remove_file(path);
-            }
-        }
+        loaded.refresh(&self.folder);
         self.sweep();
     }
 
-    fn close(&self, merged: &mut Segment, loaded: &mut Loaded) {
-        let mut full = std::mem::take(merged);
-        full.shrink();
-        self.save(&mut full);
-        loaded.add(full);
+    /// Reads blobs with all threads that are worth it, into files; what could not be written is returned.
+    fn read_blobs(&self, objects: &Objects, keys: &[Key]) -> Result<Vec<Segment>, ContextError> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let threads = threads.min(keys.len() / SHARE + 1);
+        let batch = (keys.len() / (threads * BATCHES)).clamp(1, BATCH);
+        let next = AtomicUsize::new(0);
+        let take = || {
+            let rest = keys.get(next.fetch_add(batch, Ordering::Relaxed)..)?;
+            Some(&rest[..rest.len().min(batch)]).filter(|batch| !batch.is_empty())
+        };
+        let work = || self.read_share(objects, take);
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mut all = work()?;
+            for other in others {
+                all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+            }
+            Ok(all)
+        })
+    }
+
+    fn read_share<'a>(
+        &self,
+        objects: &Objects,
+        next: impl Fn() -> Option<&'a [Key]>,
+    ) -> Result<Vec<Segment>, ContextError> {
+        let mut unwritten = Vec::new();
+        let (mut reader, mut recorder, mut read) = (objects.anew()?.reader(), Recorder::default(), 0);
+        while let Some(batch) = next() {
+            if read > MAPPED_BYTES {
+                (reader, read) = (objects.anew()?.reader(), 0);
+            }
+            for key in batch {
+                match reader.size(&key.id)? {
+                    None => continue,
+                    Some(size) if size > LARGEST => recorder.oversized(*key),
+                    Some(size) => {
+                        read += size;
+                        if let Some(bytes) = reader.bytes(&key.id)? {
+                            recorder.record(*key, bytes);
+                        }
+                    }
+                }
+                if recorder.is_full() {
+                    unwritten.extend(self.save(recorder.close()));
+                }
+            }
+        }
+        if !recorder.is_empty() {
+            unwritten.extend(self.save(recorder.close()));
+        }
+        Ok(unwritten)
     }
 
     /// Removes what writers that died have left.
@@ -181,10 +227,21 @@ impl Index {
     }
 }
 
-impl Found {
-    pub(super) fn get(&self, (segment, at): Place) -> Counted<'_> {
-        self.segments[segment as usize].get(at as usize)
+/// Segments that are merged together, so that none becomes much larger than one that is full.
+fn groups<'a>(segments: &[&'a Arc<Segment>]) -> Vec<Vec<&'a Arc<Segment>>> {
+    let mut groups: Vec<Vec<&Arc<Segment>>> = Vec::new();
+    let mut size = usize::MAX;
+    for segment in segments {
+        if size > 2 * SMALL {
+            groups.push(Vec::new());
+            size = 0;
+        }
+        size += segment.size();
+        if let Some(group) = groups.last_mut() {
+            group.push(segment);
+        }
     }
+    groups
 }
 
 impl Loaded {
@@ -192,10 +249,29 @@ impl Loaded {
         keys.iter().map(|key| self.places.get(key).copied()).collect()
     }
 
+    /// Each once.
     fn missing(&self, keys: &[Key]) -> Vec<Key> {
         let mut seen = HashSet::new();
         let missing = keys.iter().filter(|key| !self.places.contains_key(*key));
         missing.filter(|key| seen.insert(**key)).copied().collect()
+    }
+
+    /// Whether what the tree does not need has become too much.
+    fn is_crowded(&self, keys: &[Key], spare: usize) -> bool {
+        let bytes: usize = self.segments.iter().map(|segment| segment.size()).sum();
+        if bytes <= spare {
+            return false;
+        }
+        let live: HashSet<&Key> = keys.iter().collect();
+        // A blob's share of a segment is about that of its terms, and one for itself.
+        let (mut all, mut needed) = (0u64, 0u64);
+        for blob in self.segments.iter().flat_map(|segment| segment.blobs()) {
+            let share = u64::from(blob.terms) + 10;
+            all += share;
+            needed += if live.contains(&blob.key) { share } else { 0 };
+        }
+        let needed = (bytes as f64 * needed as f64 / all.max(1) as f64) as usize;
+        bytes > 2 * needed + spare
     }
 
     fn add(&mut self, segment: Segment) {
@@ -204,9 +280,9 @@ impl Loaded {
 
     fn add_shared(&mut self, segment: Arc<Segment>) {
         let number = self.segments.len() as u32;
-        self.places.reserve(segment.keys().size_hint().0);
-        for (at, key) in segment.keys().enumerate() {
-            self.places.entry(key).or_insert((number, at as u32));
+        self.places.reserve(segment.blob_count());
+        for (at, blob) in segment.blobs().enumerate() {
+            self.places.entry(blob.key).or_insert((number, at as u32));
         }
         self.segments.push(segment);
     }
@@ -243,57 +319,39 @@ fn failed(path: &Path, doing: &'static str, source: std::io::Error) -> ContextEr
     ContextError::Index { path: path.to_owned(), doing, source }
 }
 
-/// Reads blobs with all threads that are worth it.
-fn read_blobs(objects: &Objects, keys: &[Key]) -> Result<Vec<Segment>, ContextError> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
-    let threads = threads.min(keys.len() / BATCH + 1);
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut segments = vec![Segment::default()];
-        let (mut reader, mut recorder) = (objects.reader(), Recorder::default());
-        loop {
-            let start = next.fetch_add(BATCH, Ordering::Relaxed);
-            let Some(batch) =
-                keys.get(start..keys.len().min(start + BATCH)).filter(|batch| !batch.is_empty())
-            else {
-                break;
-            };
-            for key in batch {
-                let Some(record) = record(&mut reader, &mut recorder, key)? else { continue };
-                if segments.last().is_none_or(Segment::is_full) {
-                    segments.push(Segment::default());
-                }
-                if let Some(segment) = segments.last_mut() {
-                    segment.push(*key, &record);
-                }
-            }
-        }
-        segments.iter_mut().for_each(Segment::shrink);
-        segments.retain(|segment| !segment.is_empty());
-        Ok(segments)
-    };
-    if threads == 1 {
-        return work();
-    }
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let mut all = Vec::new();
-        for worker in workers {
-            match worker.join() {
-                Ok(segments) => all.extend(segments?),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok(all)
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn record(reader: &mut Reader, recorder: &mut Recorder, key: &Key) -> Result<Option<Record>, ContextError> {
-    match reader.size(&key.id)? {
-        None => Ok(None),
-        Some(size) if size > LARGEST => {
-            Ok(Some(Record { content: Content::Oversized, length: 0, terms: Vec::new() }))
-        }
-        Some(_) => Ok(reader.bytes(&key.id)?.map(|bytes| recorder.record(bytes, key.code))),
+    fn blobs(git: &git2::Repository, name: &str, count: usize) -> Vec<Key> {
+        let blob = |n| git.blob(format!("fn {name}_{n}() {{ let shared = {n}; }}\n").as_bytes());
+        let key = |id: git2::Oid| Key { id: id.as_bytes().try_into().expect("SHA-1"), code: true };
+        (0..count).map(|n| key(blob(n).expect("a blob"))).collect()
+    }
+
+    fn bytes_in(folder: &Path) -> u64 {
+        let size = |path: &PathBuf| fs::metadata(path).expect("a file").len();
+        sealed::list(folder, KIND).iter().map(size).sum()
+    }
+
+    #[test]
+    fn what_no_file_needs_goes_when_it_has_become_too_much() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let git = git2::Repository::init_bare(folder.path().join("it.git")).expect("a repository");
+        let objects = Objects::open(git.path()).expect("objects");
+        let (old, new) = (blobs(&git, "old", 600), blobs(&git, "new", 60));
+        let path = folder.path().join("index");
+        let read = |spare_bytes: usize, keys: &[Key]| {
+            let index = Index { spare_bytes, ..Index::open(&path).expect("an index") };
+            index.records(&objects, keys).expect("records").read
+        };
+        assert_eq!((read(1 << 20, &old), read(1 << 20, &new)), (600, 60));
+        let before = bytes_in(&path);
+        assert_eq!((read(1 << 20, &old), bytes_in(&path)), (0, before), "there is room for both");
+        let more = [new.clone(), blobs(&git, "more", 1)].concat();
+        assert_eq!(read(1000, &more), 1);
+        assert!(bytes_in(&path) < before / 4, "{} of {before}", bytes_in(&path));
+        assert_eq!(read(1000, &more), 0, "what the tree needs is still there");
+        assert_eq!(read(1 << 20, &old), 600, "what it does not need is read anew");
     }
 }

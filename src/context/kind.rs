@@ -64,7 +64,7 @@ const BINARY_BYTES: usize = 8000;
 const MINIFIED_LINE: usize = 400;
 const MINIFIED_BYTES: usize = 4000;
 /// From this size on a file may be a table of constants; the sample is taken from its middle.
-const TABLE_BYTES: usize = 64 * 1024;
+const TABLE_BYTES: usize = 16 * 1024;
 const TABLE_SAMPLE: usize = 4096;
 
 const VENDORED: [&str; 11] = [
@@ -194,7 +194,7 @@ const DOCS_NAMES: [&str; 11] = [
 
 /// What the folders of a path say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Folders {
+pub(super) struct Folders {
     vendored: bool,
     built: bool,
     fixtures: bool,
@@ -205,7 +205,8 @@ struct Folders {
 }
 
 impl Folders {
-    fn of(folders: &str) -> Self {
+    /// `folders` without a slash at its end.
+    pub(super) fn of(folders: &str) -> Self {
         // Maven's layout says it outright: `src/main` is source whatever the project is about.
         let main = folders.contains("src/main/");
         let mut found = Self::default();
@@ -220,19 +221,11 @@ impl Folders {
         }
         found
     }
-}
 
-/// What the paths of a tree say, in their order: neighbours share their folders.
-pub(super) fn of_paths<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<FileKind> {
-    let mut last = ("", Folders::default());
-    let of = |path: &'a str| {
-        let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
-        if folders != last.0 {
-            last = (folders, Folders::of(folders));
-        }
-        of_name(last.1, name)
-    };
-    paths.map(of).collect()
+    /// What a file of that name in these folders is.
+    pub(super) fn kind_of(self, name: &str) -> FileKind {
+        of_name(self, name)
+    }
 }
 
 /// What the path says. A file that counts as source can still turn out to be generated or binary by its bytes.

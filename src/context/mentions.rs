@@ -1,6 +1,9 @@
 //! Files that a text names: paths, also with lines as compilers and stack traces write them, and modules.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::terms::hash_bytes;
+use super::tree::File;
 
 /// A file that the text names, as surely as `score` says (1: no doubt).
 #[derive(Debug, Clone, PartialEq)]
@@ -34,13 +37,13 @@ const BARE: f64 = 0.8;
 const NAME_ALONE: f64 = 0.25;
 const MODULE: f64 = 0.6;
 
-/// The files of `paths` that `text` names, the surest first, each once.
-pub(super) fn mentions(text: &str, paths: &[&str]) -> Vec<Mention> {
+/// The files that `text` names, the surest first, each once.
+pub(super) fn mentions(text: &str, files: &[File]) -> Vec<Mention> {
     let named = named(text);
     if named.is_empty() {
         return Vec::new();
     }
-    let tree = Tree::of(paths);
+    let tree = Tree::of(files, &named);
     let mut best: BTreeMap<usize, Mention> = BTreeMap::new();
     for named in &named {
         let fitting = tree.fitting(named);
@@ -144,24 +147,30 @@ fn module(word: &str) -> Option<Named> {
     is.then(|| Named { written: word.to_owned(), parts, line: None, module: true })
 }
 
-/// Paths by their file names and by their stems.
+/// The files that may be meant, by hashes of their names and of their modules' last parts.
 struct Tree<'a> {
-    paths: &'a [&'a str],
-    by_name: HashMap<&'a str, Vec<usize>>,
-    by_stem: HashMap<String, Vec<usize>>,
+    files: &'a [File],
+    by_name: HashMap<u64, Vec<usize>>,
+    by_stem: HashMap<u64, Vec<usize>>,
 }
 
 /// Files that stand for their folder.
 const OF_FOLDER: [&str; 5] = ["mod", "index", "__init__", "lib", "main"];
 
 impl<'a> Tree<'a> {
-    fn of(paths: &'a [&'a str]) -> Self {
-        let mut tree = Self { paths, by_name: HashMap::new(), by_stem: HashMap::new() };
-        for (file, path) in paths.iter().enumerate() {
-            let name = path.rsplit('/').next().unwrap_or(path);
-            tree.by_name.entry(name).or_default().push(file);
-            if let Some(stem) = module_parts(path).last() {
-                tree.by_stem.entry(plain(stem)).or_default().push(file);
+    fn of(files: &'a [File], named: &[Named]) -> Self {
+        let mut tree = Self { files, by_name: HashMap::new(), by_stem: HashMap::new() };
+        let paths = named.iter().filter(|named| !named.module);
+        let names: HashSet<u64> =
+            paths.filter_map(|named| named.parts.last()).map(|name| hash_bytes(name.as_bytes())).collect();
+        let modules = named.iter().filter(|named| named.module).flat_map(|named| &named.parts);
+        let stems: HashSet<u64> = modules.map(|part| hash_bytes(plain(part).as_bytes())).collect();
+        for (at, file) in files.iter().enumerate() {
+            if names.contains(&file.named.name) {
+                tree.by_name.entry(file.named.name).or_default().push(at);
+            }
+            if stems.contains(&file.named.stem) {
+                tree.by_stem.entry(file.named.stem).or_default().push(at);
             }
         }
         tree
@@ -172,16 +181,17 @@ impl<'a> Tree<'a> {
     }
 
     fn files(&self, named: &Named) -> Vec<(usize, f64)> {
-        let Some(files) = named.parts.last().and_then(|name| self.by_name.get(name.as_str())) else {
+        let name = named.parts.last().map(|name| hash_bytes(name.as_bytes()));
+        let Some(files) = name.and_then(|name| self.by_name.get(&name)) else {
             return Vec::new();
         };
         let agreeing = |file: &usize| {
-            let theirs = self.paths[*file].rsplit('/');
+            let theirs = self.files[*file].path().rsplit('/');
             theirs.zip(named.parts.iter().rev()).take_while(|(a, b)| a == b).count()
         };
         let most = files.iter().map(agreeing).max().unwrap_or(0);
         let score = |file: usize| match most {
-            _ if most == self.paths[file].split('/').count() && most == named.parts.len() => WHOLE,
+            _ if most == self.files[file].path().split('/').count() && most == named.parts.len() => WHOLE,
             1 if named.parts.len() == 1 => BARE,
             1 => NAME_ALONE,
             _ => ENDING,
@@ -194,8 +204,8 @@ impl<'a> Tree<'a> {
         let parts: Vec<String> = named.parts.iter().map(|part| plain(part)).collect();
         let mut best: Vec<(usize, usize)> = Vec::new();
         for end in (1..=parts.len()).rev() {
-            for &file in self.by_stem.get(&parts[end - 1]).into_iter().flatten() {
-                let theirs = module_parts(self.paths[file]);
+            for &file in self.by_stem.get(&hash_bytes(parts[end - 1].as_bytes())).into_iter().flatten() {
+                let theirs = module_parts(self.files[file].path());
                 let agreeing = theirs
                     .iter()
                     .rev()
@@ -229,14 +239,28 @@ fn module_parts(path: &str) -> Vec<&str> {
     parts
 }
 
+/// The last part of the module that a file is.
+pub(super) fn module_stem(path: &str) -> &str {
+    let stem = |part: &'_ str| part.split('.').next().map_or(0, str::len);
+    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+    match &name[..stem(name)] {
+        last if !folders.is_empty() && OF_FOLDER.contains(&last) => {
+            folders.rsplit('/').next().unwrap_or(folders)
+        }
+        last => last,
+    }
+}
+
 /// `FooBar`, `foo_bar` and `foo-bar` are one: Ruby's and JavaScript's files are not spelt as their classes.
-fn plain(part: &str) -> String {
+pub(super) fn plain(part: &str) -> String {
     part.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::objects::Leaf;
+    use crate::context::tree::Naming;
 
     const PATHS: [&str; 10] = [
         "src/flask/app.py",
@@ -251,8 +275,13 @@ mod tests {
         "b/util.go",
     ];
 
+    fn files() -> Vec<File> {
+        let mut naming = Naming::default();
+        PATHS.map(|path| naming.file(Leaf { path: path.to_owned(), id: [0; 20] })).into()
+    }
+
     fn found(text: &str) -> Vec<(&'static str, Option<usize>)> {
-        mentions(text, &PATHS).into_iter().map(|mention| (PATHS[mention.file], mention.line)).collect()
+        mentions(text, &files()).into_iter().map(|mention| (PATHS[mention.file], mention.line)).collect()
     }
 
     #[test]
@@ -284,9 +313,9 @@ mod tests {
 
     #[test]
     fn a_name_that_two_files_have_is_half_sure_and_prose_names_nothing() {
-        let both = mentions("util.go breaks", &PATHS);
+        let both = mentions("util.go breaks", &files());
         assert_eq!(both.len(), 2);
-        assert!(both[0].score < mentions("context.go breaks", &PATHS)[0].score);
+        assert!(both[0].score < mentions("context.go breaks", &files())[0].score);
         assert!(found("e.g. and/or i.e. v1.2.3 3.14 done. Next").is_empty());
     }
 }

@@ -18,6 +18,7 @@ mod mentions;
 mod objects;
 mod overview;
 mod pack;
+mod placed;
 mod rank;
 mod reasons;
 mod record;
@@ -26,6 +27,7 @@ mod sealed;
 mod segment;
 mod selection;
 mod terms;
+mod tree;
 
 use crate::llm::boundary::{PromptText, Written};
 

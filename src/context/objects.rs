@@ -32,6 +32,9 @@ impl std::fmt::Debug for Objects {
     }
 }
 
+/// A path, and its file's id; none where the file is gone.
+pub(super) type Change = (String, Option<Id>);
+
 /// A file of a tree: no link, no submodule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Leaf {
@@ -57,6 +60,11 @@ impl Objects {
         let store = Store::at_opts(git_dir.join("objects"), gix_hash::Kind::Sha1, none, options)
             .map_err(|source| ContextError::NoObjects { path: git_dir.to_owned(), source })?;
         Ok(Self { store: Arc::new(store) })
+    }
+
+    /// The same objects without the packs that are mapped: those count as this process's memory.
+    pub(super) fn anew(&self) -> Result<Self, ContextError> {
+        Self::open(self.store.path().parent().unwrap_or(self.store.path()))
     }
 
     /// A reader for one thread.
@@ -130,13 +138,13 @@ impl Reader {
         Ok(files)
     }
 
-    /// The paths that differ between two trees, at most `limit`; `None` where there are more.
+    /// The files that differ between two trees by their paths, at most `limit`; `None` where there are more.
     pub(super) fn changed(
         &mut self,
         before: Option<&Id>,
         after: &Id,
         limit: usize,
-    ) -> Result<Option<Vec<String>>, ContextError> {
+    ) -> Result<Option<Vec<Change>>, ContextError> {
         let mut paths = Vec::new();
         let mut pairs = vec![(String::new(), before.copied(), Some(*after))];
         while let Some((prefix, before, after)) = pairs.pop() {
@@ -150,7 +158,7 @@ impl Reader {
                 let Ok(name) = std::str::from_utf8(entry.name) else { return };
                 match entry.mode & KIND {
                     FOLDER => pairs.push((format!("{prefix}{name}/"), before, after)),
-                    FILE => paths.push(format!("{prefix}{name}")),
+                    FILE => paths.push((format!("{prefix}{name}"), after)),
                     _ => {}
                 }
             };

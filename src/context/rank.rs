@@ -1,18 +1,20 @@
 //! The rank of a tree's files for a text: signs, few and fixed weights, and what each file is.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::asked::Asked;
 use super::chunks::{Chunk, Chunker, lift};
 use super::error::ContextError;
-use super::history::{Past, path_hash};
-use super::index::{Found, Place};
+use super::history::Past;
 use super::kind::FileKind;
 use super::mentions::{Mention, mentions};
-use super::objects::{Leaf, Objects};
-use super::score::{self, Hits, PathHits, Wanted};
-use super::terms::{HashedMap, Terms};
+use super::objects::Objects;
+use super::placed::{Placed, Posting};
+use super::score::{self, Hits, Lists, PathHits, Wanted};
+use super::terms::HashedMap;
+use super::tree::{File, Tree};
 
 /// The signs, in the order of their weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,31 +62,30 @@ pub(super) fn kind_factor(kind: FileKind, asked: &Asked) -> f64 {
     }
 }
 
-/// A file of the tree with what it is.
-#[derive(Debug, Clone)]
-pub(super) struct Candidate {
-    pub(super) leaf: Leaf,
-    pub(super) kind: FileKind,
-    pub(super) place: Option<Place>,
-}
-
 /// A file with its signs.
 #[derive(Debug, Clone)]
 pub(super) struct Ranked {
-    /// Of the list of candidates.
+    /// Of the tree.
     pub(super) file: usize,
     pub(super) score: f64,
     pub(super) signs: Signs,
     pub(super) chunks: Vec<Chunk>,
+    pub(super) hits: Hits,
+    pub(super) path: PathHits,
     pub(super) voters: u32,
+}
+
+impl Ranked {
+    fn new(file: usize, score: f64, signs: Signs) -> Self {
+        let (hits, path) = (Hits::default(), PathHits::default());
+        Self { file, score, signs, chunks: Vec::new(), hits, path, voters: 0 }
+    }
 }
 
 /// What was found, for the ranking's reader.
 pub(super) struct Ranking {
     pub(super) asked: Asked,
     pub(super) ranked: Vec<Ranked>,
-    pub(super) hits: Vec<Option<Hits>>,
-    pub(super) paths: Vec<PathHits>,
     pub(super) mentions: Vec<Mention>,
     pub(super) worth: Worth,
 }
@@ -96,64 +97,89 @@ pub(super) struct Worth {
     pub(super) names: Vec<f64>,
     pub(super) defined: Vec<f64>,
     pub(super) path: Vec<f64>,
-    mean_length: f64,
 }
 
-/// Ranks `files`, the best first; those that nothing speaks for are left out.
+/// Ranks the files of a tree, the best first; those that nothing speaks for are left out.
 pub(super) fn rank(
-    files: &[Candidate],
-    found: &Found,
+    placed: &Placed,
     past: &[Arc<Past>],
     text: &str,
     objects: &Objects,
 ) -> Result<Ranking, ContextError> {
+    let tree: &Tree = &placed.tree;
     let asked = Asked::of(text);
     let wanted = Wanted::of(&asked);
-    let mut terms = Terms::default();
-    let hits: Vec<Option<Hits>> = files
-        .iter()
-        .map(|file| file.place.and_then(|place| score::hits(&wanted, found.get(place))))
-        .collect();
-    let paths: Vec<PathHits> =
-        files.iter().map(|file| score::path_hits(&wanted, &mut terms, &file.leaf.path)).collect();
-    let worth = worth(&asked, &hits, &paths);
-    let all_paths: Vec<&str> = files.iter().map(|file| file.leaf.path.as_str()).collect();
-    let mentions = mentions(text, &all_paths);
-    let mut ranking = Ranking { asked, ranked: Vec::new(), hits, paths, mentions, worth };
-    ranking.look_at_files(files, past);
-    ranking.look_at_chunks(files, &wanted, objects)?;
-    ranking.look_at_changes(files, past);
+    let lists = Lists::of(&asked, placed);
+    let paths: Vec<PathHits> = tree.files.iter().map(|file| score::path_hits(&wanted, &file.named)).collect();
+    let worth = worth(&asked, placed.texts, &lists, &paths);
+    let mentions = mentions(text, &tree.files);
+    let mut ranking = Ranking { asked, ranked: Vec::new(), mentions, worth };
+    let votes = score::votes(&ranking.asked, past).by_file;
+    let signs = ranking.signs(placed, &lists, &paths, &votes);
+    ranking.look_at_files(tree, &signs);
+    ranking.look_at_chunks(placed, &wanted, objects)?;
+    ranking.look_at_changes(tree, past, &signs);
+    ranking.remember(tree, &lists, paths, &votes);
     Ok(ranking)
 }
 
 impl Ranking {
-    /// The signs that the index has.
-    fn look_at_files(&mut self, files: &[Candidate], past: &[Arc<Past>]) {
-        let votes = score::votes(&self.asked, past);
-        let named: HashedMap<u32, f64> =
-            self.mentions.iter().map(|mention| (mention.file as u32, mention.score)).collect();
-        for (file, candidate) in files.iter().enumerate() {
-            let mut signs = Signs::default();
-            let mut set = |sign: Sign, value: f64| signs[sign as usize] = value;
-            if let Some(hits) = &self.hits[file] {
-                set(Sign::Words, score::bm25(hits, &self.worth.words, self.worth.mean_length));
-                set(Sign::DefinedWords, score::presence(&hits.defined_words, &self.worth.defined_words));
-                set(Sign::DefinedNames, score::presence(&hits.defined, &self.worth.defined));
-                set(Sign::Compounds, score::presence(&hits.compounds, &self.worth.names));
+    /// The signs that the index has, of all files.
+    fn signs(
+        &self,
+        placed: &Placed,
+        lists: &Lists,
+        paths: &[PathHits],
+        votes: &HashedMap<u64, (f64, u32)>,
+    ) -> Vec<Signs> {
+        let files = &placed.tree.files;
+        let mut signs = vec![Signs::default(); files.len()];
+        for (list, worth) in lists.words.iter().zip(&self.worth.words) {
+            for &(file, count) in list {
+                let length = placed.lengths[file as usize].unwrap_or_default();
+                let value = score::bm25(count, length, placed.mean_length);
+                signs[file as usize][Sign::Words as usize] += worth * value;
             }
-            set(Sign::Path, score::path_score(&self.paths[file], &self.worth.path));
-            let (vote, voters) = score::of_path(&votes.by_file, &candidate.leaf.path).unwrap_or_default();
-            set(Sign::Votes, vote);
-            set(Sign::Mention, named.get(&(file as u32)).copied().unwrap_or(0.0));
-            self.ranked.push(Ranked { file, score: 0.0, signs, chunks: Vec::new(), voters });
         }
-        combine(&mut self.ranked, files, &self.asked);
+        let mut present = |sign: Sign, lists: &[Vec<Posting>], worth: &[f64]| {
+            for (list, worth) in lists.iter().zip(worth) {
+                for &(file, count) in list {
+                    signs[file as usize][sign as usize] += worth * score::presence(count);
+                }
+            }
+        };
+        present(Sign::DefinedWords, &lists.defined_words, &self.worth.defined_words);
+        present(Sign::DefinedNames, &lists.defined, &self.worth.defined);
+        present(Sign::Compounds, &lists.compounds, &self.worth.names);
+        for ((signs, path), file) in signs.iter_mut().zip(paths).zip(files) {
+            signs[Sign::Path as usize] = score::path_score(path, &self.worth.path);
+            if !votes.is_empty() {
+                signs[Sign::Votes as usize] = votes.get(&file.named.hash).map_or(0.0, |(sum, _)| *sum);
+            }
+        }
+        for mention in &self.mentions {
+            signs[mention.file][Sign::Mention as usize] = mention.score;
+        }
+        signs
+    }
+
+    fn look_at_files(&mut self, tree: &Tree, signs: &[Signs]) {
+        let all = || signs.iter().enumerate();
+        let scores = scores(all(), &tree.files, &self.asked);
+        let mut found: Vec<(f64, usize)> =
+            scores.into_iter().zip(0..).filter(|(score, _)| *score > 0.0).collect();
+        if found.len() > FINALISTS {
+            found.select_nth_unstable_by(FINALISTS, |a, b| better(*a, *b));
+            found.truncate(FINALISTS);
+        }
+        self.ranked = found.into_iter().map(|(score, file)| Ranked::new(file, score, signs[file])).collect();
+        sort(&mut self.ranked);
     }
 
     /// The signs of places in the files that look best so far, read by all threads that are worth it.
     fn look_at_chunks(
         &mut self,
-        files: &[Candidate],
+        placed: &Placed,
         wanted: &Wanted,
         objects: &Objects,
     ) -> Result<(), ContextError> {
@@ -163,29 +189,30 @@ impl Ranking {
         let share = best.div_ceil(threads).max(LEAST_SHARE);
         let read = std::thread::scope(|scope| {
             let shares = ranked[..best].chunks_mut(share);
-            let threads: Vec<_> =
-                shares.map(|share| scope.spawn(|| self.read_chunks(share, files, wanted, objects))).collect();
+            let threads: Vec<_> = shares
+                .map(|share| scope.spawn(|| self.read_chunks(share, placed, wanted, objects)))
+                .collect();
             threads
                 .into_iter()
                 .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         self.ranked = ranked;
         read?;
-        combine(&mut self.ranked, files, &self.asked);
+        self.combine(&placed.tree.files);
         Ok(())
     }
 
     fn read_chunks(
         &self,
         ranked: &mut [Ranked],
-        files: &[Candidate],
+        placed: &Placed,
         wanted: &Wanted,
         objects: &Objects,
     ) -> Result<(), ContextError> {
         let mut reader = objects.reader();
         let mut chunker = Chunker::new(wanted, &self.asked, &self.worth.words, &self.worth.names);
-        for ranked in ranked.iter_mut().filter(|ranked| self.hits[ranked.file].is_some()) {
-            let Some(bytes) = reader.bytes(&files[ranked.file].leaf.id)? else { continue };
+        for ranked in ranked.iter_mut().filter(|ranked| placed.lengths[ranked.file].is_some()) {
+            let Some(bytes) = reader.bytes(&placed.tree.files[ranked.file].id)? else { continue };
             ranked.chunks = chunker.chunks(bytes);
             let named = self.mentions.iter().find(|mention| mention.file == ranked.file);
             lift(&mut ranked.chunks, named.and_then(|mention| mention.line));
@@ -195,79 +222,116 @@ impl Ranking {
             let literal = ranked.chunks.iter().map(|chunk| chunk.literal).max().unwrap_or(0);
             ranked.signs[Sign::Literal as usize] = literal as f64;
         }
+        chunker.end();
         Ok(())
     }
 
     /// What changed together with the best.
-    fn look_at_changes(&mut self, files: &[Candidate], past: &[Arc<Past>]) {
+    fn look_at_changes(&mut self, tree: &Tree, past: &[Arc<Past>], signs: &[Signs]) {
         let best = self.ranked.iter().take(SEEDS);
         let seeds: Vec<(u64, f64)> =
-            best.map(|ranked| (path_hash(&files[ranked.file].leaf.path), ranked.score)).collect();
+            best.map(|ranked| (tree.files[ranked.file].named.hash, ranked.score)).collect();
         let together = score::together(past, &seeds);
         let mut places: HashMap<usize, usize> =
             self.ranked.iter().enumerate().map(|(at, ranked)| (ranked.file, at)).collect();
-        for (file, candidate) in files.iter().enumerate().filter(|_| !together.is_empty()) {
-            let Some(sum) = score::of_path(&together, &candidate.leaf.path) else { continue };
-            // A file that nothing else spoke for comes in here.
+        for (file, signs) in signs.iter().enumerate().filter(|_| !together.is_empty()) {
+            let Some(sum) = together.get(&tree.files[file].named.hash) else { continue };
+            // A file that little else spoke for comes in here.
             let at = *places.entry(file).or_insert_with(|| {
-                let signs = Signs::default();
-                self.ranked.push(Ranked { file, score: 0.0, signs, chunks: Vec::new(), voters: 0 });
+                self.ranked.push(Ranked::new(file, 0.0, *signs));
                 self.ranked.len() - 1
             });
-            self.ranked[at].signs[Sign::Together as usize] = sum;
+            self.ranked[at].signs[Sign::Together as usize] = *sum;
         }
-        combine(&mut self.ranked, files, &self.asked);
+        self.combine(&tree.files);
+    }
+
+    /// Sets the scores, drops all but the best, and sorts them.
+    fn combine(&mut self, files: &[File]) {
+        let signs = self.ranked.iter().map(|ranked| (ranked.file, &ranked.signs));
+        let scores = scores(signs, files, &self.asked);
+        self.ranked.iter_mut().zip(scores).for_each(|(ranked, score)| ranked.score = score);
+        sort(&mut self.ranked);
+    }
+
+    /// What was found in the files that are left, for their reasons.
+    fn remember(
+        &mut self,
+        tree: &Tree,
+        lists: &Lists,
+        mut paths: Vec<PathHits>,
+        votes: &HashedMap<u64, (f64, u32)>,
+    ) {
+        let mut places = vec![None; tree.files.len()];
+        for (at, ranked) in self.ranked.iter().enumerate() {
+            places[ranked.file] = Some(at as u32);
+        }
+        let hits = lists.hits(&places, self.ranked.len());
+        for (ranked, hits) in self.ranked.iter_mut().zip(hits) {
+            ranked.hits = hits;
+            ranked.path = std::mem::take(&mut paths[ranked.file]);
+            ranked.voters = votes.get(&tree.files[ranked.file].named.hash).map_or(0, |(_, voters)| *voters);
+        }
     }
 }
 
-/// Sets the scores, drops all but the best, and sorts them.
-fn combine(ranked: &mut Vec<Ranked>, files: &[Candidate], asked: &Asked) {
-    let factors: Vec<f64> = ranked.iter().map(|found| kind_factor(files[found.file].kind, asked)).collect();
+/// The scores of files by their signs.
+fn scores<'a>(
+    signs: impl Iterator<Item = (usize, &'a Signs)> + Clone,
+    files: &[File],
+    asked: &Asked,
+) -> Vec<f64> {
+    let factor = |file: usize| kind_factor(files[file].kind(), asked);
     let mut most = Signs::default();
-    for (found, factor) in ranked.iter().zip(&factors) {
-        for (most, sign) in most.iter_mut().zip(&found.signs) {
+    for (file, signs) in signs.clone() {
+        let factor = factor(file);
+        for (most, sign) in most.iter_mut().zip(signs) {
             *most = most.max(sign * factor);
         }
     }
     let mention = Sign::Mention as usize;
-    for (found, factor) in ranked.iter_mut().zip(&factors) {
+    let score = |(file, signs): (usize, &Signs)| {
         let sum: f64 = (0..SIGNS)
             .filter(|&at| at != mention && most[at] > 0.0)
-            .map(|at| WEIGHTS[at] * found.signs[at] / most[at])
+            .map(|at| WEIGHTS[at] * signs[at] / most[at])
             .sum();
         // A file that the text names is wanted whatever it is.
-        found.score = sum * factor + WEIGHTS[mention] * found.signs[mention];
-    }
-    ranked.retain(|found| found.score > 0.0);
-    // Candidates are in the order of their paths.
-    let better = |a: &Ranked, b: &Ranked| b.score.total_cmp(&a.score).then(a.file.cmp(&b.file));
-    if ranked.len() > FINALISTS {
-        ranked.select_nth_unstable_by(FINALISTS, better);
-        ranked.truncate(FINALISTS);
-    }
-    ranked.sort_unstable_by(better);
+        sum * factor(file) + WEIGHTS[mention] * signs[mention]
+    };
+    signs.map(score).collect()
 }
 
-fn worth(asked: &Asked, hits: &[Option<Hits>], paths: &[PathHits]) -> Worth {
-    let read: Vec<&Hits> = hits.iter().flatten().collect();
-    let (words, names) = (asked.words.len(), asked.names.len());
-    let total = read.len();
-    let weighted_words = |rarity: Vec<f64>| -> Vec<f64> {
-        rarity.iter().zip(&asked.words).map(|(rarity, word)| rarity * word.weight).collect()
+/// The higher score first; files are in the order of their paths.
+fn better(a: (f64, usize), b: (f64, usize)) -> Ordering {
+    b.0.total_cmp(&a.0).then(a.1.cmp(&b.1))
+}
+
+/// The best first; all but those go.
+fn sort(ranked: &mut Vec<Ranked>) {
+    ranked.retain(|found| found.score > 0.0);
+    ranked.sort_unstable_by(|a, b| better((a.score, a.file), (b.score, b.file)));
+    ranked.truncate(FINALISTS);
+}
+
+fn worth(asked: &Asked, texts: usize, lists: &Lists, paths: &[PathHits]) -> Worth {
+    let rarities = |lists: &[Vec<Posting>]| -> Vec<f64> {
+        lists.iter().map(|list| score::rarity(list.len(), texts)).collect()
     };
-    let weighted_names = |rarity: Vec<f64>| -> Vec<f64> {
-        rarity.iter().zip(&asked.names).map(|(rarity, name)| rarity * name.weight).collect()
+    let words = |rarities: Vec<f64>| -> Vec<f64> {
+        rarities.iter().zip(&asked.words).map(|(rarity, word)| rarity * word.weight).collect()
     };
-    let of = |count, pick: fn(&Hits) -> &[(u16, u8)]| {
-        score::rarity(count, total, read.iter().map(|hits| pick(hits)))
+    let names = |rarities: Vec<f64>| -> Vec<f64> {
+        rarities.iter().zip(&asked.names).map(|(rarity, name)| rarity * name.weight).collect()
     };
-    let in_paths = paths.iter().flat_map(|path| [path.name.as_slice(), path.folders.as_slice()]);
+    let mut in_paths = vec![0; asked.words.len()];
+    for (word, _) in paths.iter().flat_map(|path| path.name.iter().chain(&path.folders)) {
+        in_paths[usize::from(*word)] += 1;
+    }
     Worth {
-        words: weighted_words(of(words, |hits| &hits.words)),
-        defined_words: weighted_words(of(words, |hits| &hits.defined_words)),
-        names: weighted_names(of(names, |hits| &hits.compounds)),
-        defined: weighted_names(of(names, |hits| &hits.defined)),
-        path: weighted_words(score::rarity(words, paths.len(), in_paths)),
-        mean_length: read.iter().map(|hits| hits.length).sum::<f64>() / (total as f64).max(1.0),
+        words: words(rarities(&lists.words)),
+        defined_words: words(rarities(&lists.defined_words)),
+        names: names(rarities(&lists.compounds)),
+        defined: names(rarities(&lists.defined)),
+        path: words(in_paths.into_iter().map(|with| score::rarity(with, paths.len())).collect()),
     }
 }

@@ -1,7 +1,8 @@
 //! Why a file was chosen, in words for a person.
 
 use super::kind::FileKind;
-use super::rank::{Candidate, Ranked, Ranking, Sign};
+use super::rank::{Ranked, Ranking, Sign};
+use super::tree::Tree;
 
 /// Most words in one reason.
 const WORDS: usize = 5;
@@ -9,7 +10,7 @@ const WORDS: usize = 5;
 const SHOWN: usize = 60;
 
 /// The reasons for a file, the strongest kinds first.
-pub(super) fn reasons(ranking: &Ranking, candidates: &[Candidate], ranked: &Ranked) -> Vec<String> {
+pub(super) fn reasons(ranking: &Ranking, tree: &Tree, ranked: &Ranked) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Some(mention) = ranking.mentions.iter().find(|mention| mention.file == ranked.file) {
         reasons.push(match mention.line {
@@ -23,15 +24,14 @@ pub(super) fn reasons(ranking: &Ranking, candidates: &[Candidate], ranked: &Rank
     }
     let name = |at: u16| ranking.asked.names[usize::from(at)].text.as_str();
     let word = |at: u16| ranking.asked.words[usize::from(at)].text.as_str();
-    if let Some(hits) = &ranking.hits[ranked.file] {
-        let defined = heaviest(&hits.defined, &ranking.worth.defined);
-        push(&mut reasons, "it defines", defined.into_iter().map(name));
-        let words = heaviest(&hits.words, &ranking.worth.words);
-        push(&mut reasons, "it has the words", words.into_iter().map(word));
-        let names = heaviest(&hits.compounds, &ranking.worth.names);
-        push(&mut reasons, "it uses the names", names.into_iter().map(name));
-    }
-    let path = &ranking.paths[ranked.file];
+    let hits = &ranked.hits;
+    let defined = heaviest(&hits.defined, &ranking.worth.defined);
+    push(&mut reasons, "it defines", defined.into_iter().map(name));
+    let words = heaviest(&hits.words, &ranking.worth.words);
+    push(&mut reasons, "it has the words", words.into_iter().map(word));
+    let names = heaviest(&hits.compounds, &ranking.worth.names);
+    push(&mut reasons, "it uses the names", names.into_iter().map(name));
+    let path = &ranked.path;
     let in_path: Vec<(u16, u8)> = path.name.iter().chain(&path.folders).copied().collect();
     push(
         &mut reasons,
@@ -46,7 +46,7 @@ pub(super) fn reasons(ranking: &Ranking, candidates: &[Candidate], ranked: &Rank
     if ranked.signs[Sign::Together as usize] > 0.0 {
         reasons.push("it was often changed together with the best of these files".to_owned());
     }
-    let kind = candidates[ranked.file].kind;
+    let kind = tree.files[ranked.file].kind();
     if kind != FileKind::Source {
         reasons.push(format!("kind of file: {}", kind.name()));
     }

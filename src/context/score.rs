@@ -1,10 +1,10 @@
 //! The signs that speak for a file, each by itself; what they weigh together is in `rank`.
 
 use super::asked::Asked;
-use super::history::{Past, path_hash};
-use super::kind::Content;
-use super::segment::Counted;
-use super::terms::{HashedMap, Term, Terms, runs};
+use super::history::Past;
+use super::placed::{Placed, Posting};
+use super::terms::{HashedMap, Term};
+use super::tree::Named;
 use std::sync::Arc;
 
 const K1: f64 = 1.2;
@@ -16,12 +16,10 @@ const VOTERS: usize = 60;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Slot {
     Word(usize),
-    DefinedWord(usize),
     Compound(usize),
-    Defined(usize),
 }
 
-/// The terms that are asked for, found fast: nearly all terms of a blob are others.
+/// The terms of text that are asked for, found fast: nearly all terms are others.
 pub(super) struct Wanted {
     maybe: Box<[u64; 1024]>,
     slots: HashedMap<u32, Slot>,
@@ -32,13 +30,9 @@ impl Wanted {
         let mut wanted = Self { maybe: Box::new([0; 1024]), slots: HashedMap::default() };
         for (at, word) in asked.words.iter().enumerate() {
             wanted.add(word.term, Slot::Word(at));
-            wanted.add(word.defined, Slot::DefinedWord(at));
         }
         for (at, name) in asked.names.iter().enumerate() {
             wanted.add(name.compound, Slot::Compound(at));
-            if name.code {
-                wanted.add(name.defined, Slot::Defined(at));
-            }
         }
         wanted
     }
@@ -65,6 +59,17 @@ impl Wanted {
         }
     }
 
+    /// The numbers of the words that are among terms, each once.
+    fn words(&self, terms: &[Term]) -> Vec<(u16, u8)> {
+        let mut found: Vec<(u16, u8)> = Vec::new();
+        for word in terms.iter().filter_map(|term| self.word(*term)) {
+            if !found.iter().any(|&(known, _)| usize::from(known) == word) {
+                found.push((word as u16, 1));
+            }
+        }
+        found
+    }
+
     pub(super) fn compound(&self, term: Term) -> Option<usize> {
         match self.slot(term) {
             Some(Slot::Compound(at)) => Some(at),
@@ -73,66 +78,73 @@ impl Wanted {
     }
 }
 
+/// What is asked for, and for each of it the files that have it.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    pub(super) words: Vec<Vec<Posting>>,
+    pub(super) defined_words: Vec<Vec<Posting>>,
+    pub(super) compounds: Vec<Vec<Posting>>,
+    pub(super) defined: Vec<Vec<Posting>>,
+}
+
+impl Lists {
+    pub(super) fn of(asked: &Asked, placed: &Placed) -> Self {
+        let with = |term: Term| placed.with(term);
+        Self {
+            words: asked.words.iter().map(|word| with(word.term)).collect(),
+            defined_words: asked.words.iter().map(|word| with(word.defined)).collect(),
+            compounds: asked.names.iter().map(|name| with(name.compound)).collect(),
+            // A word that may be a name is found by its word.
+            defined: asked
+                .names
+                .iter()
+                .map(|name| if name.code { with(name.defined) } else { Vec::new() })
+                .collect(),
+        }
+    }
+
+    /// What the files of `places` have; it gives each file its place among the answers, or none.
+    pub(super) fn hits(&self, places: &[Option<u32>], answers: usize) -> Vec<Hits> {
+        let mut hits = vec![Hits::default(); answers];
+        let mut note = |lists: &[Vec<Posting>], pick: fn(&mut Hits) -> &mut Vec<(u16, u8)>| {
+            for (number, list) in lists.iter().enumerate() {
+                for &(file, count) in list {
+                    if let Some(place) = places[file as usize] {
+                        pick(&mut hits[place as usize]).push((number as u16, count));
+                    }
+                }
+            }
+        };
+        note(&self.words, |hits| &mut hits.words);
+        note(&self.compounds, |hits| &mut hits.compounds);
+        note(&self.defined, |hits| &mut hits.defined);
+        hits
+    }
+}
+
 /// What was found in a file of what is asked for, as (number, count).
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hits {
     pub(super) words: Vec<(u16, u8)>,
-    pub(super) defined_words: Vec<(u16, u8)>,
     pub(super) compounds: Vec<(u16, u8)>,
     pub(super) defined: Vec<(u16, u8)>,
-    pub(super) length: f64,
 }
 
-pub(super) fn hits(wanted: &Wanted, counted: Counted<'_>) -> Option<Hits> {
-    if counted.content != Content::Text {
-        return None;
-    }
-    let mut hits = Hits { length: f64::from(counted.length), ..Hits::default() };
-    for (term, &count) in counted.terms.iter().zip(counted.counts) {
-        let Some(slot) = wanted.slot(*term) else { continue };
-        match slot {
-            Slot::Word(at) => hits.words.push((at as u16, count)),
-            Slot::DefinedWord(at) => hits.defined_words.push((at as u16, count)),
-            Slot::Compound(at) => hits.compounds.push((at as u16, count)),
-            Slot::Defined(at) => hits.defined.push((at as u16, count)),
-        }
-    }
-    for list in [&mut hits.words, &mut hits.defined_words, &mut hits.compounds, &mut hits.defined] {
-        list.sort_unstable();
-    }
-    Some(hits)
+/// How rare something is that `with` of `total` have.
+pub(super) fn rarity(with: usize, total: usize) -> f64 {
+    let (with, total) = (with as f64, total as f64);
+    ((total - with + 0.5) / (with + 0.5) + 1.0).ln()
 }
 
-/// How rare each of `count` numbers is in `total` lists of them.
-pub(super) fn rarity<'a>(
-    count: usize,
-    total: usize,
-    lists: impl Iterator<Item = &'a [(u16, u8)]>,
-) -> Vec<f64> {
-    let mut with = vec![0u32; count];
-    for list in lists {
-        for &(at, _) in list {
-            with[usize::from(at)] += 1;
-        }
-    }
-    let total = total as f64;
-    with.iter().map(|&with| ((total - f64::from(with) + 0.5) / (f64::from(with) + 0.5) + 1.0).ln()).collect()
-}
-
-/// BM25 of a file's words.
-pub(super) fn bm25(hits: &Hits, worth: &[f64], mean_length: f64) -> f64 {
-    let norm = K1 * (1.0 - B + B * hits.length / mean_length.max(1.0));
-    hits.words
-        .iter()
-        .map(|&(at, count)| {
-            worth[usize::from(at)] * f64::from(count) * (K1 + 1.0) / (f64::from(count) + norm)
-        })
-        .sum()
+/// What a word adds to the BM25 of a file of `length` words that has it `count` times.
+pub(super) fn bm25(count: u8, length: u32, mean_length: f64) -> f64 {
+    let norm = K1 * (1.0 - B + B * f64::from(length) / mean_length.max(1.0));
+    f64::from(count) * (K1 + 1.0) / (f64::from(count) + norm)
 }
 
 /// Names: once is nearly as good as often.
-pub(super) fn presence(list: &[(u16, u8)], worth: &[f64]) -> f64 {
-    list.iter().map(|&(at, count)| worth[usize::from(at)] * f64::from(count) / (f64::from(count) + 0.5)).sum()
+pub(super) fn presence(count: u8) -> f64 {
+    f64::from(count) / (f64::from(count) + 0.5)
 }
 
 /// What of the words is in a path: those of the file's name count whole where they make it up, those of folders half.
@@ -143,26 +155,14 @@ pub(super) struct PathHits {
     pub(super) name_words: usize,
 }
 
-pub(super) fn path_hits(wanted: &Wanted, terms: &mut Terms, path: &str) -> PathHits {
-    let mut hits = PathHits::default();
-    let name_start = path.rfind('/').map_or(0, |at| at + 1);
-    let name_end =
-        path[name_start..].rfind('.').filter(|&at| at > 0).map_or(path.len(), |at| name_start + at);
-    runs(&path.as_bytes()[..name_end], |at, run| {
-        for &term in terms.of_run(run) {
-            let list = if at >= name_start { &mut hits.name } else { &mut hits.folders };
-            let word = wanted.word(term);
-            if at >= name_start && wanted.compound(term).is_none() {
-                hits.name_words += 1;
-            }
-            if let Some(word) = word
-                && !list.iter().any(|&(known, _)| usize::from(known) == word)
-            {
-                list.push((word as u16, 1));
-            }
-        }
-    });
-    hits
+pub(super) fn path_hits(wanted: &Wanted, named: &Named) -> PathHits {
+    // A name that is asked for as a whole is no word more.
+    let words = named.terms.iter().filter(|term| wanted.compound(**term).is_none());
+    PathHits {
+        name_words: words.count(),
+        name: wanted.words(&named.terms),
+        folders: wanted.words(&named.folder.terms),
+    }
 }
 
 pub(super) fn path_score(hits: &PathHits, worth: &[f64]) -> f64 {
@@ -243,8 +243,4 @@ pub(super) fn together(past: &[Arc<Past>], seeds: &[(u64, f64)]) -> HashedMap<u6
         *sum /= (4.0 + f64::from(changes.get(file).copied().unwrap_or(0))).sqrt();
     }
     sums
-}
-
-pub(super) fn of_path<T: Copy>(map: &HashedMap<u64, T>, path: &str) -> Option<T> {
-    map.get(&path_hash(path)).copied()
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"ctxindex";
 /// Counts up when the meaning of any stored byte changes, or of a term.
-const VERSION: u32 = 1;
+const VERSION: u32 = 3;
 const HEAD: usize = 24;
 /// More is no file of ours.
 const LARGEST: u64 = 256 << 20;

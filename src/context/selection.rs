@@ -7,19 +7,22 @@ use super::Snippet;
 use super::error::ContextError;
 use super::history::History;
 use super::index::Index;
-use super::kind::{FileKind, is_code, of_paths};
 use super::objects::{Id, Objects, Reader, hex, id_of_hex};
 use super::pack::{Packed, pack, tokens};
-use super::rank::{self, Candidate, Ranking};
+use super::placed::Placed;
+use super::rank::{self, Ranking};
 use super::reasons::reasons;
 use super::segment::Key;
 use super::terms::hash_bytes;
+use super::tree::Tree;
 use crate::workspace::CommitSha;
 
 /// Ancestors whose messages and files are looked at; in the measurement more of them found nothing more.
 const ANCESTORS: usize = 3000;
 /// Repositories whose index stays in memory.
 const KEPT: usize = 4;
+/// Trees of a repository that stay in memory with their places in the index.
+const KEPT_TREES: usize = 2;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -64,10 +67,12 @@ pub struct Contexts {
 }
 
 #[derive(Debug)]
-struct Repository {
-    objects: Objects,
-    index: Index,
-    history: History,
+pub(super) struct Repository {
+    git_dir: PathBuf,
+    pub(super) index: Index,
+    pub(super) history: History,
+    /// The last used last.
+    trees: Mutex<Vec<Arc<Placed>>>,
 }
 
 impl Contexts {
@@ -83,7 +88,7 @@ impl Contexts {
         self.repository(git_dir)?.select(&id.ok_or_else(no_commit)?, request)
     }
 
-    fn repository(&self, git_dir: &Path) -> Result<Arc<Repository>, ContextError> {
+    pub(super) fn repository(&self, git_dir: &Path) -> Result<Arc<Repository>, ContextError> {
         let path = git_dir.canonicalize().unwrap_or_else(|_| git_dir.to_owned());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let known = open.iter().position(|(other, _)| *other == path).map(|at| open.remove(at));
@@ -91,9 +96,9 @@ impl Contexts {
             Some(known) => known,
             None => {
                 let folder = self.root.join(folder_name(&path));
-                let objects = Objects::open(&path)?;
                 let (index, history) = (Index::open(&folder)?, History::default());
-                (path, Arc::new(Repository { objects, index, history }))
+                let (git_dir, trees) = (path.clone(), Mutex::default());
+                (path, Arc::new(Repository { git_dir, index, history, trees }))
             }
         };
         if open.len() >= KEPT {
@@ -116,65 +121,87 @@ fn folder_name(git_dir: &Path) -> String {
 
 impl Repository {
     fn select(&self, commit: &Id, request: &ContextRequest<'_>) -> Result<Selection, ContextError> {
-        let mut reader = self.objects.reader();
+        // Opened anew each time: packs come and go while this process lives.
+        let objects = Objects::open(&self.git_dir)?;
+        let mut reader = objects.reader();
         let found = reader.commit(commit)?.ok_or_else(|| ContextError::NoSuchCommit { id: hex(commit) })?;
-        let leaves = reader.files(&found.tree)?;
-        let kinds: Vec<FileKind> = of_paths(leaves.iter().map(|leaf| leaf.path.as_str()));
-        let read = leaves.iter().zip(&kinds).filter(|(_, kind)| kind.is_read());
-        let keys: Vec<Key> = read.map(|(leaf, _)| Key { id: leaf.id, code: is_code(&leaf.path) }).collect();
-        let (records, past) = std::thread::scope(|scope| {
+        let (placed, past) = std::thread::scope(|scope| {
             let past =
-                scope.spawn(|| self.history.ancestors(&self.objects, self.index.folder(), commit, ANCESTORS));
-            let records = self.index.records(&self.objects, &keys);
-            (records, past.join())
+                scope.spawn(|| self.history.ancestors(&objects, self.index.folder(), commit, ANCESTORS));
+            scope.spawn(|| self.index.warm());
+            let placed = self.placed(&objects, &mut reader, &found.tree);
+            (placed, past.join())
         });
         let past = past.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let records = records?;
-        let mut places = records.places.iter();
-        let candidates: Vec<Candidate> = leaves
-            .into_iter()
-            .zip(kinds)
-            .map(|(leaf, kind)| {
-                let place = if kind.is_read() { places.next().copied().flatten() } else { None };
-                Candidate { leaf, kind, place }
-            })
-            .collect();
-        let ranking = rank::rank(&candidates, &records, &past, request.text, &self.objects)?;
+        let (placed, indexed_blobs) = placed?;
+        let ranking = rank::rank(&placed, &past, request.text, &objects)?;
         let packed = pack(&ranking.ranked, request.budget_tokens);
-        let snippets = snippets(&ranking, &candidates, &packed, &mut reader)?;
+        let snippets = snippets(&ranking, &placed.tree, &packed, &mut reader)?;
         let files = ranking.ranked.iter().take(request.top).map(|ranked| RelevantFile {
-            path: candidates[ranked.file].leaf.path.clone(),
+            path: placed.tree.files[ranked.file].path().to_owned(),
             score: ranked.score,
-            reasons: reasons(&ranking, &candidates, ranked),
+            reasons: reasons(&ranking, &placed.tree, ranked),
         });
         Ok(Selection {
             files: files.collect(),
             tokens: packed.iter().map(|place| tokens(place.bytes)).sum(),
             snippets,
-            indexed_blobs: records.read,
+            indexed_blobs,
         })
+    }
+
+    /// A tree with its places in the index, and how many blobs had to be read for it.
+    pub(super) fn placed(
+        &self,
+        objects: &Objects,
+        reader: &mut Reader,
+        tree: &Id,
+    ) -> Result<(Arc<Placed>, usize), ContextError> {
+        let last = {
+            let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(at) = trees.iter().position(|placed| placed.tree.id == *tree) {
+                let placed = trees.remove(at);
+                trees.push(Arc::clone(&placed));
+                return Ok((placed, 0));
+            }
+            trees.last().cloned()
+        };
+        let tree = match last {
+            Some(last) => last.tree.next(reader, tree)?,
+            None => Tree::read(reader, tree)?,
+        };
+        let keys: Vec<Key> = tree.files.iter().filter_map(|file| file.key()).collect();
+        let found = self.index.records(objects, &keys)?;
+        let read = found.read;
+        let placed = Arc::new(Placed::of(Arc::new(tree), found));
+        let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
+        if trees.len() >= KEPT_TREES {
+            trees.remove(0);
+        }
+        trees.push(Arc::clone(&placed));
+        Ok((placed, read))
     }
 }
 
 fn snippets(
     ranking: &Ranking,
-    candidates: &[Candidate],
+    tree: &Tree,
     packed: &[Packed],
     reader: &mut Reader,
 ) -> Result<Vec<Snippet>, ContextError> {
     let mut snippets = Vec::with_capacity(packed.len());
     for place in packed {
         let ranked = &ranking.ranked[place.rank];
-        let leaf = &candidates[ranked.file].leaf;
-        let Some(bytes) = reader.bytes(&leaf.id)? else { continue };
+        let file = &tree.files[ranked.file];
+        let Some(bytes) = reader.bytes(&file.id)? else { continue };
         let text = lines(bytes, place.start_line, place.end_line);
         snippets.push(Snippet {
-            path: leaf.path.clone(),
+            path: file.path().to_owned(),
             start_line: place.start_line,
             end_line: place.end_line,
             text: String::from_utf8_lossy(text).into_owned(),
             tokens: tokens(place.bytes),
-            reason: reasons(ranking, candidates, ranked).into_iter().next().unwrap_or_default(),
+            reason: reasons(ranking, tree, ranked).into_iter().next().unwrap_or_default(),
         });
     }
     Ok(snippets)

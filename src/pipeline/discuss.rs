@@ -2,7 +2,7 @@
 
 use crate::agents::{DiscussionInput, DiscussionOutcome, discuss};
 use crate::context::overview;
-use crate::domain::{Event, Reading, Task, TaskId, TaskSpecification};
+use crate::domain::{Event, Reading, SourceText, Task, TaskId, TaskSpecification};
 use crate::telemetry::clock;
 
 use super::change::{policy, snapshot};
@@ -22,8 +22,14 @@ impl Pipeline {
         let paths = self.path_policy(&policy)?;
         let protected: Vec<&str> = paths.protected_globs().collect();
         let overview = overview(&snapshot(&checkout, &checkout.tip).await?, OVERVIEW_TOKENS);
+        let snippets = self.snippets(&checkout, &checkout.tip, query(&source)).await;
         let agent = self.agent(task, &limits).await?;
-        let input = DiscussionInput { source: &source, overview: &overview, protected: &protected.join(" ") };
+        let input = DiscussionInput {
+            source: &source,
+            overview: &overview,
+            snippets: &snippets,
+            protected: &protected.join(" "),
+        };
         let outcome = discuss(&agent, input)
             .await
             .map_err(|error| StageError::stop(agent_failure("discussion", &error)))?;
@@ -41,4 +47,9 @@ impl Pipeline {
         };
         Ok(StageEnd::event(Event::Discussed { source, reading }))
     }
+}
+
+/// What to look for in the repository. Comments are left out: most talk about the talk.
+fn query(source: &SourceText) -> String {
+    format!("{}\n\n{}", source.title, source.body)
 }

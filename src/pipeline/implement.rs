@@ -49,7 +49,7 @@ impl Pipeline {
 
 impl Pipeline {
     /// The places that the task is probably about. Without them the model still has its tools to search with.
-    async fn snippets(&self, checkout: &Checkout, commit: &CommitSha, text: String) -> PromptText {
+    pub(super) async fn snippets(&self, checkout: &Checkout, commit: &CommitSha, text: String) -> PromptText {
         let (contexts, mirror, commit) = (self.contexts.clone(), checkout.mirror.clone(), commit.clone());
         let selected = tokio::task::spawn_blocking(move || {
             let request =

@@ -70,9 +70,18 @@ fn wrong_input_is_told_with_its_exit_code() {
     let (repository, _) = Repository::of(&[("a.rs", "fn a() {}\n")]);
     let (cache, empty) = (repository.folder.path().join("cache"), repository.folder.path().join("empty"));
     std::fs::create_dir(&empty).expect("a folder");
+    // As `git init --object-format=sha256` makes it.
+    let other_hash = repository.folder.path().join("sha256.git");
+    std::fs::create_dir_all(other_hash.join("objects/pack")).expect("a folder");
+    std::fs::create_dir_all(other_hash.join("refs/heads")).expect("a folder");
+    std::fs::write(other_hash.join("HEAD"), "ref: refs/heads/main\n").expect("a file");
+    let config =
+        "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat = sha256\n";
+    std::fs::write(other_hash.join("config"), config).expect("a file");
     for (folder, arguments, words) in [
         (repository.git_dir(), vec!["--rev", "nowhere"], "\"nowhere\" names no commit of"),
         (&empty, vec![], "is not in a git repository"),
+        (&other_hash, vec![], "unknown object format 'sha256'"),
         (Path::new("/no/such/folder"), vec![], "does not exist"),
     ] {
         let (output, value) = done(start(folder, &cache, &arguments));

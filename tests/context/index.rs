@@ -118,6 +118,39 @@ fn the_index_stays_small_in_files_over_many_commits() {
 }
 
 #[test]
+fn what_comes_in_a_pack_while_the_process_lives_is_found() {
+    let filler = filler(20);
+    let (mut repository, first) = Repository::of(&borrowed(&filler));
+    repository.pack();
+    let contexts = repository.contexts();
+    assert_eq!(repository.select(&contexts, &first, TEXT).indexed_blobs, 20);
+    let tip = repository.commit(Some(&first), &[("src/late.rs", "fn latecomer() {}\n")], "more");
+    repository.pack();
+    let late = repository.select(&contexts, &tip, "latecomer");
+    assert_eq!((late.indexed_blobs, late.files[0].path.as_str()), (1, "src/late.rs"));
+}
+
+#[test]
+fn the_next_commit_is_answered_as_if_it_were_the_first() {
+    let filler = filler(40);
+    let (mut repository, first) = Repository::of(&borrowed(&filler));
+    let contexts = repository.contexts();
+    repository.select(&contexts, &first, TEXT);
+    let changes = [
+        ("src/part7.rs", "fn other() {}\n"),
+        ("src/deep/folder/part_7.rs", "fn part_7() { total }\n"),
+        ("a.rs", "fn total() {}\n"),
+        ("zz.rs", "fn wrong_total() {}\n"),
+    ];
+    let tip = repository.commit(Some(&first), &changes, "move part_7");
+    let known = repository.select(&contexts, &tip, TEXT);
+    std::fs::remove_dir_all(repository.folder.path().join("cache")).expect("remove");
+    let anew = repository.select(&repository.contexts(), &tip, TEXT);
+    assert_eq!(known.indexed_blobs, 4);
+    assert_eq!(without_count(known), without_count(anew));
+}
+
+#[test]
 fn a_commit_that_is_not_there_is_told() {
     let (repository, _) = Repository::of(&[("a.rs", "fn a() {}\n")]);
     let missing = orchestrator::workspace::CommitSha::parse("1".repeat(40)).expect("an id");

@@ -68,6 +68,26 @@ impl Repository {
         CommitSha::parse(id.to_string()).expect("an id")
     }
 
+    /// Moves all objects into a pack of their own.
+    pub fn pack(&self) {
+        let mut packing = self.git.packbuilder().expect("a pack");
+        let objects = self.git.odb().expect("the objects");
+        let mut ids = Vec::new();
+        objects
+            .foreach(|id| {
+                ids.push(*id);
+                true
+            })
+            .expect("all objects");
+        ids.iter().for_each(|id| packing.insert_object(*id, None).expect("an object"));
+        packing.write(&self.git.path().join("objects/pack"), 0o444).expect("written");
+        for folder in std::fs::read_dir(self.git.path().join("objects")).expect("a folder").flatten() {
+            if folder.file_name().len() == 2 {
+                std::fs::remove_dir_all(folder.path()).expect("the loose objects go");
+            }
+        }
+    }
+
     pub fn contexts(&self) -> Contexts {
         Contexts::new(self.folder.path().join("cache"))
     }
