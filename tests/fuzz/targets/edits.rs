@@ -64,7 +64,7 @@ pub const DIFF: Target = Target {
 fn diff(data: &[u8]) {
     let text = input::text(data, DIFF.words);
     let [file, second] = input::parts::<2>(&text);
-    if let Ok(changes) = apply(&holding(file), &[Edit::Patch { diff: second.to_owned() }]) {
+    if let Ok(changes) = apply(&holding(file), &[Edit::Patch { text: second.to_owned() }]) {
         for (path, change) in &changes {
             assert!(RepoPath::parse(path.as_str()).is_ok(), "{path:?} is no path");
             let is_file = |entry: &FileEntry| entry.mode != FileMode::Symlink;
@@ -84,7 +84,7 @@ fn a_true_diff_makes_the_second_text_of_the_first(first: &str, second: &str) {
     }
     let diff = TextDiff::from_lines(&first, &second);
     let diff = diff.unified_diff().context_radius(3).header("a/src/a.txt", "b/src/a.txt").to_string();
-    let changes = match apply(&holding(&first), &[Edit::Patch { diff: diff.clone() }]) {
+    let changes = match apply(&holding(&first), &[Edit::Patch { text: diff.clone() }]) {
         Ok(changes) => changes,
         Err(refusal) => panic!("{refusal}\n{first:?}\n{second:?}\n{diff}"),
     };
