@@ -1,5 +1,7 @@
 //! What models get slightly wrong, done to right edits by a fixed seed.
 
+use std::collections::HashSet;
+
 use crate::changes::{self, Altered, Change, Hunk, Line, Step};
 use crate::render::{Format, Text};
 
@@ -116,14 +118,22 @@ impl Damage {
 
     fn hunk(self, hunk: &mut Hunk, change: &Change, chance: &mut Chance) {
         let old = |line: &&mut Line| line.step != Step::Add;
+        let added = hunk.lines.iter().filter(|line| line.step == Step::Add);
+        let new: HashSet<String> = added.map(|line| line.text.clone()).collect();
         match self {
+            // Where a new line is the damaged one, nothing shows which of the two was meant.
             Self::SpaceAdded => {
                 for line in hunk.lines.iter_mut().filter(old) {
-                    line.text.push_str(["", "", " ", "  ", "\t"][chance.below(5)]);
+                    let padded = format!("{}{}", line.text, ["", "", " ", "  ", "\t"][chance.below(5)]);
+                    if !new.contains(&padded) {
+                        line.text = padded;
+                    }
                 }
             }
             Self::SpaceLost => {
-                for line in hunk.lines.iter_mut().filter(old) {
+                for line in
+                    hunk.lines.iter_mut().filter(old).filter(|line| !new.contains(line.text.trim_end()))
+                {
                     line.text.truncate(line.text.trim_end().len());
                 }
             }
@@ -205,7 +215,8 @@ fn shift(hunk: &mut Hunk, chance: &mut Chance) {
     let filled = || hunk.lines.iter().filter(|line| !line.text.trim().is_empty());
     let indent = |line: &Line| line.text.len() - line.text.trim_start().len();
     let common = filled().map(indent).min().unwrap_or(0);
-    if common > 0 && chance.below(4) > 0 {
+    let prefix = filled().next().map(|line| line.text[..common].to_owned()).unwrap_or_default();
+    if common > 0 && filled().all(|line| line.text.starts_with(&prefix)) && chance.below(4) > 0 {
         for line in hunk.lines.iter_mut().filter(|line| !line.text.trim().is_empty()) {
             line.text.drain(..common);
         }

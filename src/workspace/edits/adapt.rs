@@ -2,47 +2,62 @@
 //! has others.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::hunk::{Step, Written};
 use super::lines::{self, Line};
 use super::nearest;
 
 /// How a block differs from its place.
-pub(super) struct Adaptation {
+pub(super) struct Adaptation<'p> {
     indents: Indents,
     marks: Marks,
-    /// The block has white space at the ends of lines where the file has none.
-    without_ends: bool,
+    /// The lines of the file by the lines of the block that they were found by; `None` where several were.
+    found: HashMap<&'p [u8], Option<&'p [u8]>>,
 }
 
-impl Adaptation {
+impl<'p> Adaptation<'p> {
     /// `window` is the place of the old lines among `steps`; `file` all lines.
     pub(super) fn of(
         file: &[Line<'_>],
-        window: &[Line<'_>],
-        steps: &[(Step, Line<'_>)],
+        window: &'p [Line<'_>],
+        steps: &'p [(Step, Line<'_>)],
         written: Written,
     ) -> Result<Self, String> {
-        let old = || steps.iter().filter(|(step, _)| *step != Step::Add);
+        let old = steps.iter().filter(|(step, _)| *step != Step::Add);
         let pairs: Vec<Pair<'_>> =
-            window.iter().zip(old()).map(|(here, (step, there))| Pair { step: *step, here, there }).collect();
-        let padded = |line: &Line<'_>| !line.is_blank() && line.trimmed().len() < line.text.len();
-        let without_ends = pairs.iter().any(|pair| padded(pair.there) && !padded(pair.here));
+            window.iter().zip(old).map(|(here, (step, there))| Pair { step: *step, here, there }).collect();
+        let mut found: HashMap<&[u8], Option<&[u8]>> = HashMap::new();
+        // White space that the block lacks at the end of a line may be what the edit takes away.
+        for Pair { here, there, .. } in pairs.iter().filter(|pair| pair.here.trimmed() != pair.there.text) {
+            let one = found.entry(there.text).or_insert(Some(here.text));
+            *one = one.filter(|one| *one == here.text);
+        }
         let added =
             steps.iter().filter(|(step, line)| *step == Step::Add && !line.is_blank()).map(|(_, line)| line);
         let indents = Indents::of(&pairs, added, written)?;
-        Ok(Self { indents, marks: Marks::of(file, &pairs), without_ends })
+        Ok(Self { indents, marks: Marks::of(file, &pairs), found })
     }
 
     pub(super) fn line(&self, line: &Line<'_>) -> Result<Vec<u8>, String> {
         if line.is_blank() {
             return Ok(line.text.to_vec());
         }
+        // A new line that the block has among the old ones, too, is one that the file has.
+        if let Some(Some(here)) = self.found.get(line.text) {
+            return Ok(here.to_vec());
+        }
         let indent = self.indents.of_file(line)?;
-        let text = if self.without_ends { line.trimmed() } else { line.text };
-        Ok([&indent[..], &self.marks.of_file(&text[line.indentation().len()..])?].concat())
+        Ok([&indent[..], &self.marks.of_file(&line.text[line.indentation().len()..])?].concat())
     }
+}
+
+/// Whether the indentation of a place differs from that of a block by a rule: by a shift as a whole, or by so many of one
+/// character for so many of another.
+pub(super) fn is_regular(window: &[Line<'_>], block: &[(Step, Line<'_>)]) -> bool {
+    let pairs: Vec<Pair<'_>> =
+        window.iter().zip(block).map(|(here, (step, there))| Pair { step: *step, here, there }).collect();
+    Indents::known(pairs.iter()).deeper != Deeper::Unclear
 }
 
 /// A line of the file, and the line of the block that it was found by.
@@ -82,11 +97,14 @@ impl Indents {
         written: Written,
     ) -> Result<Self, String> {
         let shifted = Self::known(pairs.iter());
-        if written == Written::AsLines || !lacks_column(pairs) {
+        let column = Column::of(pairs);
+        if written == Written::AsLines || column == Column::There {
             return Ok(shifted);
         }
-        // Kept lines lack one space: the column of the diff was left out before them, or all was shifted by one.
         let removed = Self::known(pairs.iter().filter(|pair| pair.step == Step::Remove));
+        if column == Column::Missing {
+            return Ok(removed);
+        }
         if !removed.known.is_empty() {
             let as_it_is = removed.known.iter().all(|(there, here)| Some(there) == here.as_ref());
             return Ok(if as_it_is { removed } else { shifted });
@@ -100,7 +118,11 @@ impl Indents {
             of_block += usize::from(there && !here);
         }
         match (of_file, of_block) {
-            (0, 0) | (1.., 1..) => Ok(Self { deeper: Deeper::Unclear, ..shifted }),
+            (0, 0) | (1.., 1..) => Err(
+                "the lines of context lack a space each, so it is not clear how far the new lines are to be indented. Begin \
+                 each line of context with a space, and then the line as it stands in the file."
+                    .to_owned(),
+            ),
             (_, 0) => Ok(removed),
             (0, _) => Ok(shifted),
         }
@@ -198,17 +220,32 @@ impl Indents {
     }
 }
 
-/// Whether kept lines of a diff lack its first column, so that their own first space was taken for it.
-fn lacks_column(pairs: &[Pair<'_>]) -> bool {
-    let mut lacking = 0;
-    for pair in pairs.iter().filter(|pair| pair.step == Step::Keep && !pair.here.is_blank()) {
-        match pair.here.indentation().strip_suffix(pair.there.indentation()) {
-            Some(b" ") => lacking += 1,
-            Some(b"") => {}
-            _ => return false,
+/// What kept lines of a diff say about its first column.
+#[derive(PartialEq, Eq)]
+enum Column {
+    There,
+    /// All kept lines lack one space. It may have been taken for the column, or all was shifted by one.
+    Unclear,
+    /// Some lack one space and others do not, so that it was taken for the column.
+    Missing,
+}
+
+impl Column {
+    fn of(pairs: &[Pair<'_>]) -> Self {
+        let (mut lacking, mut whole) = (0, 0);
+        for pair in pairs.iter().filter(|pair| pair.step == Step::Keep && !pair.here.is_blank()) {
+            match pair.here.indentation().strip_suffix(pair.there.indentation()) {
+                Some(b" ") => lacking += 1,
+                Some(b"") => whole += 1,
+                _ => return Self::There,
+            }
+        }
+        match (lacking, whole) {
+            (0, _) => Self::There,
+            (_, 0) => Self::Unclear,
+            _ => Self::Missing,
         }
     }
-    lacking > 0
 }
 
 /// The one character that an indentation is made of.

@@ -96,10 +96,10 @@ impl<'l, 'a> Reader<'l, 'a> {
             let text = match line.text.strip_prefix(b"+") {
                 Some(text) if marked == filled => text,
                 None if marked == 0 || line.is_blank() => line.text,
-                _ => {
-                    let said = if line.text.starts_with(b"+") { "others do not" } else { "does not" };
+                Some(_) => continue,
+                None => {
                     return Err(format!(
-                        "each line of a new file must begin with `+`, but line {number} of the patch, `{}`: {said}.",
+                        "each line of a new file must begin with `+`, but line {number} of the patch, `{}`, does not.",
                         shown(line.text)
                     ));
                 }

@@ -118,7 +118,17 @@ impl<'h, 'a> Piece<'h, 'a> {
     fn found(mut self, text: &Text<'_>) -> Result<Self, String> {
         self.places =
             if self.before.is_empty() { self.without_lines(text)? } else { places::find(text, &self.before) };
-        if self.places.is_empty() { Err(nearest::nothing_fits(&text.lines, &self.lines())) } else { Ok(self) }
+        if self.places.is_empty() {
+            return Err(nearest::nothing_fits(&text.lines, &self.lines()));
+        }
+        // The number may be wrong, but where the lines stand at it in another form it is not by chance.
+        if let Some(line) =
+            self.told.line.filter(|line| !self.places.contains(line) && text.is_like(*line, &self.before))
+        {
+            self.places.push(line);
+            return Err(self.several_fit(text));
+        }
+        Ok(self)
     }
 
     /// Where lines are added that stand beside none.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 
+use super::adapt;
 use super::hunk::Step;
 use super::lines::{self, Line, normal};
 
@@ -23,16 +24,26 @@ impl<'a> Text<'a> {
         self.lines.iter().any(|line| line.text.trim_ascii() == text.trim_ascii())
     }
 
+    /// Whether a block stands at a line, white space and typographic marks aside.
+    pub(super) fn is_like(&self, start: usize, block: &[(Step, Line<'_>)]) -> bool {
+        let here =
+            self.lines.get(start..).and_then(|rest| rest.get(..block.len())).filter(|here| !here.is_empty());
+        here.is_some_and(|here| {
+            here.iter().zip(block).all(|(line, (_, wanted))| normal(line.text) == normal(wanted.text))
+        })
+    }
+
     fn normal(&self) -> &[Cow<'a, [u8]>] {
         self.normal.get_or_init(|| self.lines.iter().map(|line| normal(line.text)).collect())
     }
 }
 
-/// In more places than this a shift of indentation as a whole is not told from one line by line.
-const MOST_SHIFTED: usize = 1_000;
+/// With more lines in all places together, an indentation that differs by a rule is not told from one that differs line by
+/// line.
+const MOST_COMPARED: usize = 100_000;
 
 /// The first lines, from 0, of the places where `block` fits: those where it fits exactly, or if there are none, those
-/// where it fits up to trailing white space, up to a shift of indentation, up to any indentation, in its
+/// where it fits up to trailing white space, up to an indentation that differs by a rule, up to any indentation, in its
 /// [`normal`] form, or but for a kept line that is slightly misremembered. It takes time by the lengths of both,
 /// however much they repeat themselves.
 pub(super) fn find(text: &Text<'_>, block: &[(Step, Line<'_>)]) -> Vec<usize> {
@@ -52,10 +63,12 @@ pub(super) fn find(text: &Text<'_>, block: &[(Step, Line<'_>)]) -> Vec<usize> {
     }
     let places = by(|line| line.text.trim_ascii());
     if !places.is_empty() {
-        let shifted = |start: &usize| is_shifted(&file[*start..*start + block.len()], block);
-        let few = &places[..places.len().min(MOST_SHIFTED)];
-        let shifted: Vec<usize> = few.iter().copied().filter(shifted).collect();
-        return if shifted.is_empty() || few.len() < places.len() { places } else { shifted };
+        let regular = |start: &usize| adapt::is_regular(&file[*start..*start + block.len()], block);
+        if places.len().saturating_mul(block.len()) > MOST_COMPARED {
+            return places;
+        }
+        let by_rule: Vec<usize> = places.iter().copied().filter(regular).collect();
+        return if by_rule.is_empty() { places } else { by_rule };
     }
     let wanted: Vec<Cow<'_, [u8]>> = block.iter().map(|(_, line)| normal(line.text)).collect();
     let places = occurrences(text.normal(), &wanted);
@@ -64,21 +77,6 @@ pub(super) fn find(text: &Text<'_>, block: &[(Step, Line<'_>)]) -> Vec<usize> {
 
 /// By what lines are compared.
 type KeyOfLine = for<'l, 'a> fn(&'l Line<'a>) -> &'a [u8];
-
-/// Whether all lines lack the same indentation, or have the same too much.
-fn is_shifted(window: &[Line<'_>], block: &[(Step, Line<'_>)]) -> bool {
-    let mut pairs =
-        window.iter().zip(block).filter(|(line, _)| !line.is_blank()).map(|(line, (_, wanted))| {
-            let (here, there) = (line.indentation(), wanted.indentation());
-            match (here.strip_suffix(there), there.strip_suffix(here)) {
-                (Some(more), _) => Some((more, &b""[..])),
-                (_, Some(less)) => Some((&b""[..], less)),
-                _ => None,
-            }
-        });
-    let Some(first) = pairs.next() else { return true };
-    first.is_some() && pairs.all(|pair| pair == first)
-}
 
 /// Where `wanted` stands in `whole`, overlapping places included.
 pub(super) fn occurrences<T: PartialEq>(whole: &[T], wanted: &[T]) -> Vec<usize> {
@@ -212,4 +210,72 @@ impl Seen {
 fn alike(one: &[u8], other: &[u8]) -> f64 {
     let part = |text: &[u8]| String::from_utf8_lossy(&text[..text.len().min(LONGEST_COMPARED)]).into_owned();
     strsim::normalized_levenshtein(&part(one), &part(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn starts(file: &str, block: &str) -> Vec<usize> {
+        let block: Vec<_> =
+            lines::split(block.as_bytes()).into_iter().map(|line| (Step::Remove, line)).collect();
+        find(&Text::new(file.as_bytes()), &block)
+    }
+
+    #[test]
+    fn a_block_is_found_in_a_file_that_repeats_itself_without_trying_each_place() {
+        let began = std::time::Instant::now();
+        let (file, block) = ("one\n".repeat(200_000), "one\n".repeat(100_000));
+        assert_eq!(starts(&file, &format!("{block}two\n")), [] as [usize; 0]);
+        assert_eq!(starts(&file, &format!("  one\n{block}")).len(), 100_000);
+        assert_eq!(starts(&file, &"  one\n".repeat(100_000)).len(), 100_001);
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn an_indentation_that_differs_by_a_rule_comes_before_one_that_differs_line_by_line() {
+        assert_eq!(starts("a\n    b\nx\n  a\n b\n", "\ta\n\t\tb\n"), [0]);
+        assert_eq!(starts("a\n b\n", "  a\nb\n"), [0]);
+        // A shift is as good as tabs for spaces.
+        assert_eq!(starts("b\n  b\n", "\tb\n"), [0, 1]);
+    }
+
+    proptest! {
+        #[test]
+        fn occurrences_are_all_there_are(whole in "[ab]{0,40}", wanted in "[ab]{1,5}") {
+            let simple: Vec<usize> = (0..whole.len()).filter(|at| whole[*at..].starts_with(&wanted)).collect();
+            prop_assert_eq!(occurrences(whole.as_bytes(), wanted.as_bytes()), simple);
+        }
+
+        /// Trying each place, one after the other, finds the same.
+        #[test]
+        fn a_block_is_found_wherever_it_fits(
+            file in "([ \t]{0,3}[ab]{0,1}[ \r]{0,1}\n){0,12}",
+            block in "([ \t]{0,3}[ab]{0,1}[ \r]{0,1}\n){1,4}",
+        ) {
+            prop_assert_eq!(starts(&file, &block), tried_one_by_one(&file, &block));
+        }
+    }
+
+    fn tried_one_by_one(file: &str, block: &str) -> Vec<usize> {
+        let (file, block) = (lines::split(file.as_bytes()), lines::split(block.as_bytes()));
+        let fitting = |key: KeyOfLine| -> Vec<usize> {
+            let fits = |window: &[Line<'_>]| window.iter().zip(&block).all(|(a, b)| key(a) == key(b));
+            file.windows(block.len())
+                .enumerate()
+                .filter(|(_, window)| fits(window))
+                .map(|(start, _)| start)
+                .collect()
+        };
+        let steps: Vec<_> = block.iter().map(|line| (Step::Remove, *line)).collect();
+        let regular = |start: &usize| adapt::is_regular(&file[*start..*start + block.len()], &steps);
+        let mut all = [fitting(|line| line.text), fitting(|line| line.trimmed())].into_iter();
+        all.find(|places| !places.is_empty()).unwrap_or_else(|| {
+            let places = fitting(|line| line.text.trim_ascii());
+            let by_rule: Vec<usize> = places.iter().copied().filter(regular).collect();
+            if by_rule.is_empty() { places } else { by_rule }
+        })
+    }
 }

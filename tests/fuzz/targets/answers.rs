@@ -65,6 +65,7 @@ const TOOLS: [&str; 9] = [
     "read_file",
     "edit_file",
     "write_file",
+    "apply_patch",
     "delete_file",
     "run_command",
     "finish",

@@ -88,9 +88,15 @@ fn context_may_lack_its_column() {
     // One space less before all lines, the added one included, is a shift.
     let diff = "--- a/f\n+++ b/f\n@@ @@\n \"a\",\n+\"b\",\n \"c\",\n";
     assert_eq!(edited(" \"a\",\n \"c\",\n", patch(diff)).as_deref(), Ok(" \"a\",\n \"b\",\n \"c\",\n"));
+    // Some that lack one and some that do not are no shift.
+    let diff = "--- a/f\n+++ b/f\n@@ @@\n  }\n}\n+/**\n+ * g\n+ */\nfn g() {}\n";
+    assert_eq!(
+        edited("{\n  }\n}\nfn g() {}\n", patch(diff)).as_deref(),
+        Ok("{\n  }\n}\n/**\n * g\n */\nfn g() {}\n")
+    );
     // Here it is either.
     let diff = "--- a/f\n+++ b/f\n@@ @@\n \"a\",\n+      \"b\",\n \"c\",\n";
-    assert!(edited(" \"a\",\n \"c\",\n", patch(diff)).expect_err("unclear").contains("is not clear"));
+    assert!(edited(" \"a\",\n \"c\",\n", patch(diff)).expect_err("unclear").contains("lack a space each"));
 }
 
 #[test]
@@ -124,4 +130,13 @@ fn the_blocks_around_tell_which_of_several_places_is_meant() {
     );
     let overlapping = blocks(" one\n-x\n", "-x\n two\n");
     assert!(edited(file, overlapping).expect_err("one line, twice").contains("must not overlap"));
+}
+
+#[test]
+fn a_number_that_names_a_place_like_the_exact_one_is_not_ignored() {
+    let file = "\tx\n\ty\n  x\n  y\n";
+    let at = |line| patch(&format!("--- a/f\n+++ b/f\n@@ -{line},2 +{line},2 @@\n \tx\n-\ty\n+\tz\n"));
+    assert_eq!(edited(file, at(1)).as_deref(), Ok("\tx\n\tz\n  x\n  y\n"));
+    assert_eq!(edited(file, at(2)).as_deref(), Ok("\tx\n\tz\n  x\n  y\n"));
+    assert!(edited(file, at(3)).expect_err("two places").contains("stands in 2 places, at lines 1, 3"));
 }

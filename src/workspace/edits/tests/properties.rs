@@ -180,7 +180,10 @@ proptest! {
             text.split_inclusive('\n').map(|line| match damage {
                 _ if line.trim().is_empty() => line.to_owned(),
                 0 => format!("   {line}"),
-                1 => line.replace("  ", "\t"),
+                1 => {
+                    let rest = line.trim_start_matches(' ');
+                    format!("{}{rest}", "\t".repeat((line.len() - rest.len()) / 2))
+                }
                 _ => line.replace('\'', "\u{2019}").replace('"', "\u{201C}"),
             }).collect()
         };

@@ -28,9 +28,12 @@ fn an_indentation_that_cannot_be_known_is_not_guessed() {
 }
 
 #[test]
-fn white_space_at_the_ends_of_new_lines_goes_where_it_goes_from_old_ones() {
-    assert_eq!(edited("a\nb\n", replace("f", "a  \nb\n", "a  \nc  \nb\n")).as_deref(), Ok("a\nc\nb\n"));
-    assert_eq!(edited("a  \nb\n", replace("f", "a\nb", "a\nc  \nb")).as_deref(), Ok("a  \nc  \nb\n"));
+fn a_new_line_that_is_an_old_one_of_the_edit_is_the_one_of_the_file() {
+    let edit = replace("f", "a  \n‘b’\nc\n", "‘b’\nc\na  \nd  \n");
+    assert_eq!(edited("a\n'b'\nc \n", edit).as_deref(), Ok("'b'\nc \na\nd  \n"));
+    // White space at the end of a line may be what is to go.
+    let diff = "--- a/f\n+++ b/f\n@@ @@\n a\n-b\n+b\n";
+    assert_eq!(edited("a\nb  \n", patch(diff)).as_deref(), Ok("a\nb\n"));
 }
 
 #[test]
