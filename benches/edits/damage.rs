@@ -131,9 +131,9 @@ impl Damage {
                 }
             }
             Self::SpaceLost => {
-                for line in
-                    hunk.lines.iter_mut().filter(old).filter(|line| !new.contains(line.text.trim_end()))
-                {
+                let fits =
+                    |line: &&mut Line| !line.text.trim().is_empty() && !new.contains(line.text.trim_end());
+                for line in hunk.lines.iter_mut().filter(old).filter(fits) {
                     line.text.truncate(line.text.trim_end().len());
                 }
             }

@@ -308,8 +308,12 @@ impl Marks {
                 continue;
             }
             let (in_file, in_block) = (typographic(here.text), typographic(there.text));
-            marks.made.extend(in_block.iter().filter(|c| !in_file.contains(c)).filter_map(|c| Kind::of(*c)));
-            marks.lost.extend(in_file.into_iter().filter(|c| !in_block.contains(c)));
+            let count = |of: &[char], c: &char| of.iter().filter(|other| *other == c).count();
+            let more = |one: &[char], other: &[char], c: &char| count(one, c) > count(other, c);
+            marks.made.extend(
+                in_block.iter().filter(|c| more(&in_block, &in_file, c)).filter_map(|c| Kind::of(*c)),
+            );
+            marks.lost.extend(in_file.iter().filter(|c| more(&in_file, &in_block, c)));
         }
         if !marks.made.is_empty() {
             marks.in_file = file.iter().flat_map(|line| typographic(line.text)).collect();

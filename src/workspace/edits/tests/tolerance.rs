@@ -47,6 +47,8 @@ fn typographic_marks_are_taken_for_plain_ones() {
     // A file that has both kinds does not tell which one a new line means.
     let said = edited("a('“')\n", replace("f", "a(‘“’)\n", "a(‘“’)\nb(“)\n")).expect_err("unclear");
     assert!(said.contains("not clear what `“`"), "{said}");
+    let said = edited("it’s 'a'\n", replace("f", "it’s ’a’\n", "it’s ’b’\n")).expect_err("unclear");
+    assert!(said.contains("not clear what `’`"), "{said}");
     assert_eq!(edited("“\nx = 'a'\n", replace("f", "x = ‘a’\n", "y = ‘a’\n")).as_deref(), Ok("“\ny = 'a'\n"));
 }
 
