@@ -59,7 +59,7 @@ pub const ANSWER: Target = Target {
     cap: 256 * 1024,
 };
 
-const TOOLS: [&str; 9] = [
+const TOOLS: [&str; 10] = [
     "list_files",
     "search",
     "read_file",
