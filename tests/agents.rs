@@ -508,6 +508,50 @@ async fn wrong_calls_are_told_back_and_the_work_goes_on() {
 }
 
 #[tokio::test]
+async fn all_edits_of_an_answer_apply_or_none() {
+    let rules = r#"
+  - name: finish
+    when: { last_message: ["done together with the first edit"] }
+    answer: { tool_calls: [{ name: finish, arguments: { summary: "Done.", commit_subject: "Edit" } }] }
+  - name: all right
+    when: { last_message: ["has no argument `tool`"] }
+    answer:
+      tool_calls:
+        - { name: write_file, arguments: { path: b.txt, content: "second\n" } }
+        - { name: apply_patch, arguments: { patch: "*** Begin Patch\n*** Update File: a.txt\n@@\n-one\n+uno\n*** End Patch\n" } }
+  - name: one cannot be read
+    when: { last_message: ["Edit 2, a.txt", "not done, like the first", "an earlier edit of this turn was refused"] }
+    answer:
+      tool_calls:
+        - { name: write_file, arguments: { path: b.txt, content: "first\n" } }
+        - { name: delete_file, arguments: { path: a.txt, tool: x } }
+  - name: one does not fit
+    when: { tools_offered: [finish] }
+    answer:
+      tool_calls:
+        - { name: write_file, arguments: { path: b.txt, content: "none\n" } }
+        - { name: edit_file, arguments: { path: a.txt, old: eins, new: uno } }
+        - { name: read_file, arguments: { path: a.txt } }
+        - { name: write_file, arguments: { path: c.txt, content: "none\n" } }
+"#;
+    let (outcome, dir, _) = run_loop(rules, ToolLimits::default(), &[("a.txt", "one\n")]).await;
+    let implemented = outcome.expect("finished");
+    assert_eq!(implemented.steps, 4);
+    let outcomes = |step: usize| -> Vec<ToolOutcome> {
+        implemented.transcript[step].calls.iter().map(|call| call.answer.outcome).collect()
+    };
+    assert_eq!(
+        outcomes(0),
+        [ToolOutcome::Failed, ToolOutcome::Failed, ToolOutcome::Done, ToolOutcome::Failed]
+    );
+    assert_eq!(outcomes(1), [ToolOutcome::Failed, ToolOutcome::Failed]);
+    assert_eq!(outcomes(2), [ToolOutcome::Done, ToolOutcome::Done]);
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).expect(name);
+    assert_eq!((read("a.txt"), read("b.txt")), ("uno\n".into(), "second\n".into()));
+    assert!(!dir.path().join("c.txt").exists());
+}
+
+#[tokio::test]
 async fn an_answer_cut_off_inside_a_call_is_not_carried_out() {
     let rules = r#"
   - name: finish

@@ -86,6 +86,16 @@ pub(super) fn definitions() -> Vec<ToolDefinition> {
         ),
         tool("delete_file", "Deletes a file.", json!({ "path": path }), &["path"]),
         tool(
+            "apply_patch",
+            "Changes any number of files by one text. Its form is `*** Begin Patch`, then for each file \
+             `*** Update File: path`, `*** Add File: path` or `*** Delete File: path`, then `*** End Patch`; or a \
+             unified diff; or below the path of a file `<<<<<<< SEARCH`, `=======` and `>>>>>>> REPLACE`.",
+            json!({
+                "patch": text("The text. Old lines and lines of context are copied exactly, without line numbers."),
+            }),
+            &["patch"],
+        ),
+        tool(
             "run_command",
             "Runs a shell command in the root of the repository, without network.",
             json!({
@@ -106,6 +116,11 @@ pub(super) fn definitions() -> Vec<ToolDefinition> {
     ]
 }
 
+/// Whether a tool of that name changes files by what its call says.
+pub(super) fn edits(name: &str) -> bool {
+    matches!(name, "edit_file" | "write_file" | "delete_file" | "apply_patch")
+}
+
 /// What the model wants, or what is wrong with its call.
 pub fn understand(name: &str, arguments: &Value) -> Result<Understood, String> {
     let kind = match name {
@@ -115,6 +130,7 @@ pub fn understand(name: &str, arguments: &Value) -> Result<Understood, String> {
         "edit_file" => "edit",
         "write_file" => "write",
         "delete_file" => "delete",
+        "apply_patch" => "patch",
         "run_command" => "run",
         "finish" => return finish(arguments).map(Understood::Finish),
         other => {

@@ -12,7 +12,7 @@ use super::AgentContext;
 use super::error::{AgentError, Interrupted, Interruption};
 use super::prompts::Rendered;
 use super::tool_calls::{self, Finish, Understood};
-use super::tools::{ANSWER_MAX_CHARS, ToolAnswer, ToolOutcome, Toolbox, cut_in_the_middle};
+use super::tools::{ANSWER_MAX_CHARS, ToolAnswer, ToolOutcome, ToolRequest, Toolbox, cut_in_the_middle};
 use crate::domain::Usage;
 use crate::llm::boundary::PromptText;
 use crate::llm::{Answer, CallContext, Message, Request, StopReason, ToolCall, ToolResult};
@@ -184,39 +184,89 @@ impl Loop<'_> {
         let calls = answer.tool_calls.clone();
         let cut_off = answer.stop == StopReason::OutputLimit;
         self.request.messages.push(answer.into_message());
+        let understood: Vec<_> =
+            calls.iter().map(|call| tool_calls::understand(&call.name, &call.arguments)).collect();
         let mut results = Vec::with_capacity(calls.len());
-        let mut failed_before = false;
-        for call in calls {
-            let answer = if cut_off {
-                ToolAnswer::failed(
+        let (mut failed_before, mut edit_failed) = (false, false);
+        while let Some(call) = calls.get(results.len()) {
+            let at = results.len();
+            let edits = calls[at..].iter().take_while(|call| tool_calls::edits(&call.name)).count();
+            let answers = if cut_off {
+                vec![ToolAnswer::failed(
                     "not carried out: your answer was cut off at the output limit; do less in one turn",
-                )
+                )]
+            } else if edits > 0 {
+                let answers = if edit_failed {
+                    not_carried_out(edits)
+                } else {
+                    self.edits(&understood[at..at + edits]).await?
+                };
+                edit_failed |= answers.iter().any(|answer| answer.outcome == ToolOutcome::Failed);
+                answers
             } else {
-                match tool_calls::understand(&call.name, &call.arguments) {
-                    Err(fault) => ToolAnswer::failed(fault),
+                vec![match &understood[at] {
+                    Err(fault) => ToolAnswer::failed(fault.as_str()),
                     Ok(Understood::Finish(_)) if failed_before => ToolAnswer::failed(
                         "another call of this turn failed: look at its answer before you finish",
                     ),
                     Ok(Understood::Finish(finish)) => match self.objection().await? {
                         Some(objection) => ToolAnswer::failed(objection),
                         None => {
-                            self.write_down(&call, ToolAnswer::done("finished"));
-                            return Ok(Some(finish));
+                            self.write_down(call, ToolAnswer::done("finished"));
+                            return Ok(Some(finish.clone()));
                         }
                     },
                     Ok(Understood::Tool(request)) => {
-                        self.input.toolbox.call(&request).await.map_err(Interruption::Toolbox)?
+                        self.input.toolbox.call(request).await.map_err(Interruption::Toolbox)?
                     }
-                }
+                }]
             };
-            let answer = ToolAnswer { text: cut_in_the_middle(&answer.text, ANSWER_MAX_CHARS), ..answer };
-            failed_before |= answer.outcome == ToolOutcome::Failed;
-            results.push(ToolResult::of(&call, shown(&answer)));
-            self.write_down(&call, answer);
+            for (call, answer) in calls[at..].iter().zip(answers) {
+                let answer = ToolAnswer { text: cut_in_the_middle(&answer.text, ANSWER_MAX_CHARS), ..answer };
+                failed_before |= answer.outcome == ToolOutcome::Failed;
+                results.push(ToolResult::of(call, shown(&answer)));
+                self.write_down(call, answer);
+            }
         }
         self.check_repetition()?;
         self.request.messages.push(Message::ToolResults { results });
         Ok(None)
+    }
+
+    /// Edits that stand together in an answer: all of them apply, or none.
+    async fn edits(
+        &self,
+        understood: &[Result<Understood, String>],
+    ) -> Result<Vec<ToolAnswer>, Interruption> {
+        let mut requests = Vec::with_capacity(understood.len());
+        for one in understood {
+            if let Ok(Understood::Tool(request)) = one {
+                requests.push(request.clone());
+            }
+        }
+        if requests.len() < understood.len() {
+            let answer = |one: &Result<Understood, String>| match one {
+                Err(fault) => ToolAnswer::failed(fault.as_str()),
+                Ok(_) => ToolAnswer::failed(
+                    "not carried out: another edit of this turn is not right, and all apply or none",
+                ),
+            };
+            return Ok(understood.iter().map(answer).collect());
+        }
+        let request = match <[ToolRequest; 1]>::try_from(requests) {
+            Ok([request]) => request,
+            Err(edits) => ToolRequest::Together { edits },
+        };
+        let first = self.input.toolbox.call(&request).await.map_err(Interruption::Toolbox)?;
+        let others = match first.outcome {
+            ToolOutcome::Done => "done together with the first edit of this turn: see its answer",
+            ToolOutcome::Failed => {
+                "not done, like the first edit of this turn: see its answer for what is wrong"
+            }
+        };
+        let others =
+            vec![ToolAnswer { outcome: first.outcome, text: others.to_owned() }; understood.len() - 1];
+        Ok([vec![first], others].concat())
     }
 
     async fn objection(&mut self) -> Result<Option<String>, Interruption> {
@@ -246,6 +296,11 @@ impl Loop<'_> {
         self.repeated = if again { self.repeated + 1 } else { 1 };
         if self.repeated >= SAME_TURN_LIMIT { Err(Interruption::SameCall(self.repeated)) } else { Ok(()) }
     }
+}
+
+/// What follows an edit that was refused follows from it.
+fn not_carried_out(count: usize) -> Vec<ToolAnswer> {
+    vec![ToolAnswer::failed("not carried out: an earlier edit of this turn was refused"); count]
 }
 
 /// The providers have no common field for a failed tool, so the text says it.

@@ -83,7 +83,9 @@ impl Toolbox for SandboxToolbox<'_> {
                 | ToolRequest::Read { .. }
                 | ToolRequest::Edit { .. }
                 | ToolRequest::Write { .. }
-                | ToolRequest::Delete { .. } => self.serve(call).await,
+                | ToolRequest::Delete { .. }
+                | ToolRequest::Patch { .. }
+                | ToolRequest::Together { .. } => self.serve(call).await,
             }
         })
     }

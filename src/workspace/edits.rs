@@ -1,19 +1,29 @@
 //! Edits as a model writes them, applied to files in memory: all of an answer's edits apply, or none.
 //!
 //! The text to change is looked for exactly, then with tolerance for what models get slightly wrong: line
-//! endings, trailing white space, an indentation shifted as a whole, line numbers. Where two places fit
-//! nothing is guessed: the refusal says in words what was found where, so that a model can try again.
+//! endings, trailing white space, indentation, typographic quotes, line numbers, lines left out, a line of
+//! context misremembered. Where two places fit nothing is guessed: the refusal says in words what was found
+//! where, so that a model can try again.
 //! Nothing here reads a disk.
 
+mod adapt;
+mod apply_patch;
+mod blocks;
+mod elided;
+mod format;
 mod hunk;
 mod lines;
 mod nearest;
 mod patch;
+mod places;
 mod replace;
+mod whole;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+
+use format::FileChange;
 
 use super::snapshot::{FileEntry, FileMode, RepoPath, Snapshot};
 
@@ -26,7 +36,8 @@ pub enum Edit {
         old: String,
         new: String,
     },
-    /// Makes or overwrites a file. One that is executable stays so; one with Windows line endings keeps them.
+    /// Makes or overwrites a file. One that is executable stays so; its line endings and the line feed at its end
+    /// stay, too.
     Write {
         path: RepoPath,
         content: String,
@@ -34,10 +45,11 @@ pub enum Edit {
     Delete {
         path: RepoPath,
     },
-    /// A unified diff of any number of files, with `---` and `+++` lines. The numbers in its `@@` lines may
-    /// be wrong.
+    /// Changes of any number of files in one text: a unified diff with `---` and `+++` lines, the `apply_patch`
+    /// format with `*** Begin Patch`, or blocks of `<<<<<<< SEARCH`, `=======`, `>>>>>>> REPLACE`. The numbers in
+    /// `@@` lines may be wrong.
     Patch {
-        diff: String,
+        text: String,
     },
 }
 
@@ -50,14 +62,20 @@ pub enum Change {
 
 /// Where files are read from.
 pub trait Files {
-    fn file(&self, path: &RepoPath) -> Option<Cow<'_, FileEntry>>;
+    /// The file at a path, if there is one. The error says why it cannot be edited.
+    fn file(&self, path: &RepoPath) -> Result<Option<Cow<'_, FileEntry>>, String>;
+    /// Whether there is anything at a path.
+    fn holds(&self, path: &RepoPath) -> bool {
+        !matches!(self.file(path), Ok(None))
+    }
+
     /// All paths, asked for when a path is new or not found.
     fn paths(&self) -> Vec<RepoPath>;
 }
 
 impl Files for Snapshot {
-    fn file(&self, path: &RepoPath) -> Option<Cow<'_, FileEntry>> {
-        self.files.get(path).map(Cow::Borrowed)
+    fn file(&self, path: &RepoPath) -> Result<Option<Cow<'_, FileEntry>>, String> {
+        Ok(self.files.get(path).map(Cow::Borrowed))
     }
 
     fn paths(&self) -> Vec<RepoPath> {
@@ -148,27 +166,27 @@ impl<F: Files> Draft<'_, F> {
             }
             Edit::Write { path, content } => self.write(path, content).map_err(|reason| at(path, reason)),
             Edit::Delete { path } => self.delete(path).map_err(|reason| at(path, reason)),
-            Edit::Patch { diff } => self.patch(diff),
+            Edit::Patch { text } => self.patch(text),
         }
     }
 
-    fn entry(&self, path: &RepoPath) -> Option<Cow<'_, FileEntry>> {
+    fn entry(&self, path: &RepoPath) -> Result<Option<Cow<'_, FileEntry>>, String> {
         match self.changed.get(path) {
-            Some(changed) => changed.as_ref().map(Cow::Borrowed),
+            Some(changed) => Ok(changed.as_ref().map(Cow::Borrowed)),
             None => self.files.file(path),
         }
     }
 
     /// An existing file that can be edited as text.
     fn text(&self, path: &RepoPath) -> Result<FileEntry, String> {
-        let Some(entry) = self.entry(path) else { return Err(self.not_found(path)) };
+        let Some(entry) = self.entry(path)? else { return Err(self.not_found(path)) };
         check_text(&entry)?;
         Ok(entry.into_owned())
     }
 
     fn replace(&mut self, path: &RepoPath, old: &str, new: &str) -> Result<(), String> {
         if old.is_empty() {
-            return match self.entry(path) {
+            return match self.entry(path)? {
                 Some(entry) if !entry.bytes.is_empty() => Err(
                     "the text to replace is empty, but the file is not. Give the lines to replace, or write the whole file."
                         .to_owned(),
@@ -183,14 +201,13 @@ impl<F: Files> Draft<'_, F> {
     }
 
     fn write(&mut self, path: &RepoPath, content: &str) -> Result<(), String> {
-        let entry = match self.entry(path).map(Cow::into_owned) {
+        let entry = match self.entry(path)?.map(Cow::into_owned) {
             Some(entry) => {
                 if entry.mode == FileMode::Symlink {
                     check_text(&entry)?;
                 }
-                let windows = lines::only_windows_endings(&entry.bytes) && !content.contains('\r');
-                let content = if windows { content.replace('\n', "\r\n") } else { content.to_owned() };
-                FileEntry { mode: entry.mode, bytes: content.into_bytes() }
+                let bytes = whole::content(&entry.bytes, content)?;
+                FileEntry { mode: entry.mode, bytes }
             }
             None => {
                 self.check_new(path)?;
@@ -202,22 +219,39 @@ impl<F: Files> Draft<'_, F> {
     }
 
     fn delete(&mut self, path: &RepoPath) -> Result<(), String> {
-        if self.entry(path).is_none() {
+        let there = self.changed.get(path).map_or_else(|| self.files.holds(path), Option::is_some);
+        if !there {
             return Err(self.not_found(path));
         }
         self.set(path, None);
         Ok(())
     }
 
-    /// Applies a diff; when one of its files is refused, the others are still looked at.
-    fn patch(&mut self, diff: &str) -> Result<(), Vec<Problem>> {
-        let patches = patch::parse(diff).map_err(|reason| vec![(None, reason)])?;
-        let problems = patches.iter().filter_map(|patch| {
-            let reason = self.patch_file(patch).err()?;
-            Some((patch.new.clone().or_else(|| patch.old.clone()), reason))
+    /// Applies a text; when one of its files is refused, the others are still looked at.
+    fn patch(&mut self, text: &str) -> Result<(), Vec<Problem>> {
+        let text = format::with_plain_endings(text);
+        let changes = format::parse(&text).map_err(|reason| vec![(None, reason)])?;
+        let problems = changes.iter().filter_map(|change| {
+            let reason = self.change(change).err()?;
+            Some((change.path().cloned(), reason))
         });
         let problems: Vec<_> = problems.take(MOST_PROBLEMS).collect();
         if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    fn change(&mut self, change: &FileChange<'_>) -> Result<(), String> {
+        match change {
+            FileChange::Patch(patch) => self.patch_file(patch),
+            FileChange::Block { path, old: "", new } => self.replace(path, "", new),
+            FileChange::Block { path, old, new } => {
+                let mut entry = self.text(path)?;
+                entry.bytes = replace::replace_block(&entry.bytes, old, new)?;
+                self.set(path, Some(entry));
+                Ok(())
+            }
+            FileChange::Write { path, content } => self.write(path, content),
+            FileChange::Delete { path } => self.delete(path),
+        }
     }
 
     fn patch_file(&mut self, patch: &patch::FilePatch<'_>) -> Result<(), String> {
@@ -237,7 +271,7 @@ impl<F: Files> Draft<'_, F> {
             return self.delete(old);
         };
         if patch.old.as_ref() != Some(new) {
-            if self.entry(new).is_some() {
+            if self.entry(new)?.is_some() {
                 return Err(
                     "the diff makes a new file, but there is one. Change that file instead.".to_owned()
                 );
@@ -297,12 +331,12 @@ impl<F: Files> Draft<'_, F> {
     fn into_changes(self) -> Vec<(RepoPath, Change)> {
         let mut changes = Vec::new();
         for (path, entry) in self.changed {
-            let before = self.files.file(&path);
+            let before = self.files.file(&path).ok().flatten();
             match entry {
                 Some(entry) if before.as_deref() != Some(&entry) => {
                     changes.push((path, Change::Written(entry)))
                 }
-                None if before.is_some() => changes.push((path, Change::Deleted)),
+                None if self.files.holds(&path) => changes.push((path, Change::Deleted)),
                 _ => {}
             }
         }

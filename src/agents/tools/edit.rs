@@ -1,92 +1,142 @@
-//! The edit tool: [`crate::workspace::edits`] on one file, and what to show of it afterwards.
+//! The edit tools: [`crate::workspace::edits`] on a tree, and what to show of it afterwards.
 
-use std::collections::BTreeMap;
+use std::path::Path;
 
+use super::ToolRequest;
+use super::execute::numbered;
+use super::tree::Tree;
 use crate::llm::boundary;
-use crate::workspace::edits::{self, Change, Edit};
-use crate::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
+use crate::workspace::RepoPath;
+use crate::workspace::edits::{self, Change, Edit, EditRefusal, Files};
 
-/// A text after an edit, and the lines that differ now, counted from 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Edited {
-    pub text: String,
-    pub first_line: usize,
-    pub last_line: usize,
+/// Lines shown around an edit.
+const CONTEXT_LINES: usize = 3;
+/// An edit that differs over more lines is not shown again.
+const MOST_SHOWN: usize = 120;
+
+/// Makes all of the edits, or none. The error tells the model what to do instead.
+pub(super) fn edit(root: &Path, requests: &[ToolRequest]) -> Result<String, String> {
+    let edits = requests.iter().map(edit_of).collect::<Result<Vec<_>, _>>()?;
+    let tree = Tree { root };
+    let changes = edits::apply(&tree, &edits).map_err(|refusal| in_words(&tree, &edits, refusal))?;
+    let told: Vec<String> = changes.iter().map(|(path, change)| told(&tree, &edits, path, change)).collect();
+    tree.put(&changes)?;
+    if told.is_empty() { Ok("nothing differs from what was there".to_owned()) } else { Ok(told.join("\n")) }
 }
 
-/// Replaces the one place where `old` stands by `new`. The error tells the model what to do instead.
-pub(super) fn replace(path: &RepoPath, text: &str, old: &str, new: &str) -> Result<Edited, String> {
-    if old.is_empty() {
-        return Err("`old` is empty: to make or replace a whole file use write_file".to_owned());
-    }
-    if old == new {
-        return Err("`old` and `new` are the same".to_owned());
-    }
-    // Models write `\n`, also where the place begins or ends inside a line of a file with `\r\n`.
-    if text.contains("\r\n") && old.contains('\n') && !old.contains('\r') {
-        let windows = old.replace('\n', "\r\n");
-        if text.contains(&windows) {
-            return replace(path, text, &windows, &new.replace("\r\n", "\n").replace('\n', "\r\n"));
+fn edit_of(request: &ToolRequest) -> Result<Edit, String> {
+    let path = |path: &str| {
+        RepoPath::parse(path.strip_prefix("./").unwrap_or(path)).map_err(|error| error.to_string())
+    };
+    Ok(match request {
+        ToolRequest::Edit { path: file, old, .. } if old.is_empty() => {
+            return Err(format!("{file}: `old` is empty: to make or replace a whole file use write_file"));
+        }
+        ToolRequest::Edit { path: file, old, new } => {
+            Edit::Replace { path: path(file)?, old: old.clone(), new: new.clone() }
+        }
+        ToolRequest::Write { path: file, content } => {
+            Edit::Write { path: path(file)?, content: content.clone() }
+        }
+        ToolRequest::Delete { path: file } => Edit::Delete { path: path(file)? },
+        ToolRequest::Patch { patch } => Edit::Patch { text: patch.clone() },
+        _ => return Err("only edits can be done together".to_owned()),
+    })
+}
+
+/// A refusal for the model; of a single edit, without its number.
+fn in_words(tree: &Tree<'_>, edits: &[Edit], mut refusal: EditRefusal) -> String {
+    for refused in &mut refusal.refused {
+        if let Some(Edit::Replace { path, old, .. }) = edits.get(refused.number - 1)
+            && let Ok(Some(file)) = tree.file(path)
+            && let Ok(text) = str::from_utf8(&file.bytes)
+            && !text.contains(old)
+            && boundary::without_hidden_characters(text).contains(old)
+        {
+            refused.reason.push_str(" The file has hidden characters there: write it anew with write_file.");
         }
     }
-    let entry = FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().to_vec() };
-    let file = Snapshot { files: BTreeMap::from([(path.clone(), entry)]) };
-    let edit = Edit::Replace { path: path.clone(), old: old.to_owned(), new: new.to_owned() };
-    let changes = edits::apply(&file, &[edit]).map_err(|refusal| {
-        let reasons: Vec<String> = refusal.refused.into_iter().map(|refused| refused.reason).collect();
-        let hidden = !text.contains(old) && boundary::without_hidden_characters(text).contains(old);
-        let hint =
-            if hidden { " The file has hidden characters there: write it anew with write_file." } else { "" };
-        format!("{}{hint}", reasons.join("\n"))
-    })?;
-    let after = match changes.into_iter().next() {
-        Some((_, Change::Written(entry))) => String::from_utf8_lossy(&entry.bytes).into_owned(),
-        Some((_, Change::Deleted)) | None => text.to_owned(),
-    };
-    Ok(differing(text, after))
+    match (edits, refusal.refused.as_slice()) {
+        ([_], [one]) => match &one.path {
+            Some(path) => format!("{path}: {}", one.reason),
+            None => one.reason.clone(),
+        },
+        _ => refusal.to_string(),
+    }
 }
 
-/// Where two texts differ, in lines of the second.
-fn differing(before: &str, after: String) -> Edited {
+/// What became of a file.
+fn told(tree: &Tree<'_>, edits: &[Edit], path: &RepoPath, change: &Change) -> String {
+    let Change::Written(entry) = change else { return format!("{path} was deleted") };
+    let text = String::from_utf8_lossy(&entry.bytes);
+    let total = text.lines().count();
+    let before = tree.file(path).ok().flatten();
+    let whole = edits.iter().any(|edit| matches!(edit, Edit::Write { path: written, .. } if written == path));
+    let Some(before) = before.filter(|_| !whole) else {
+        let verb = if tree.file(path).is_ok_and(|before| before.is_some()) { "replaced" } else { "made" };
+        return format!("{path} was {verb}: {total} lines, {} bytes", entry.bytes.len());
+    };
+    if total == 0 {
+        return format!("{path} was edited and is empty now");
+    }
+    let (first, last) = differing(&String::from_utf8_lossy(&before.bytes), &text);
+    if last - first > MOST_SHOWN {
+        return format!("{path} was edited between lines {first} and {last}");
+    }
+    let start = first.saturating_sub(CONTEXT_LINES).clamp(1, total);
+    let (lines, _) = numbered(&text, start, (last + CONTEXT_LINES).min(total));
+    format!("{path} was edited; around the place it reads now\n{lines}")
+}
+
+/// The first and last line, from 1, of the second text that differ from the first.
+fn differing(before: &str, after: &str) -> (usize, usize) {
     let same = |(a, b): &(&str, &str)| a == b;
     let (old, new): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
     let pairs = |a: &[&str], b: &[&str]| a.len().min(b.len());
     let head = old.iter().copied().zip(new.iter().copied()).take_while(same).count();
     let room = pairs(&old[head..], &new[head..]);
     let tail = old.iter().rev().copied().zip(new.iter().rev().copied()).take(room).take_while(same).count();
-    let last_line = (new.len() - tail).max(head + 1).min(new.len().max(1));
-    Edited { first_line: (head + 1).min(new.len().max(1)), last_line, text: after }
+    let last = (new.len() - tail).max(head + 1).min(new.len().max(1));
+    ((head + 1).min(new.len().max(1)), last)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const TEXT: &str = "fn a() {\n    one();\n    two();\n}\n\nfn b() {\n    one();\n}\n";
 
-    fn on(text: &str, old: &str, new: &str) -> Result<Edited, String> {
-        replace(&RepoPath::parse("a.rs").expect("a path"), text, old, new)
+    /// The text after one edit, and what is said of it.
+    fn on(text: &str, old: &str, new: &str) -> Result<(String, String), String> {
+        let dir = tempfile::tempdir().expect("dir");
+        fs::write(dir.path().join("a.rs"), text).expect("written");
+        let request = ToolRequest::Edit { path: "./a.rs".into(), old: old.into(), new: new.into() };
+        let said = edit(dir.path(), &[request])?;
+        Ok((fs::read_to_string(dir.path().join("a.rs")).expect("text"), said))
     }
 
     #[test]
     fn the_one_place_is_replaced_and_told() {
-        let edited = on(TEXT, "    two();\n", "    three();\n    four();\n").expect("replaced");
-        assert_eq!(edited.text, TEXT.replace("    two();\n", "    three();\n    four();\n"));
-        assert_eq!((edited.first_line, edited.last_line), (3, 4));
+        let (text, said) = on(TEXT, "    two();\n", "    three();\n    four();\n").expect("replaced");
+        assert_eq!(text, TEXT.replace("    two();\n", "    three();\n    four();\n"));
+        let around = "a.rs was edited; around the place it reads now\n    1\tfn a() {\n    2\t    one();\n    3\t    three();\n";
+        assert!(said.starts_with(around), "{said}");
     }
 
     #[test]
     fn a_file_keeps_its_line_ends() {
         let text = TEXT.replace('\n', "\r\n");
-        let edited = on(&text, "one();\n    two();", "zero();\n    two();").expect("replaced");
-        assert_eq!(edited.text, text.replace("one();\r\n    two();", "zero();\r\n    two();"));
+        let (edited, _) = on(&text, "one();\n    two();", "zero();\n    two();").expect("replaced");
+        assert_eq!(edited, text.replace("one();\r\n    two();", "zero();\r\n    two();"));
     }
 
     #[test]
     fn what_is_slightly_wrong_is_placed_and_what_is_ambiguous_is_not() {
-        let edited =
+        let (text, _) =
             on(TEXT, "  one();\n  two();\n", "  ten();\n").expect("placed in spite of its indentation");
-        assert_eq!(edited.text, TEXT.replace("    one();\n    two();\n", "    ten();\n"));
+        assert_eq!(text, TEXT.replace("    one();\n    two();\n", "    ten();\n"));
         let refused = on(TEXT, "one();", "x").expect_err("two places fit");
         assert!(refused.contains('2') && refused.contains('7'), "names both lines: {refused}");
     }
@@ -103,6 +153,41 @@ mod tests {
     }
 
     #[test]
+    fn a_patch_of_several_files_is_told_file_by_file() {
+        let dir = tempfile::tempdir().expect("dir");
+        fs::write(dir.path().join("a.txt"), "one\n").expect("a");
+        fs::write(dir.path().join("b.txt"), "two\n").expect("b");
+        let patch = "*** Begin Patch\n*** Update File: a.txt\n@@\n-one\n+uno\n*** Delete File: b.txt\n\
+                     *** Add File: new/c.txt\n+three\n*** End Patch\n";
+        let said = edit(dir.path(), &[ToolRequest::Patch { patch: patch.to_owned() }]).expect("applied");
+        assert_eq!(
+            said,
+            "a.txt was edited; around the place it reads now\n    1\tuno\n\nb.txt was deleted\nnew/c.txt was made: 1 lines, 6 bytes"
+        );
+        assert_eq!(fs::read_to_string(dir.path().join("new/c.txt")).expect("c"), "three\n");
+        assert!(!dir.path().join("b.txt").exists());
+    }
+
+    #[test]
+    fn edits_together_apply_all_or_none() {
+        let dir = tempfile::tempdir().expect("dir");
+        fs::write(dir.path().join("a.txt"), "one\n").expect("a");
+        let write = ToolRequest::Write { path: "b.txt".into(), content: "two\n".into() };
+        let wrong = ToolRequest::Edit { path: "a.txt".into(), old: "eins".into(), new: "uno".into() };
+        let error = edit(dir.path(), &[write.clone(), wrong]).expect_err("one is wrong");
+        assert!(
+            error.starts_with("None of the edits was applied") && error.contains("Edit 2, a.txt"),
+            "{error}"
+        );
+        assert!(!dir.path().join("b.txt").exists());
+        let right = ToolRequest::Edit { path: "a.txt".into(), old: "one".into(), new: "uno".into() };
+        edit(dir.path(), &[write, right]).expect("both are right");
+        assert_eq!(fs::read_to_string(dir.path().join("a.txt")).expect("a"), "uno\n");
+        let command = ToolRequest::Run { command: "id".into(), timeout_seconds: None };
+        assert!(edit(dir.path(), &[command]).expect_err("no edit").contains("only edits"));
+    }
+
+    #[test]
     fn the_lines_that_differ_stay_inside_the_text() {
         for (before, after, lines) in [
             ("a\nb\nc\n", "a\nx\nc\n", (2, 2)),
@@ -111,8 +196,7 @@ mod tests {
             ("a\n", "", (1, 1)),
             ("", "a\nb\n", (1, 2)),
         ] {
-            let edited = differing(before, after.to_owned());
-            assert_eq!((edited.first_line, edited.last_line), lines, "{before:?} {after:?}");
+            assert_eq!(differing(before, after), lines, "{before:?} {after:?}");
         }
     }
 }

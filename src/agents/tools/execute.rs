@@ -1,4 +1,4 @@
-//! The file operations, one after the other, on a tree below a root.
+//! Reading, and the way of each request to what carries it out.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -9,15 +9,12 @@ use super::place::{Purpose, place};
 use super::search;
 use super::{ToolAnswer, ToolRequest};
 use crate::llm::boundary;
-use crate::workspace::RepoPath;
 
 /// Larger files are neither read nor written.
-const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024;
+pub(super) const MAX_FILE_BYTES: u64 = 2 * 1024 * 1024;
 /// Longest answer to a reading, in characters; whole lines.
 const MAX_READ_CHARS: usize = 9_000;
 const MAX_LINE_CHARS: usize = 2_000;
-/// Lines shown around an edit.
-const CONTEXT_LINES: usize = 3;
 
 /// Carries out a request on the files below `root`. A command is refused: it belongs to the sandbox.
 pub fn execute(root: &Path, request: &ToolRequest) -> ToolAnswer {
@@ -25,17 +22,16 @@ pub fn execute(root: &Path, request: &ToolRequest) -> ToolAnswer {
         ToolRequest::List { path } => return search::list(root, path.as_deref()),
         ToolRequest::Search { pattern, glob } => return search::search(root, pattern, glob.as_deref()),
         ToolRequest::Read { path, start, end } => read(root, path, *start, *end),
-        ToolRequest::Edit { path, old, new } => edit(root, path, old, new),
-        ToolRequest::Write { path, content } => write(root, path, content),
-        ToolRequest::Delete { path } => delete(root, path),
-        ToolRequest::Run { .. } => Err("commands are run by the sandbox, not by the file tools".to_owned()),
+        ToolRequest::Together { edits } => edit::edit(root, edits),
+        one if one.is_edit() => edit::edit(root, std::slice::from_ref(one)),
+        _ => Err("commands are run by the sandbox, not by the file tools".to_owned()),
     };
     done.map_or_else(ToolAnswer::failed, ToolAnswer::done)
 }
 
 /// The text of a file; an error for what is no text of a bearable size.
-fn text_of(root: &Path, path: &str, purpose: Purpose) -> Result<String, String> {
-    let place = place(root, path, purpose)?;
+fn text_of(root: &Path, path: &str) -> Result<String, String> {
+    let place = place(root, path, Purpose::Read)?;
     let metadata = fs::metadata(&place).map_err(|_| format!("there is no file {path}"))?;
     if metadata.is_dir() {
         return Err(format!("{path} is a folder: use list_files"));
@@ -56,7 +52,7 @@ fn text_of(root: &Path, path: &str, purpose: Purpose) -> Result<String, String> 
 }
 
 fn read(root: &Path, path: &str, start: Option<u32>, end: Option<u32>) -> Result<String, String> {
-    let text = text_of(root, path, Purpose::Read)?;
+    let text = text_of(root, path)?;
     let hidden = boundary::hidden_characters(&text);
     let total = text.lines().count();
     let start = start.unwrap_or(1).max(1) as usize;
@@ -79,7 +75,7 @@ fn read(root: &Path, path: &str, start: Option<u32>, end: Option<u32>) -> Result
 }
 
 /// Lines `start..=end` with their numbers, as many as fit, and the last one that did.
-fn numbered(text: &str, start: usize, end: usize) -> (String, usize) {
+pub(super) fn numbered(text: &str, start: usize, end: usize) -> (String, usize) {
     let mut shown = String::new();
     let mut last = start;
     for (index, line) in text.lines().enumerate().skip(start - 1).take(end + 1 - start) {
@@ -94,62 +90,4 @@ fn numbered(text: &str, start: usize, end: usize) -> (String, usize) {
         last = index + 1;
     }
     (shown, last)
-}
-
-fn edit(root: &Path, path: &str, old: &str, new: &str) -> Result<String, String> {
-    let text = text_of(root, path, Purpose::Write)?;
-    let name = path.strip_prefix("./").unwrap_or(path);
-    let name = RepoPath::parse(name).map_err(|error| error.to_string())?;
-    let edited = edit::replace(&name, &text, old, new).map_err(|error| format!("{path}: {error}"))?;
-    store(root, path, &edited.text)?;
-    let total = edited.text.lines().count();
-    if total == 0 {
-        return Ok(format!("{path} was edited and is empty now"));
-    }
-    let start = edited.first_line.saturating_sub(CONTEXT_LINES).clamp(1, total);
-    let end = (edited.last_line + CONTEXT_LINES).min(total);
-    let (lines, _) = numbered(&edited.text, start, end);
-    Ok(format!("{path} was edited; around the place it reads now\n{lines}"))
-}
-
-fn write(root: &Path, path: &str, content: &str) -> Result<String, String> {
-    let place = place(root, path, Purpose::Write)?;
-    let verb = match fs::symlink_metadata(&place) {
-        Ok(metadata) if metadata.is_dir() => return Err(format!("{path} is a folder")),
-        Ok(metadata) if !metadata.is_file() => return Err(format!("{path} is no regular file")),
-        Ok(_) => "replaced",
-        Err(_) => "made",
-    };
-    if let Some(folder) = place.parent() {
-        fs::create_dir_all(folder).map_err(|error| format!("{path}: its folder cannot be made: {error}"))?;
-    }
-    store(root, path, content)?;
-    Ok(format!("{path} was {verb}: {} lines, {} bytes", content.lines().count(), content.len()))
-}
-
-fn store(root: &Path, path: &str, content: &str) -> Result<(), String> {
-    if content.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!("{path} would be larger than {MAX_FILE_BYTES} bytes"));
-    }
-    let place = place(root, path, Purpose::Write)?;
-    fs::write(&place, content).map_err(|error| format!("{path} cannot be written: {error}"))
-}
-
-fn delete(root: &Path, path: &str) -> Result<String, String> {
-    let path = path.strip_prefix("./").unwrap_or(path);
-    RepoPath::parse(path).map_err(|error| error.to_string())?;
-    // A link itself may go: removing it touches nothing that it points to. Its folder has to be inside.
-    let (folder, name) = match path.rsplit_once('/') {
-        Some((folder, name)) => (place(root, folder, Purpose::Read)?, name),
-        None => (root.to_owned(), path),
-    };
-    let place = folder.join(name);
-    match fs::symlink_metadata(&place) {
-        Err(_) => Err(format!("there is no file {path}")),
-        Ok(metadata) if metadata.is_dir() => Err(format!("{path} is a folder: delete its files one by one")),
-        Ok(_) => {
-            fs::remove_file(&place).map_err(|error| format!("{path} cannot be deleted: {error}"))?;
-            Ok(format!("{path} was deleted"))
-        }
-    }
 }

@@ -9,6 +9,7 @@ mod execute;
 mod place;
 mod search;
 mod serve;
+mod tree;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -48,11 +49,35 @@ pub enum ToolRequest {
     Delete {
         path: String,
     },
+    /// Changes of any number of files in one text; see [`crate::workspace::edits::Edit::Patch`].
+    Patch {
+        /// The name that some models know it by is taken, too.
+        #[serde(alias = "input")]
+        patch: String,
+    },
+    /// Edits that apply all, or none: those of one answer. Anything else among them is refused.
+    Together {
+        edits: Vec<ToolRequest>,
+    },
     /// A line for `sh -c`, run in the root of the tree.
     Run {
         command: String,
         timeout_seconds: Option<u32>,
     },
+}
+
+impl ToolRequest {
+    /// Whether it changes files by what it says itself.
+    pub fn is_edit(&self) -> bool {
+        match self {
+            Self::Edit { .. }
+            | Self::Write { .. }
+            | Self::Delete { .. }
+            | Self::Patch { .. }
+            | Self::Together { .. } => true,
+            Self::List { .. } | Self::Search { .. } | Self::Read { .. } | Self::Run { .. } => false,
+        }
+    }
 }
 
 /// Whether the tool did what it was asked.

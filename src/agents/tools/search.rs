@@ -95,7 +95,7 @@ pub(super) fn is_binary(bytes: &[u8]) -> bool {
 
 /// Regular files below `start` in a stable order, with their paths from `root`. What the tree itself
 /// ignores is left out, and so are git directories, installed packages and caches that mark themselves.
-fn files(root: &Path, start: &Path) -> impl Iterator<Item = (String, DirEntry)> {
+pub(super) fn files(root: &Path, start: &Path) -> impl Iterator<Item = (String, DirEntry)> {
     let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
     let start = start.canonicalize().unwrap_or_else(|_| start.to_owned());
     let walk = WalkBuilder::new(start)

@@ -1,7 +1,6 @@
-//! Lines of a file, and the places where a block of lines fits.
+//! Lines of a file.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 /// A line and how it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +19,7 @@ impl<'a> Line<'a> {
         self.text.trim_ascii_end()
     }
 
-    fn indentation(&self) -> &'a [u8] {
+    pub(super) fn indentation(&self) -> &'a [u8] {
         let end = self.text.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(self.text.len());
         &self.text[..end]
     }
@@ -43,205 +42,38 @@ pub(super) fn only_windows_endings(bytes: &[u8]) -> bool {
     endings.peek().is_some() && endings.all(|ending| ending == b"\r\n")
 }
 
-/// How far a place is from what was looked for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Shift {
-    /// The same, but perhaps for line endings and trailing white space.
-    None,
-    /// The file has this before each line.
-    Deeper(Vec<u8>),
-    /// The file lacks this before each line.
-    Shallower(Vec<u8>),
-}
-
-/// A place where a block fits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    /// The first line, from 0.
-    pub(super) start: usize,
-    pub(super) shift: Shift,
-}
-
-/// The places from line `from` on where `block` fits: those where it fits exactly, or if there are none,
-/// those where it fits up to trailing white space, or if there are none, up to a shift of indentation. It takes
-/// time by the lengths of both, however much they repeat themselves.
-pub(super) fn find(lines: &[Line<'_>], block: &[Line<'_>], from: usize) -> Vec<Place> {
-    let Some(rest) = lines.get(from..).filter(|rest| rest.len() >= block.len() && !block.is_empty()) else {
-        return Vec::new();
-    };
-    let unshifted = |key: KeyOfLine| -> Vec<Place> {
-        let starts = occurrences(&keys(rest, key), &keys(block, key));
-        starts.into_iter().map(|at| Place { start: from + at, shift: Shift::None }).collect()
-    };
-    let exact = unshifted(|line| line.text);
-    if !exact.is_empty() {
-        return exact;
+/// A text without what models get wrong at no cost: white space around it and the length of that inside, typographic
+/// quotes, dashes, spaces and dots for plain ones.
+pub(super) fn normal(text: &[u8]) -> Cow<'_, [u8]> {
+    let text = text.trim_ascii();
+    let spaces =
+        |pair: &[u8]| pair[1].is_ascii_whitespace() && (pair[0].is_ascii_whitespace() || pair[1] != b' ');
+    if text.is_ascii() && !text.windows(2).any(spaces) {
+        return Cow::Borrowed(text);
     }
-    let trimmed = unshifted(|line| line.trimmed());
-    if !trimmed.is_empty() {
-        return trimmed;
-    }
-    let mut places: Vec<Place> = shifts(rest, block)
-        .into_iter()
-        .flat_map(|shift| {
-            let starts = occurrences(&shift.of_file(rest), &shift.of_block(block));
-            starts.into_iter().map(move |at| Place { start: from + at, shift: shift.clone() })
-        })
-        .collect();
-    places.sort_by_key(|place| place.start);
-    places
-}
-
-fn keys<'a>(lines: &[Line<'a>], key: KeyOfLine) -> Vec<&'a [u8]> {
-    lines.iter().map(key).collect()
-}
-
-/// By what lines are compared.
-type KeyOfLine = for<'l, 'a> fn(&'l Line<'a>) -> &'a [u8];
-
-/// Where `wanted` stands in `whole`, overlapping places included (Knuth, Morris and Pratt, 1977).
-pub(super) fn occurrences<T: PartialEq>(whole: &[T], wanted: &[T]) -> Vec<usize> {
-    // For each beginning of `wanted`, how much of it ends as `wanted` begins.
-    let mut borders = vec![0_usize; wanted.len()];
-    let mut matched = 0;
-    for at in 1..wanted.len() {
-        while matched > 0 && wanted[at] != wanted[matched] {
-            matched = borders[matched - 1];
+    let Ok(text) = str::from_utf8(text) else { return Cow::Borrowed(text) };
+    let mut made = String::with_capacity(text.len());
+    for c in text.chars() {
+        match plain(c) {
+            Some(plain) => made.push_str(plain),
+            None if c.is_ascii_whitespace() => made.push(' '),
+            None => made.push(c),
         }
-        matched += usize::from(wanted[at] == wanted[matched]);
-        borders[at] = matched;
-    }
-    let mut found = Vec::new();
-    matched = 0;
-    for (at, one) in whole.iter().enumerate() {
-        while matched > 0 && wanted.get(matched) != Some(one) {
-            matched = borders[matched - 1];
-        }
-        matched += usize::from(wanted.get(matched) == Some(one));
-        if matched > 0 && matched == wanted.len() {
-            found.push(at + 1 - matched);
+        while made.ends_with("  ") {
+            made.pop();
         }
     }
-    found
+    Cow::Owned(made.trim().as_bytes().to_vec())
 }
 
-/// The shifts of indentation by which the first line of `block` that is not blank is a line of the file.
-fn shifts(lines: &[Line<'_>], block: &[Line<'_>]) -> BTreeSet<Shift> {
-    let Some(first) = block.iter().find(|line| !line.is_blank()) else { return BTreeSet::new() };
-    let there = first.indentation();
-    let same = lines.iter().filter(|line| line.text.trim_ascii() == first.text.trim_ascii());
-    same.filter_map(|line| {
-        let here = line.indentation();
-        match (here.strip_suffix(there), there.strip_suffix(here)) {
-            (Some(b""), _) => Some(Shift::None),
-            (Some(more), _) => Some(Shift::Deeper(more.to_vec())),
-            (_, Some(less)) => Some(Shift::Shallower(less.to_vec())),
-            _ => None,
-        }
+/// What a keyboard has for a typographic character.
+pub(super) fn plain(c: char) -> Option<&'static str> {
+    Some(match c {
+        '\u{2018}' | '\u{2019}' | '\u{201A}' | '\u{201B}' | '\u{2032}' => "'",
+        '\u{201C}' | '\u{201D}' | '\u{201E}' | '\u{201F}' | '\u{2033}' => "\"",
+        '\u{2010}'..='\u{2015}' | '\u{2212}' => "-",
+        '\u{00A0}' | '\u{2000}'..='\u{200A}' | '\u{202F}' | '\u{205F}' | '\u{3000}' => " ",
+        '\u{2026}' => "...",
+        _ => return None,
     })
-    .collect()
-}
-
-impl Shift {
-    /// The lines of a file, comparable with [`Shift::of_block`].
-    fn of_file<'l>(&self, lines: &[Line<'l>]) -> Vec<Cow<'l, [u8]>> {
-        lines
-            .iter()
-            .map(|line| if let Self::Shallower(less) = self { below(less, line) } else { bare(line) })
-            .collect()
-    }
-
-    fn of_block<'l>(&self, block: &[Line<'l>]) -> Vec<Cow<'l, [u8]>> {
-        block
-            .iter()
-            .map(|line| if let Self::Deeper(more) = self { below(more, line) } else { bare(line) })
-            .collect()
-    }
-}
-
-fn bare<'l>(line: &Line<'l>) -> Cow<'l, [u8]> {
-    Cow::Borrowed(line.trimmed())
-}
-
-/// The line behind an indentation, if it has anything on it.
-fn below<'l>(indentation: &[u8], line: &Line<'l>) -> Cow<'l, [u8]> {
-    if line.is_blank() { bare(line) } else { Cow::Owned([indentation, line.trimmed()].concat()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn starts(file: &str, block: &str) -> Vec<usize> {
-        find(&split(file.as_bytes()), &split(block.as_bytes()), 0).iter().map(|place| place.start).collect()
-    }
-
-    #[test]
-    fn a_block_is_found_in_a_file_that_repeats_itself_without_trying_each_place() {
-        let began = std::time::Instant::now();
-        let (file, block) = ("one\n".repeat(200_000), "one\n".repeat(100_000));
-        assert_eq!(starts(&file, &format!("{block}two\n")), [] as [usize; 0]);
-        assert_eq!(starts(&file, &format!("  one\n{block}")).len(), 0);
-        assert_eq!(starts(&file, &"  one\n".repeat(100_000)).len(), 100_001);
-        assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
-    }
-
-    proptest! {
-        #[test]
-        fn occurrences_are_all_there_are(whole in "[ab]{0,40}", wanted in "[ab]{1,5}") {
-            let simple: Vec<usize> = (0..whole.len()).filter(|at| whole[*at..].starts_with(&wanted)).collect();
-            prop_assert_eq!(occurrences(whole.as_bytes(), wanted.as_bytes()), simple);
-        }
-
-        /// Trying each place, one after the other, finds the same.
-        #[test]
-        fn a_block_is_found_wherever_it_fits(
-            file in "([ \t]{0,3}[ab]{0,1}[ \r]{0,1}\n){0,12}",
-            block in "([ \t]{0,3}[ab]{0,1}[ \r]{0,1}\n){1,4}",
-        ) {
-            let (file, block) = (split(file.as_bytes()), split(block.as_bytes()));
-            prop_assert_eq!(find(&file, &block, 0), tried_one_by_one(&file, &block));
-        }
-    }
-
-    fn tried_one_by_one(file: &[Line<'_>], block: &[Line<'_>]) -> Vec<Place> {
-        let windows = || file.windows(block.len()).enumerate();
-        let fitting = |key: KeyOfLine| -> Vec<Place> {
-            let fits = |window: &[Line<'_>]| window.iter().zip(block).all(|(a, b)| key(a) == key(b));
-            let starts = windows().filter(|(_, window)| fits(window)).map(|(start, _)| start);
-            starts.map(|start| Place { start, shift: Shift::None }).collect()
-        };
-        let mut places = fitting(|line| line.text);
-        if places.is_empty() {
-            places = fitting(|line| line.trimmed());
-        }
-        if places.is_empty() {
-            let shifted = |(start, window)| Some(Place { start, shift: shift(window, block)? });
-            places = windows().filter_map(shifted).collect();
-        }
-        places
-    }
-
-    /// The one shift of indentation that makes `block` fit `window`, if there is one.
-    fn shift(window: &[Line<'_>], block: &[Line<'_>]) -> Option<Shift> {
-        let mut found: Option<Shift> = None;
-        for (line, wanted) in window.iter().zip(block).filter(|(a, b)| !a.is_blank() || !b.is_blank()) {
-            if line.text.trim_ascii() != wanted.text.trim_ascii() {
-                return None;
-            }
-            let (here, there) = (line.indentation(), wanted.indentation());
-            let shift = match (here.strip_suffix(there), there.strip_suffix(here)) {
-                (Some(b""), _) => Shift::None,
-                (Some(more), _) => Shift::Deeper(more.to_vec()),
-                (_, Some(less)) => Shift::Shallower(less.to_vec()),
-                _ => return None,
-            };
-            if *found.get_or_insert_with(|| shift.clone()) != shift {
-                return None;
-            }
-        }
-        found
-    }
 }

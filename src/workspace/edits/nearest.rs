@@ -1,8 +1,9 @@
 //! What to say when an edit does not fit: where it nearly does, in words that a model can act on.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
-use super::lines::{Line, Place};
+use super::lines::Line;
 use crate::workspace::snapshot::RepoPath;
 
 /// So many places are named.
@@ -38,26 +39,20 @@ pub(super) fn several_lines(count: usize, first: impl Iterator<Item = usize>) ->
     )
 }
 
-pub(super) fn several_fit(file: &[Line<'_>], places: &[Place], size: usize) -> String {
-    let mut message = several_lines(places.len(), places.iter().map(|place| place.start + 1));
-    for place in places.iter().take(MOST_PLACES) {
-        message.push_str(&excerpt(file, place.start, size));
+pub(super) fn several_fit(file: &[Line<'_>], places: &[usize], size: usize) -> String {
+    let mut message = several_lines(places.len(), places.iter().map(|start| start + 1));
+    for start in places.iter().take(MOST_PLACES) {
+        message.push_str(&excerpt(file, *start, size));
     }
     message
 }
 
-pub(super) fn nothing_fits(file: &[Line<'_>], block: &[Line<'_>], from: usize) -> String {
+pub(super) fn nothing_fits(file: &[Line<'_>], block: &[Line<'_>]) -> String {
     if file.is_empty() {
         return "the file is empty, so there is nothing to replace.".to_owned();
     }
     let starts = nearest_starts(file, block);
     let mut message = "the text to replace is not in the file.".to_owned();
-    if from > 0 && !super::lines::find(file, block, 0).is_empty() {
-        message = format!(
-            "these lines stand only before line {}, where an earlier block ends: blocks must be in order.",
-            from + 1
-        );
-    }
     if starts.is_empty() {
         message.push_str(" Nothing in it is like that text: read the file again.");
     }
@@ -132,6 +127,31 @@ fn most_alike(file: &[Line<'_>], block: &[Line<'_>]) -> Option<usize> {
         alike.map(|(at, line)| (strsim::normalized_levenshtein(&shown(line.text.trim_ascii()), &wanted), at));
     let (likeness, at) = alike.max_by(|one, other| one.0.total_cmp(&other.0))?;
     if likeness >= ALIKE { Some(at.saturating_sub(offset)) } else { None }
+}
+
+/// The lines that belong to the innermost of several headings, each in the body of the one before: those after it
+/// that are indented deeper, or close what is open. `None` where a heading is not in the file, or several times.
+pub(super) fn body_of(file: &[Line<'_>], headings: &[&[u8]]) -> Option<Range<usize>> {
+    let mut body = 0..file.len();
+    for heading in headings {
+        let heading = heading.trim_ascii();
+        let within = |fits: &dyn Fn(&[u8]) -> bool| -> Vec<usize> {
+            body.clone().filter(|at| fits(file[*at].text.trim_ascii())).take(2).collect()
+        };
+        let mut found = within(&|line| line == heading);
+        if found.is_empty() {
+            found = within(&|line| line.starts_with(heading));
+        }
+        let [at] = found[..] else { return None };
+        let indent = file[at].indentation().len();
+        let outside = |line: &Line<'_>| {
+            let closes = line.text.trim_ascii().first().is_some_and(|byte| b"{})]".contains(byte));
+            !line.is_blank() && !closes && line.indentation().len() <= indent
+        };
+        let end = (at + 1..body.end).find(|at| outside(&file[*at])).unwrap_or(body.end);
+        body = at + 1..end;
+    }
+    if headings.is_empty() { None } else { Some(body) }
 }
 
 /// The paths that are most like one that does not exist.

@@ -1,7 +1,7 @@
 //! Unified diffs, read as models write them: the counts in `@@` lines may be wrong, a blank context line may
 //! lack its space, prose or a code fence may stand around.
 
-use super::hunk::{Hunk, LastLine, Step};
+use super::hunk::{Hunk, LastLine, Step, Told, Written};
 use super::lines::{self, Line};
 use crate::workspace::snapshot::{FileMode, RepoPath};
 
@@ -19,12 +19,21 @@ pub(super) struct FilePatch<'a> {
 
 const NO_LINE_FEED: &[u8] = b"\\ No newline";
 
+pub(super) fn begins(line: &Line<'_>) -> bool {
+    [&b"diff --git "[..], b"--- ", b"@@"].iter().any(|mark| line.text.starts_with(mark))
+}
+
 pub(super) fn parse(diff: &str) -> Result<Vec<FilePatch<'_>>, String> {
     let lines = lines::split(diff.as_bytes());
-    let mut reader = Reader { lines: &lines, at: 0 };
+    let mut reader = Reader { lines: &lines, at: 0, fenced: false };
     let mut patches = Vec::new();
     let mut header = Header::default();
     while let Some(line) = reader.peek() {
+        if line.text.starts_with(b"```") {
+            reader.fenced = !reader.fenced;
+            reader.at += 1;
+            continue;
+        }
         if let Some(names) = line.text.strip_prefix(b"diff --git ") {
             patches.extend(header.into_patch_without_hunks()?);
             header = Header { both: name_of_both(names), ..Header::default() };
@@ -33,12 +42,19 @@ pub(super) fn parse(diff: &str) -> Result<Vec<FilePatch<'_>>, String> {
             header.old = Some(side(&reader.lines[reader.at], "--- ")?);
             header.new = Some(side(&reader.lines[reader.at + 1], "+++ ")?);
             reader.at += 2;
-            let hunks = reader.hunks()?;
+            let hunks = reader.hunks();
             patches.push(std::mem::take(&mut header).into_patch(hunks)?);
         } else if line.text.starts_with(b"@@") {
             return Err(format!(
                 "line {} of the diff begins a block, but no `--- a/…` and `+++ b/…` lines before it name the file.",
                 reader.at + 1
+            ));
+        } else if line.text.starts_with(b"+") && !patches.is_empty() {
+            return Err(format!(
+                "line {} of the diff, `{}`, belongs to no block: a line without a space, `+` or `-` before it ended the one \
+                 above.",
+                reader.at + 1,
+                super::nearest::shown(line.text)
             ));
         } else {
             header.read(line)?;
@@ -192,6 +208,8 @@ fn unquoted(name: &str) -> String {
 struct Reader<'l, 'a> {
     lines: &'l [Line<'a>],
     at: usize,
+    /// Inside of a code fence, which ends the diff with it.
+    fenced: bool,
 }
 
 impl<'a> Reader<'_, 'a> {
@@ -207,21 +225,20 @@ impl<'a> Reader<'_, 'a> {
         self.starts(self.at, b"--- ") && self.starts(self.at + 1, b"+++ ")
     }
 
-    fn hunks(&mut self) -> Result<Vec<Hunk<'a>>, String> {
+    fn hunks(&mut self) -> Vec<Hunk<'a>> {
         let mut hunks = Vec::new();
         while self.starts(self.at, b"@@") {
-            let head = Head::read(self.lines[self.at].text);
+            let mut head = Head::read(self.lines[self.at].text);
             self.at += 1;
-            let body = self.counted(&head).map_or_else(|| self.uncounted(&head), Ok)?;
+            let body = self.counted(&head).unwrap_or_else(|| self.uncounted(&head));
             self.at += body.taken;
-            let claimed = head.old_start.map(|start| start.saturating_sub(1));
-            hunks.push(Hunk { steps: body.steps, claimed, last_line: body.last_line });
+            hunks.extend(body.into_hunk(&mut head));
         }
-        Ok(hunks)
+        hunks
     }
 
     /// The body as its head counts it, if what follows is then a new part or the end.
-    fn counted(&self, head: &Head) -> Option<Body<'a>> {
+    fn counted(&self, head: &Head<'_>) -> Option<Body<'a>> {
         let (mut old, mut new) = head.counts?;
         let mut body = Body::new();
         while old > 0 || new > 0 {
@@ -239,23 +256,16 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// The body up to the next part, whatever its head says.
-    fn uncounted(&self, head: &Head) -> Result<Body<'a>, String> {
+    fn uncounted(&self, head: &Head<'_>) -> Body<'a> {
         let mut body = Body::new();
         while let Some(line) = self.lines.get(self.at + body.taken) {
-            let at = self.at + body.taken;
-            if self.is_part(at) {
+            if self.is_part(self.at + body.taken) {
                 break;
             }
-            if body.take(line).is_none() {
-                return Err(format!(
-                    "line {} of the diff, `{}`, begins with neither a space, `+` nor `-`.",
-                    at + 1,
-                    super::nearest::shown(line.text)
-                ));
-            }
+            body.take_any(line);
         }
         body.drop_blank_end(head.counts.map(|(old, _)| old));
-        Ok(body)
+        body
     }
 
     /// Whether only blank lines stand before the next part or the end.
@@ -267,23 +277,28 @@ impl<'a> Reader<'_, 'a> {
     /// Whether a new block or file begins here, or the diff is over.
     fn is_part(&self, at: usize) -> bool {
         let Some(line) = self.lines.get(at) else { return true };
-        let marks: [&[u8]; 3] = [b"@@", b"diff --git ", b"```"];
+        let marks: [&[u8]; 2] = [b"@@", b"diff --git "];
         // `-- ` stands before the signature of a mailed patch.
-        marks.iter().any(|mark| line.text.starts_with(mark))
+        (self.fenced && line.text.trim_ascii_end() == b"```")
+            || marks.iter().any(|mark| line.text.starts_with(mark))
             || line.text == b"-- "
             || (self.starts(at, b"--- ") && self.starts(at + 1, b"+++ ") && self.starts(at + 2, b"@@"))
     }
 }
 
-/// The numbers of an `@@` line, as far as there are any.
-struct Head {
-    old_start: Option<usize>,
+/// What an `@@` line says, as far as it says anything.
+#[derive(Default)]
+pub(super) struct Head<'a> {
+    pub(super) old_start: Option<usize>,
     counts: Option<(usize, usize)>,
+    /// Where there are no numbers: the line that the block stands below.
+    pub(super) headings: Vec<&'a [u8]>,
+    pub(super) at_end: bool,
 }
 
-impl Head {
-    fn read(text: &[u8]) -> Self {
-        let text = String::from_utf8_lossy(text);
+impl<'a> Head<'a> {
+    pub(super) fn read(line: &'a [u8]) -> Self {
+        let text = String::from_utf8_lossy(line);
         let mut parts = text.trim_start_matches('@').split_whitespace();
         let mut range = |mark: char| -> Option<(usize, usize)> {
             let part = parts.next()?.strip_prefix(mark)?;
@@ -291,11 +306,16 @@ impl Head {
             Some((start.parse().ok()?, count.parse().ok()?))
         };
         let (old, new) = (range('-'), range('+'));
-        Self { old_start: old.map(|(start, _)| start), counts: old.zip(new).map(|(old, new)| (old.1, new.1)) }
+        let counts = old.zip(new).map(|(old, new)| (old.1, new.1));
+        let heading = line.strip_prefix(b"@@").unwrap_or(line).trim_ascii();
+        let heading = heading.strip_suffix(b"@@").unwrap_or(heading).trim_ascii();
+        let is_heading = old.is_none() && heading.iter().any(u8::is_ascii_alphanumeric);
+        let headings = if is_heading { vec![heading] } else { Vec::new() };
+        Self { old_start: old.map(|(start, _)| start), counts, headings, at_end: false }
     }
 }
 
-struct Body<'a> {
+pub(super) struct Body<'a> {
     steps: Vec<(Step, Line<'a>)>,
     last_line: LastLine,
     /// How many lines of the diff it took.
@@ -305,7 +325,7 @@ struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { steps: Vec::new(), last_line: LastLine::AsItIs, taken: 0, bare: 0 }
     }
 
@@ -332,6 +352,26 @@ impl<'a> Body<'a> {
         self.steps.push((step, Line { text, ending }));
         self.taken += 1;
         Some(Some(step))
+    }
+
+    /// Takes a line in, one without a mark as a line of context that lost it.
+    pub(super) fn take_any(&mut self, line: &Line<'a>) {
+        if self.take(line).is_none() {
+            let ending = if line.ending.is_empty() { b"\n" } else { line.ending };
+            self.steps.push((Step::Keep, Line { text: line.text, ending }));
+            self.taken += 1;
+            self.bare = 0;
+        }
+    }
+
+    /// The block, and nothing if there are no lines. What the head says is used up with it.
+    pub(super) fn into_hunk(self, head: &mut Head<'a>) -> Option<Hunk<'a>> {
+        if self.steps.is_empty() {
+            return None;
+        }
+        let Head { old_start, headings, at_end, .. } = std::mem::take(head);
+        let told = Told { line: old_start.map(|start| start.saturating_sub(1)), headings, at_end };
+        Some(Hunk { steps: self.steps, told, last_line: self.last_line, written: Written::AsDiff })
     }
 
     /// Takes blank lines at the end for space between the parts of a diff, as far as they are more than the

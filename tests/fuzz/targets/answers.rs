@@ -59,12 +59,13 @@ pub const ANSWER: Target = Target {
     cap: 256 * 1024,
 };
 
-const TOOLS: [&str; 9] = [
+const TOOLS: [&str; 10] = [
     "list_files",
     "search",
     "read_file",
     "edit_file",
     "write_file",
+    "apply_patch",
     "delete_file",
     "run_command",
     "finish",

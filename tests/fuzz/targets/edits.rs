@@ -1,4 +1,4 @@
-//! What a model writes to change files: unified diffs, and one text in the place of another.
+//! What a model writes to change files: diffs, patches and blocks, and one text in the place of another.
 
 use orchestrator::workspace::edits::{Change, Edit, apply};
 use orchestrator::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
@@ -48,6 +48,21 @@ pub const DIFF: Target = Target {
         "```\n",
         "--- a/src/a.txt\n+++ b/src/a.txt\n",
         "GIT binary patch\n",
+        "*** Begin Patch\n",
+        "*** Update File: src/a.txt\n",
+        "*** Add File: src/n.txt\n",
+        "*** Delete File: run.sh\n",
+        "*** Move to: src/b.txt\n",
+        "*** End of File\n",
+        "*** End Patch\n",
+        "@@ one\n",
+        "src/a.txt\n<<<<<<< SEARCH\n",
+        "=======\n",
+        ">>>>>>> REPLACE\n",
+        " // ... existing code ...\n",
+        "...\n",
+        "\u{2019}",
+        "\u{201c}",
     ],
     seeds: &[
         "one\ntwo\nthree\n\n=====\n--- a/src/a.txt\n+++ b/src/a.txt\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n",
@@ -55,16 +70,19 @@ pub const DIFF: Target = Target {
         "one\n\n=====\n--- a/src/a.txt\n+++ /dev/null\n@@ -1 +0,0 @@\n-one\n",
         "one\n\n=====\ndiff --git a/src/a.txt b/src/b.txt\nrename from src/a.txt\nrename to src/b.txt\n",
         "a\nb\n\n=====\n```diff\n--- a/src/a.txt\n+++ b/src/a.txt\n@@ @@\n a\n-b\n\\ No newline at end of file\n+c\n```\n",
+        "a\nb\nc\n\n=====\n*** Begin Patch\n*** Update File: src/a.txt\n*** Move to: src/b.txt\n@@ a\n-b\n+B\n*** End of File\n*** End Patch\n",
+        "a\n\n=====\n*** Begin Patch\n*** Add File: src/n.txt\n+x\n*** Delete File: run.sh\n*** End Patch\n",
+        "a\nb\nc\nd\n\n=====\n`src/a.txt`:\n<<<<<<< SEARCH\na\n...\nd\n=======\nA\n...\nd\n>>>>>>> REPLACE\n",
     ],
     longest: 1_024,
     cap: 256 * 1024,
 };
 
-/// A file, and a diff of it, or another text of it.
+/// A file, and a text of changes of it in any format, or another text of it.
 fn diff(data: &[u8]) {
     let text = input::text(data, DIFF.words);
     let [file, second] = input::parts::<2>(&text);
-    if let Ok(changes) = apply(&holding(file), &[Edit::Patch { diff: second.to_owned() }]) {
+    if let Ok(changes) = apply(&holding(file), &[Edit::Patch { text: second.to_owned() }]) {
         for (path, change) in &changes {
             assert!(RepoPath::parse(path.as_str()).is_ok(), "{path:?} is no path");
             let is_file = |entry: &FileEntry| entry.mode != FileMode::Symlink;
@@ -84,7 +102,7 @@ fn a_true_diff_makes_the_second_text_of_the_first(first: &str, second: &str) {
     }
     let diff = TextDiff::from_lines(&first, &second);
     let diff = diff.unified_diff().context_radius(3).header("a/src/a.txt", "b/src/a.txt").to_string();
-    let changes = match apply(&holding(&first), &[Edit::Patch { diff: diff.clone() }]) {
+    let changes = match apply(&holding(&first), &[Edit::Patch { text: diff.clone() }]) {
         Ok(changes) => changes,
         Err(refusal) => panic!("{refusal}\n{first:?}\n{second:?}\n{diff}"),
     };
@@ -93,6 +111,31 @@ fn a_true_diff_makes_the_second_text_of_the_first(first: &str, second: &str) {
         Change::Deleted => None,
     });
     assert_eq!(made.as_deref(), Some(second.as_str()), "{first:?}\n{diff}");
+    blocks_make_the_second_text_or_are_refused(&first, &second);
+}
+
+/// One block of all lines, in both of the other formats.
+fn blocks_make_the_second_text_or_are_refused(first: &str, second: &str) {
+    if !first.ends_with('\n') || !second.ends_with('\n') {
+        return;
+    }
+    let marked =
+        |mark: &str, text: &str| text.lines().map(|line| format!("{mark}{line}\n")).collect::<String>();
+    let (old, new) = (marked("-", first), marked("+", second));
+    let texts = [
+        format!("{PATH}\n<<<<<<< SEARCH\n{first}=======\n{second}>>>>>>> REPLACE\n"),
+        format!("*** Begin Patch\n*** Update File: {PATH}\n@@\n{old}{new}*** End Patch\n"),
+    ];
+    for text in texts {
+        // A text may hold the marks of a format; then it is read otherwise, or not at all.
+        let plain = !["=====", "<<<<<", ">>>>>", "-----", "+++++", "***", "```"]
+            .iter()
+            .any(|mark| first.contains(mark) || second.contains(mark));
+        let Ok(changes) = apply(&holding(first), &[Edit::Patch { text: text.clone() }]) else { continue };
+        if let (true, [(_, Change::Written(entry))]) = (plain, &changes[..]) {
+            assert_eq!(String::from_utf8_lossy(&entry.bytes), second, "{first:?}\n{text}");
+        }
+    }
 }
 
 pub const REPLACE: Target = Target {
