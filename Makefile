@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all of their own set-up on a fresh machine with the Rust toolchain.
 
-.PHONY: demo test test-security test-java fuzz lint build sqlx show-run show-deploy bench-receiver bench-sandbox bench-gates help
+.PHONY: demo test test-security test-java fuzz lint build sqlx show-run show-deploy bench-receiver bench-sandbox bench-gates bench-workspace help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -69,3 +69,7 @@ bench-sandbox:
 ## make bench-context         what `context` finds of real bug fixes, beside BM25; REPOSITORIES="/a /b" for others
 bench-context:
 	@scripts/bench-context $(REPOSITORIES)
+
+## make bench-workspace    a task's tree beside `git worktree add`; REPOSITORY=/path for another than this one
+bench-workspace:
+	@scripts/bench-workspace $(REPOSITORY)

@@ -5,11 +5,12 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use git2::{ObjectType, Odb, Oid, Signature, Time};
+use git2::{ObjectType, Odb, Signature, Time};
 
+use super::content::ContentReader;
 use super::error::WorkspaceError;
 use super::ignored::IgnoreRules;
-use super::mirror::{Mirror, SnapshotLimits, find_commit, is_left_out, leaves};
+use super::mirror::{Mirror, SnapshotLimits, find_commit, flattened, is_left_out};
 use super::mirrors::{aside, sha};
 use super::names;
 use super::refs::CommitSha;
@@ -87,16 +88,17 @@ impl Mirror {
             };
             let repository = self.open()?;
             let odb = repository.odb()?;
-            let base = leaves(&repository, first, &request.limits)?;
-            let after = new_leaves(&odb, &base, request)?;
-            if after == base && request.parents.len() == 1 {
+            let flat = flattened(&repository, first, &request.limits)?;
+            let base = &flat.leaves;
+            let after = new_leaves(&odb, base, request)?;
+            if after == *base && request.parents.len() == 1 {
                 return Ok(None);
             }
-            if let Some(path) = tree::file_and_folder(&after) {
+            if let Some(path) = tree::file_and_folder(base, &after) {
                 return Err(WorkspaceError::FileAndFolder(path));
             }
-            check_new_names(&base, &after)?;
-            let tree = repository.find_tree(tree::write(&odb, &after)?)?;
+            check_new_names(base, &after)?;
+            let tree = repository.find_tree(tree::write(&odb, &flat, &after)?)?;
             let parents = request.parents.iter().map(|parent| find_commit(&repository, parent));
             let parents = parents.collect::<Result<Vec<_>, _>>()?;
             let time = Time::new(request.committed_at.timestamp(), 0);
@@ -113,19 +115,14 @@ impl Mirror {
 /// The entries of the new tree; new contents are written to the repository.
 fn new_leaves(odb: &Odb<'_>, base: &Leaves, request: &CommitRequest<'_>) -> Result<Leaves, WorkspaceError> {
     let mut after = Leaves::new();
-    for (path, leaf) in base {
-        if is_left_out(odb, path, leaf, &request.limits)? {
-            after.insert(path.clone(), *leaf);
-        }
-    }
     let ignore = request.ignore.with_memory();
     for (path, entry) in &request.files.files {
         let key = path.as_str().as_bytes();
-        let before = base.get(key);
-        if in_submodule(base, key) || (before.is_none() && ignore.is_ignored(path)) {
+        let before = base.get(key).filter(|before| before.mode != GITLINK);
+        if before.is_none() && (in_submodule(base, key) || ignore.is_ignored(path)) {
             continue;
         }
-        let id = Oid::hash_object(ObjectType::Blob, &entry.bytes)?;
+        let id = entry.bytes.blob_id()?;
         if let Some(before) = before
             && before.id == id
             && before.file_mode() == Some(entry.mode)
@@ -136,8 +133,8 @@ fn new_leaves(odb: &Odb<'_>, base: &Leaves, request: &CommitRequest<'_>) -> Resu
         if entry.mode == FileMode::Symlink {
             check_link(path, &entry.bytes)?;
         }
-        if before.is_none_or(|before| before.id != id) {
-            odb.write(ObjectType::Blob, &entry.bytes)?;
+        if before.is_none_or(|before| before.id != id) && !odb.exists(id) {
+            odb.write(ObjectType::Blob, entry.bytes.read(&mut ContentReader::default())?)?;
         }
         let mode = match entry.mode {
             FileMode::Regular => REGULAR,
@@ -145,6 +142,11 @@ fn new_leaves(odb: &Odb<'_>, base: &Leaves, request: &CommitRequest<'_>) -> Resu
             FileMode::Symlink => LINK,
         };
         after.insert(key.to_vec(), Leaf { id, mode });
+    }
+    for (path, leaf) in base {
+        if !after.contains_key(path) && is_left_out(odb, path, leaf, &request.limits)? {
+            after.insert(path.clone(), *leaf);
+        }
     }
     Ok(after)
 }

@@ -177,7 +177,7 @@ impl<F: Files> Draft<'_, F> {
             };
         }
         let mut entry = self.text(path)?;
-        entry.bytes = replace::replace(&entry.bytes, old, new)?;
+        entry.bytes = replace::replace(&entry.bytes, old, new)?.into();
         self.set(path, Some(entry));
         Ok(())
     }
@@ -190,11 +190,11 @@ impl<F: Files> Draft<'_, F> {
                 }
                 let windows = lines::only_windows_endings(&entry.bytes) && !content.contains('\r');
                 let content = if windows { content.replace('\n', "\r\n") } else { content.to_owned() };
-                FileEntry { mode: entry.mode, bytes: content.into_bytes() }
+                FileEntry { mode: entry.mode, bytes: content.into_bytes().into() }
             }
             None => {
                 self.check_new(path)?;
-                FileEntry { mode: FileMode::Regular, bytes: content.as_bytes().to_vec() }
+                FileEntry { mode: FileMode::Regular, bytes: content.as_bytes().into() }
             }
         };
         self.set(path, Some(entry));
@@ -223,7 +223,7 @@ impl<F: Files> Draft<'_, F> {
     fn patch_file(&mut self, patch: &patch::FilePatch<'_>) -> Result<(), String> {
         let before = match &patch.old {
             Some(old) => self.text(old)?,
-            None => FileEntry { mode: FileMode::Regular, bytes: Vec::new() },
+            None => FileEntry { mode: FileMode::Regular, bytes: Vec::new().into() },
         };
         let bytes = hunk::apply(&before.bytes, &patch.hunks)?;
         let Some(new) = &patch.new else {
@@ -248,7 +248,7 @@ impl<F: Files> Draft<'_, F> {
             self.check_new(new)?;
         }
         let mode = patch.mode.unwrap_or(before.mode);
-        self.set(new, Some(FileEntry { mode, bytes }));
+        self.set(new, Some(FileEntry { mode, bytes: bytes.into() }));
         Ok(())
     }
 

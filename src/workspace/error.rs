@@ -29,6 +29,10 @@ pub enum WorkspaceError {
     UnsafeName { path: RepoPath, reason: &'static str },
     #[error("{0}")]
     InvalidRequest(String),
+    #[error(
+        "the object {id} of the mirror cannot be read: {reason}. Remove the mirror: the next fetch makes it anew"
+    )]
+    Unreadable { id: String, reason: String },
     #[error("the bundle is not usable: {0}")]
     BadBundle(String),
     #[error("{path} is not a repository that can be used: {reason}")]

@@ -6,6 +6,7 @@
 
 mod bundle;
 mod commit;
+mod content;
 mod diff;
 pub mod edits;
 mod error;
@@ -25,6 +26,7 @@ mod survey;
 mod tree;
 
 pub use commit::{Author, CommitRequest, InvalidAuthor};
+pub use content::{Content, ContentReader};
 pub use diff::{DiffLine, FileContent, FileDiff, FileStatus, Hunk, LineKind, Side, TreeDiff};
 pub use error::{PushError, TransportError, WorkspaceError};
 pub use http::TransferLimits;

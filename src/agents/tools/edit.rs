@@ -29,7 +29,7 @@ pub(super) fn replace(path: &RepoPath, text: &str, old: &str, new: &str) -> Resu
             return replace(path, text, &windows, &new.replace("\r\n", "\n").replace('\n', "\r\n"));
         }
     }
-    let entry = FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().to_vec() };
+    let entry = FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().into() };
     let file = Snapshot { files: BTreeMap::from([(path.clone(), entry)]) };
     let edit = Edit::Replace { path: path.clone(), old: old.to_owned(), new: new.to_owned() };
     let changes = edits::apply(&file, &[edit]).map_err(|refusal| {

@@ -18,7 +18,7 @@ use super::spec::Spec;
 use super::{Shared, engine_error};
 use crate::sandbox::model::SandboxError;
 use crate::sandbox::supervise::wire::{self, Decoder, Frame, Kind};
-use crate::workspace::Snapshot;
+use crate::workspace::{ContentReader, Snapshot};
 
 /// What of a broken container's own words is kept.
 const LAST_WORDS: usize = 4 << 10;
@@ -172,9 +172,10 @@ pub(super) async fn send(to: &mut Input, request: &[u8], feed: Feed<'_>) -> io::
             }
         }
         Feed::Tree(tree) => {
+            let mut reader = ContentReader::default();
             for (path, entry) in wire::links_last(tree) {
                 let mut frames = vec![];
-                wire::send(&mut frames, path, entry)?;
+                wire::send(&mut frames, path, entry, &mut reader)?;
                 to.write_all(&frames).await?;
             }
         }
