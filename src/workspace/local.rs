@@ -19,6 +19,7 @@ use super::mirror::{Mirror, find_commit};
 use super::mirrors::{MirrorKey, Mirrors, blocking, download, io, set_refs, sha};
 use super::push::Pushed;
 use super::refs::{BranchName, CommitSha};
+use super::upkeep;
 
 /// A local repository and our mirror of it.
 #[derive(Debug, Clone)]
@@ -65,6 +66,7 @@ impl Mirrors {
         set_shallow_roots(&ours, [&ended, &shallow_roots(&theirs)])?;
         ours.reference(CHECKED_OUT, head.id(), true, "fetch")?;
         set_refs(&ours, "refs/heads/", &heads)?;
+        upkeep::look_after(&ours);
         let mirror = self.mirror(self.path(&key));
         Ok(LocalRepository { mirror, head: sha(head.id()), branch, path })
     }
@@ -126,6 +128,9 @@ impl LocalRepository {
 fn open(path: &Path) -> Result<Repository, WorkspaceError> {
     libgit2::isolate();
     Repository::open(path).map_err(|error| {
+        if libgit2::is_other_object_format(&error) {
+            return WorkspaceError::Sha256(path.display().to_string());
+        }
         let reason = match error.code() {
             ErrorCode::NotFound => "there is no git repository at that path".to_owned(),
             _ => error.message().to_owned(),

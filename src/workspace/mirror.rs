@@ -57,8 +57,15 @@ impl Mirror {
 
     /// Where a branch was at the last fetch.
     pub fn resolve(&self, branch: &BranchName) -> Result<CommitSha, WorkspaceError> {
-        match self.open()?.refname_to_id(&branch.to_ref()) {
+        let repository = self.open()?;
+        match repository.refname_to_id(&branch.to_ref()) {
             Ok(id) => Ok(sha(id)),
+            Err(error)
+                if error.code() == ErrorCode::NotFound
+                    && repository.references_glob("refs/heads/*")?.next().is_none() =>
+            {
+                Err(WorkspaceError::Empty)
+            }
             Err(error) if error.code() == ErrorCode::NotFound => {
                 Err(WorkspaceError::NoSuchBranch(branch.clone()))
             }

@@ -4,6 +4,7 @@
 //! and come back as one; the host builds trees and commits from those bytes in bare repositories of its own.
 //! Nothing here starts a process, reads a user's git configuration, runs a hook or applies a filter.
 
+mod attributes;
 mod bundle;
 mod commit;
 mod content;
@@ -24,6 +25,7 @@ mod revision;
 mod snapshot;
 mod survey;
 mod tree;
+mod upkeep;
 
 pub use commit::{Author, CommitRequest, InvalidAuthor};
 pub use content::{Content, ContentReader};
