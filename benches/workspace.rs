@@ -13,9 +13,9 @@ use orchestrator::workspace::{
     Author, CommitRequest, CommitSha, IgnoreRules, Mirror, Mirrors, Snapshot, SnapshotLimits,
 };
 
-/// A repository is measured until so much time has passed, in so many rounds at least and at most.
-const LONG_ENOUGH: Duration = Duration::from_secs(20);
-const ROUNDS: std::ops::RangeInclusive<usize> = 3..=50;
+/// A repository is measured until so much time has passed or there were so many rounds.
+const LONG_ENOUGH: Duration = Duration::from_secs(15);
+const MOST_ROUNDS: usize = 50;
 
 #[tokio::main]
 async fn main() {
@@ -71,9 +71,7 @@ async fn measure(name: &str, repository: &Path, folder: &Path) {
 
     let (mut times, mut size) = (Times::default(), (0, 0));
     let begun = Instant::now();
-    while times.git.len() < *ROUNDS.start()
-        || (times.git.len() < *ROUNDS.end() && begun.elapsed() < LONG_ENOUGH)
-    {
+    while times.git.len() < MOST_ROUNDS && (times.git.is_empty() || begun.elapsed() < LONG_ENOUGH) {
         let tree = folder.join("worktree");
         let place = tree.to_str().expect("text");
         time(&mut times.git, || {
