@@ -19,6 +19,7 @@ use super::mirror::{Mirror, find_commit};
 use super::mirrors::{MirrorKey, Mirrors, blocking, download, io, set_refs, sha};
 use super::push::Pushed;
 use super::refs::{BranchName, CommitSha};
+use super::seed;
 use super::upkeep;
 
 /// A local repository and our mirror of it.
@@ -58,6 +59,7 @@ impl Mirrors {
         let (ours, _lock) = self.open_for_writing(&key)?;
         let url = Url::from_file_path(&path).map_err(|()| unusable("its path is not absolute".to_owned()))?;
         let ended = shallow_roots(&ours);
+        seed::seed(&ours, &theirs)?;
         let heads =
             download(&ours, url.as_str(), &["refs/heads/*", "HEAD"]).map_err(|error| match error {
                 WorkspaceError::Git(error) => unusable(explain(&error)),

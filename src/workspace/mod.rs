@@ -22,6 +22,7 @@ mod push;
 mod refs;
 mod remote;
 mod revision;
+mod seed;
 mod snapshot;
 mod survey;
 mod tree;
