@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all of their own set-up on a fresh machine with the Rust toolchain.
 
-.PHONY: demo test test-security test-java fuzz lint build sqlx show-run show-deploy bench-receiver bench-sandbox bench-gates bench-context bench-edits help
+.PHONY: demo test test-security test-java fuzz lint build sqlx show-run show-deploy bench-receiver bench-sandbox bench-gates bench-context bench-edits bench-workspace help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -73,3 +73,7 @@ bench-context:
 ## make bench-edits        edits as models write and damage them: right, refused, wrong; REPOSITORIES="/a /b" for others
 bench-edits:
 	@scripts/bench-edits $(REPOSITORIES)
+
+## make bench-workspace    a task's tree beside `git worktree add`; REPOSITORY=/path for another than this one
+bench-workspace:
+	@scripts/bench-workspace $(REPOSITORY)

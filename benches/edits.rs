@@ -88,7 +88,7 @@ impl Case {
         let ended = |text: &str| {
             if damage == Damage::FileInCrlf { text.replace('\n', "\r\n") } else { text.to_owned() }
         };
-        let entry = FileEntry { mode: FileMode::Regular, bytes: ended(&change.before).into_bytes() };
+        let entry = FileEntry { mode: FileMode::Regular, bytes: ended(&change.before).into_bytes().into() };
         let mut before = Snapshot::default();
         before.files.insert(path.clone(), entry);
         let (shown, after) = (text.shown(), ended(&change.after));
@@ -102,7 +102,7 @@ impl Case {
         };
         let mut made = self.before.clone();
         put(&mut made, &changes);
-        let bytes = made.files.get(&self.path).map(|entry| entry.bytes.as_slice()).unwrap_or_default();
+        let bytes = made.files.get(&self.path).map(|entry| &*entry.bytes).unwrap_or_default();
         if bytes == self.after.as_bytes() {
             return (Outcome::Right, String::new());
         }

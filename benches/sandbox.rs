@@ -161,7 +161,7 @@ fn build_outside(root: &Path, tree: &Snapshot, rust: &Toolchain) -> Duration {
     for (path, entry) in &tree.files {
         let file = folder.path().join("tree").join(path.as_str());
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
-        std::fs::write(file, &entry.bytes).expect("a file");
+        std::fs::write(file, &*entry.bytes).expect("a file");
     }
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", rust.path[0].display());
     let mut command = Process::new(rust.path[0].join("cargo"));
@@ -186,7 +186,7 @@ fn read(folder: &Path) -> Snapshot {
             let name = path.strip_prefix(folder).expect("below").to_str().expect("text").to_owned();
             let bytes = std::fs::read(&path).expect("a file");
             let name = RepoPath::parse(&name).expect("a path");
-            snapshot.files.insert(name, FileEntry { mode: FileMode::Regular, bytes });
+            snapshot.files.insert(name, FileEntry { mode: FileMode::Regular, bytes: bytes.into() });
         }
     }
     snapshot

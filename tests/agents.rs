@@ -157,7 +157,7 @@ fn specification() -> TaskSpecification {
 }
 
 fn snapshot_of(files: &BTreeMap<String, Vec<u8>>) -> Snapshot {
-    let entry = |bytes: &Vec<u8>| FileEntry { mode: FileMode::Regular, bytes: bytes.clone() };
+    let entry = |bytes: &Vec<u8>| FileEntry { mode: FileMode::Regular, bytes: bytes.clone().into() };
     let files =
         files.iter().map(|(path, bytes)| (RepoPath::parse(path.as_str()).expect("path"), entry(bytes)));
     Snapshot { files: files.collect() }

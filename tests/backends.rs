@@ -192,7 +192,8 @@ async fn sessions_see_nothing_of_each_other(place: Place) {
 
 async fn what_a_command_wrote_is_read_back(place: Place) {
     let mut tree = snapshot(&[("a.txt", "one\n"), ("b.txt", "two\n"), ("run.sh", "#!/bin/sh\n")]);
-    let entry = |mode, bytes: &[u8]| orchestrator::workspace::FileEntry { mode, bytes: bytes.to_vec() };
+    let entry =
+        |mode, bytes: &[u8]| orchestrator::workspace::FileEntry { mode, bytes: bytes.to_vec().into() };
     tree.files.insert(path("kept"), entry(FileMode::Symlink, b"/usr/share/elsewhere"));
     tree.files.insert(path("empty"), entry(FileMode::Regular, b""));
     let session = place.backend.open(&tree).await.expect("a session");

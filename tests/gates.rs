@@ -459,7 +459,8 @@ impl Sandbox for Counting<'_> {
             let runs = std::fs::read_to_string(self.runs).unwrap_or_default() + "x";
             std::fs::write(self.runs, &runs).expect("noted");
             let mut tree = tree.clone();
-            let entry = FileEntry { mode: FileMode::Regular, bytes: runs.len().to_string().into_bytes() };
+            let entry =
+                FileEntry { mode: FileMode::Regular, bytes: runs.len().to_string().into_bytes().into() };
             tree.files.insert(path("run"), entry);
             self.inner.open(&tree).await
         })

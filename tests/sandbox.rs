@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use orchestrator::sandbox::{Bubblewrap, BubblewrapOptions, Command, Exit, Sandbox, Session};
+use orchestrator::sandbox::{Bubblewrap, BubblewrapOptions, Command, Exit, Sandbox, Session, TreeLimits};
+use orchestrator::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
 
 mod sandbox_support;
 use sandbox_support::*;
@@ -189,4 +190,76 @@ fn a_missing_bubblewrap_is_named() {
 #[test]
 fn everything_holds_for_an_ordinary_user_too() {
     again_as_an_ordinary_user(&[]);
+}
+
+/// Changes that keep as much as they can of what a file system says about a file.
+const SLY_CHANGES: &str = r#"
+import mmap, os
+def times(path, change):
+    before = os.stat(path)
+    change(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+def overwrite(path):
+    with open(path, 'r+b') as f: f.write(b'X')
+def map_and_write(path):
+    with open(path, 'r+b') as f, mmap.mmap(f.fileno(), 0) as m: m[0:1] = b'X'
+def write_anew(path):
+    size = os.stat(path).st_size
+    os.remove(path)
+    with open(path, 'wb') as f: f.write(b'X' * size)
+times('d0/overwritten', overwrite)
+map_and_write('d0/mapped')
+times('d0/anew', write_anew)
+os.rename('d0/one', 'd0/three'); os.rename('d0/two', 'd0/one'); os.rename('d0/three', 'd0/two')
+os.remove('d0/linked'); os.link('d0/twin', 'd0/linked')
+os.chmod('d0/program', 0o755)
+os.remove('d0/gone')
+os.rename('d0/moved', 'd1/moved')
+with open('d0/new', 'wb') as f: f.write(b'new')
+"#;
+
+#[tokio::test]
+async fn what_nobody_changed_is_not_read_back_and_no_change_goes_unnoticed() {
+    let limits = TreeLimits { files: 50, bytes: 100_000, file_bytes: 100_000 };
+    let place = Place::with(|options| options.tree_limits = limits);
+    let mut tree = Snapshot::default();
+    let entry = |text: String| FileEntry { mode: FileMode::Regular, bytes: text.repeat(100).into() };
+    for number in 0..4000 {
+        tree.files.insert(path(&format!("d{}/file{number}", number % 40)), entry(format!("{number:08}\n")));
+    }
+    let names = ["overwritten", "mapped", "anew", "one", "two", "linked", "twin", "program", "gone", "moved"];
+    for name in names {
+        tree.files.insert(path(&format!("d0/{name}")), entry(format!("{name:>11}\n")));
+    }
+    // Files that are written last may share their time with a change: here those are others than the changed ones.
+    for number in 0..20 {
+        tree.files.insert(path(&format!("z/{number}")), entry("late\n".into()));
+    }
+    let session = place.sandbox.open(&tree).await.expect("a session");
+    let outcome = session.run(&Command::new(["/usr/bin/python3", "-c", SLY_CHANGES])).await.expect("ran");
+    assert_eq!(outcome.exit, Exit::Code(0), "{}", outcome.stderr.text());
+
+    let mut expected = tree.clone();
+    let at = |name: &str| path(&format!("d0/{name}"));
+    for name in ["overwritten", "mapped"] {
+        let mut bytes = expected.files[&at(name)].bytes.to_vec();
+        bytes[0] = b'X';
+        expected.files.insert(at(name), FileEntry { mode: FileMode::Regular, bytes: bytes.into() });
+    }
+    let anew = FileEntry { mode: FileMode::Regular, bytes: vec![b'X'; 1200].into() };
+    expected.files.insert(at("anew"), anew);
+    expected.files.insert(at("one"), tree.files[&at("two")].clone());
+    expected.files.insert(at("two"), tree.files[&at("one")].clone());
+    expected.files.insert(at("linked"), tree.files[&at("twin")].clone());
+    expected.files.get_mut(&at("program")).expect("there").mode = FileMode::Executable;
+    expected.files.remove(&at("gone"));
+    let moved = expected.files.remove(&at("moved")).expect("there");
+    expected.files.insert(path("d1/moved"), moved);
+    expected.files.insert(at("new"), FileEntry { mode: FileMode::Regular, bytes: b"new".to_vec().into() });
+    // The limits are smaller than the tree by far: only what changed counts.
+    let back = session.read_back().await.expect("read back");
+    let differing = |(name, entry): &(&RepoPath, &FileEntry)| expected.files.get(*name) != Some(*entry);
+    let wrong: Vec<_> = back.tree.files.iter().filter(differing).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(wrong, [""; 0], "not read back as they are");
+    assert_eq!(back.tree.files.len(), expected.files.len());
 }

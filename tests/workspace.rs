@@ -2,6 +2,8 @@
 
 #[path = "workspace/bundles.rs"]
 mod bundles;
+#[path = "workspace/contents.rs"]
+mod contents;
 #[path = "workspace/diffs.rs"]
 mod diffs;
 #[path = "workspace/git_server.rs"]
@@ -10,6 +12,8 @@ mod git_server;
 mod http;
 #[path = "workspace/local.rs"]
 mod local;
+#[path = "workspace/mirrors.rs"]
+mod mirrors;
 #[path = "workspace/scene.rs"]
 mod scene;
 #[path = "workspace/trees.rs"]

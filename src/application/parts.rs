@@ -52,7 +52,7 @@ impl Parts {
             store: store.clone(),
             github: github.clone(),
             server_url: config.github.server_url.clone(),
-            mirrors: Mirrors::new(config.data_dir.join("mirrors")),
+            mirrors: swept(Mirrors::new(config.data_dir.join("mirrors"))).await,
         };
         let redactor = Arc::new(redactor(config, credentials));
         let sandbox = sandbox_with(config, program).await?;
@@ -65,6 +65,18 @@ impl Parts {
         let ingest = github.map(|github| Ingest::new(store.clone(), github, config.label.clone()));
         Ok(Self { ingest, pipeline, effects })
     }
+}
+
+/// Leftovers of dead processes and mirrors that nobody uses any more are removed.
+async fn swept(mirrors: Mirrors) -> Mirrors {
+    let sweeping = mirrors.clone();
+    match tokio::task::spawn_blocking(move || sweeping.sweep()).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(count)) => tracing::info!(count, "removed mirrors that nobody uses"),
+        Ok(Err(error)) => tracing::warn!(%error, "old mirrors could not be removed"),
+        Err(error) => tracing::warn!(%error, "removing old mirrors ended early"),
+    }
+    mirrors
 }
 
 /// GitHub, as the App of the configuration.

@@ -13,7 +13,7 @@ use crate::domain::{GateReport, Requirement, Verdict};
 use crate::gates::{self, Gate, Round, RoundEnd, Stores};
 use crate::pipeline::gate_policy;
 use crate::speech::{FoundGate, Gateway, found_gate, gate_result};
-use crate::workspace::{CommitSha, Mirrors, RepoPath, Snapshot, SnapshotLimits};
+use crate::workspace::{CommitSha, ContentReader, Mirrors, RepoPath, Snapshot, SnapshotLimits};
 
 use super::run::{InputError, surveyed};
 use super::{Exit, load_quietly, quiet_log};
@@ -114,7 +114,10 @@ async fn look(arguments: &GatesArguments, config: &Config) -> anyhow::Result<Loo
         tokio::task::spawn_blocking(move || mirror.snapshot(&head, &SnapshotLimits::default())).await??;
     let path = RepoPath::parse(RepositoryPolicy::PATH)?;
     let policy = match files.files.get(&path) {
-        Some(entry) => RepositoryPolicy::parse(&String::from_utf8_lossy(&entry.bytes))?,
+        Some(entry) => {
+            let mut reader = ContentReader::default();
+            RepositoryPolicy::parse(&String::from_utf8_lossy(entry.bytes.read(&mut reader)?))?
+        }
         None => RepositoryPolicy::default(),
     };
     Ok(Looked { repository: survey.path, commit: local.head, files, policy: gate_policy(&policy) })

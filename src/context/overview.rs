@@ -106,9 +106,7 @@ mod tests {
         let mut snapshot = Snapshot::default();
         for (path, text) in files {
             let path = RepoPath::parse(*path).expect("path");
-            snapshot
-                .files
-                .insert(path, FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().to_vec() });
+            snapshot.files.insert(path, FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().into() });
         }
         snapshot
     }

@@ -91,7 +91,7 @@ fn with_tests_of(
             && let (Ok(old), Ok(new)) = (str::from_utf8(&entry.bytes), str::from_utf8(&now.bytes))
             && let Some(text) = with_inline_tests_of(path.as_str(), old, new)
         {
-            let entry = FileEntry { bytes: text.into_bytes(), mode: now.mode };
+            let entry = FileEntry { bytes: text.into_bytes().into(), mode: now.mode };
             tree.files.insert(path.clone(), entry);
             altered = true;
         }
@@ -127,7 +127,7 @@ mod tests {
     fn tree(files: &[(&str, &str)]) -> Snapshot {
         let mut tree = Snapshot::default();
         for (path, text) in files {
-            let entry = FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().to_vec() };
+            let entry = FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().into() };
             tree.files.insert(RepoPath::parse(*path).expect("a path"), entry);
         }
         tree

@@ -9,7 +9,7 @@ use crate::speech::{CommitView, Gateway, commit_message};
 use crate::store::{Artifact, ArtifactKind};
 use crate::telemetry::clock;
 use crate::workspace::{
-    Author, CommitRequest, IgnoreRules, RepoPath, Snapshot, SnapshotLimits, TreeDiff, WorkspaceError,
+    Author, CommitRequest, ContentReader, IgnoreRules, Snapshot, SnapshotLimits, TreeDiff, WorkspaceError,
 };
 
 use super::change::fork_point;
@@ -156,21 +156,24 @@ impl Pipeline {
     /// A sandbox holds no secret of the deployment, so none can be in a change. If one is all the same, the
     /// change is not kept: it would be pushed.
     fn no_secret_in(&self, diff: &TreeDiff, files: &Snapshot) -> Result<(), StageError> {
-        let gives_away = |path: &RepoPath| {
-            let bytes = files.files.get(path).map_or(&[][..], |entry| &entry.bytes);
-            let (name, text) = (path.as_str(), String::from_utf8_lossy(bytes));
-            self.redactor.gives_away(name) || self.redactor.gives_away(&text)
-        };
-        match diff.files.iter().find(|file| gives_away(&file.path)) {
-            Some(file) => Err(StageError::stop(Reason::ChangeRefused {
-                detail: format!(
-                    "{} would hold a secret of this deployment. Nothing was published; renew the secret, and \
-                     find out how the model came by it",
-                    self.redactor.clean(file.path.as_str())
-                ),
-            })),
-            None => Ok(()),
+        let mut reader = ContentReader::default();
+        for file in &diff.files {
+            let name = file.path.as_str();
+            let bytes = match files.files.get(&file.path) {
+                Some(entry) => entry.bytes.read(&mut reader)?,
+                None => &[],
+            };
+            if self.redactor.gives_away(name) || self.redactor.gives_away(&String::from_utf8_lossy(bytes)) {
+                return Err(StageError::stop(Reason::ChangeRefused {
+                    detail: format!(
+                        "{} would hold a secret of this deployment. Nothing was published; renew the secret, and \
+                         find out how the model came by it",
+                        self.redactor.clean(name)
+                    ),
+                }));
+            }
         }
+        Ok(())
     }
 }
 

@@ -162,7 +162,7 @@ mod tests {
         };
         let mut files = Snapshot::default();
         for path in ["check.sh", "ci/lint.py", "web/run.js", "src/lib.rs"] {
-            let entry = FileEntry { mode: FileMode::Regular, bytes: vec![] };
+            let entry = FileEntry { mode: FileMode::Regular, bytes: Vec::new().into() };
             files.files.insert(RepoPath::parse(path).expect("a path"), entry);
         }
         let gates = [

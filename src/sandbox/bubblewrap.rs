@@ -115,11 +115,11 @@ impl Bubblewrap {
             .note_groups(&self.shared.places.folders(&folder.name()))
             .map_err(SandboxError::io("noting a sandbox's control groups"))?;
         let owner = identity.owner();
-        let session = BubblewrapSession::new(self.shared.clone(), folder, identity, Opened::of(snapshot));
+        let mut session = BubblewrapSession::new(self.shared.clone(), folder, identity, Opened::of(snapshot));
         // From here on the session's end removes what is there, also when the rest fails.
         std::os::unix::fs::chown(session.tree(), owner.uid(), owner.gid())
             .map_err(SandboxError::io("giving a sandbox its folder"))?;
-        tree::write(snapshot, &session.tree(), owner).await?;
+        session.written = Arc::new(tree::write(snapshot, &session.tree(), owner)?);
         Ok(Box::new(session))
     }
 }

@@ -15,6 +15,7 @@ use nix::sys::stat::{FileStat, Mode, fstat};
 
 use super::model::SandboxError;
 use super::walk::{self, Kind};
+use super::written::Written;
 use crate::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
 
 /// A tree as it came back.
@@ -46,7 +47,8 @@ impl fmt::Display for RefusedEntry {
     }
 }
 
-/// How much may be read back.
+/// How much may be read back. Files that nobody changed do not count where they are known without being read
+/// (bubblewrap, on ext4, XFS, Btrfs and overlays of them).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct TreeLimits {
     /// Default 100,000.
@@ -83,7 +85,7 @@ impl Opened {
         let mut opened = Self::default();
         for (path, entry) in &snapshot.files {
             if entry.mode == FileMode::Symlink {
-                opened.links.insert(path.clone(), entry.bytes.clone());
+                opened.links.insert(path.clone(), entry.bytes.to_vec());
             }
             for (at, _) in path.as_str().match_indices('/') {
                 let folder = &path.as_str()[..at];
@@ -100,10 +102,14 @@ fn is_product(name: &str) -> bool {
     PRODUCTS.contains(&name)
 }
 
-/// Copies a tree out. Blocks.
-pub(super) fn copy(root: &Path, opened: &Opened, limits: TreeLimits) -> Result<ReadBack, SandboxError> {
+/// Copies a tree out. What is still as it was written is neither read nor counted. Blocks.
+pub(super) fn copy(
+    root: &Path,
+    (opened, written): (&Opened, &Written),
+    limits: TreeLimits,
+) -> Result<ReadBack, SandboxError> {
     let mut tree = Snapshot::default();
-    let left_out = copy_each(root, opened, limits, &mut |path, entry| {
+    let left_out = copy_each(root, (opened, written), limits, &mut |path, entry| {
         tree.files.insert(path.clone(), entry);
         Ok(())
     })?;
@@ -113,13 +119,13 @@ pub(super) fn copy(root: &Path, opened: &Opened, limits: TreeLimits) -> Result<R
 /// Copies a tree out, one entry after the other; gives what is left out. Blocks.
 pub(super) fn copy_each(
     root: &Path,
-    opened: &Opened,
+    (opened, written): (&Opened, &Written),
     limits: TreeLimits,
     take: Take<'_>,
 ) -> Result<Vec<LeftOut>, SandboxError> {
     let folder = walk::open_root(root).map_err(SandboxError::io("opening the sandbox's tree"))?;
     let taken = Taken::new(opened, limits);
-    let mut copy = Copy { taken, take, left_out: vec![], refused: vec![] };
+    let mut copy = Copy { taken, written, take, left_out: vec![], refused: vec![] };
     copy.folder(&folder, "", 0)?;
     if !copy.refused.is_empty() {
         return Err(SandboxError::TreeRefused(copy.refused));
@@ -190,6 +196,7 @@ impl<'a> Taken<'a> {
 
 struct Copy<'a> {
     taken: Taken<'a>,
+    written: &'a Written,
     take: Take<'a>,
     left_out: Vec<LeftOut>,
     refused: Vec<RefusedEntry>,
@@ -222,7 +229,10 @@ impl Copy<'_> {
             };
             let taken = match walk::kind(&stat) {
                 Kind::Folder => self.inner(folder, &name, &path, depth)?,
-                Kind::File => self.file(folder, &name, &path)?,
+                Kind::File => match self.written.unchanged(&path, &stat) {
+                    Some(entry) => (self.take)(&path, entry.clone()).map(Ok)?,
+                    None => self.file(folder, &name, &path)?,
+                },
                 Kind::Link => self.link(folder, &name, &path)?,
                 Kind::Special(kind) => Err(format!("it is a {kind}")),
             };
@@ -276,7 +286,7 @@ impl Copy<'_> {
         let bytes = self.read(file, &stat, path)?;
         let executable = stat.st_mode & 0o100 != 0;
         let mode = if executable { FileMode::Executable } else { FileMode::Regular };
-        self.take(path, FileEntry { mode, bytes }).map(Ok)
+        self.take(path, FileEntry { mode, bytes: bytes.into() }).map(Ok)
     }
 
     fn read(&self, file: OwnedFd, stat: &FileStat, path: &RepoPath) -> Result<Vec<u8>, SandboxError> {
@@ -302,7 +312,7 @@ impl Copy<'_> {
         };
         let bytes = target.as_bytes().to_vec();
         match self.taken.check_link(path, &bytes) {
-            Ok(()) => self.take(path, FileEntry { mode: FileMode::Symlink, bytes }).map(Ok),
+            Ok(()) => self.take(path, FileEntry { mode: FileMode::Symlink, bytes: bytes.into() }).map(Ok),
             refused => Ok(refused),
         }
     }

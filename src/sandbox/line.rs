@@ -13,7 +13,7 @@ use tokio_util::bytes::Bytes;
 
 use super::model::SandboxError;
 use super::supervise::wire::{self, Decoder, End, Frame, Kind, Request};
-use crate::workspace::Snapshot;
+use crate::workspace::{ContentReader, Snapshot};
 
 /// Frames that wait to be sent.
 const WAITING: usize = 16;
@@ -202,9 +202,10 @@ async fn send(to: &Sender<Vec<u8>>, request: Vec<u8>, feed: Feed<'_>) -> io::Res
             return put(wire::frame(Kind::InputEnd, &[])).await;
         }
         Feed::Tree(tree) => {
+            let mut reader = ContentReader::default();
             for (path, entry) in wire::links_last(tree) {
                 let mut frames = vec![];
-                wire::send(&mut frames, path, entry)?;
+                wire::send(&mut frames, path, entry, &mut reader)?;
                 put(frames).await?;
             }
         }

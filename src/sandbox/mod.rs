@@ -39,6 +39,7 @@ mod tree;
 mod tunnel;
 mod walk;
 mod watch;
+mod written;
 
 pub use arguments::{PROGRAM_INSIDE, WORK};
 pub use bubblewrap::{Bubblewrap, BubblewrapOptions};

@@ -11,11 +11,14 @@ use super::identity::{Identity, Owner};
 use super::leftovers::SessionFolder;
 use super::model::{Command, Outcome, SandboxError, Session};
 use super::run;
+use super::written::Written;
 
 pub(super) struct BubblewrapSession {
     pub(super) shared: Arc<Shared>,
     held: Held,
     opened: Arc<Opened>,
+    /// The tree as it was written.
+    pub(super) written: Arc<Written>,
     /// Commands and copies take turns: mount points below the tree are checked before they are used, and
     /// nobody may change them in between.
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -50,7 +53,7 @@ impl BubblewrapSession {
         opened: Opened,
     ) -> Self {
         let held = Held(Some((folder, identity)));
-        Self { shared, held, opened: Arc::new(opened), turn: Arc::default() }
+        Self { shared, held, opened: Arc::new(opened), written: Arc::default(), turn: Arc::default() }
     }
 
     pub(super) fn tree(&self) -> PathBuf {
@@ -77,8 +80,9 @@ impl Session for BubblewrapSession {
     fn read_back(&self) -> BoxFuture<'_, Result<ReadBack, SandboxError>> {
         Box::pin(async move {
             let _turn = self.turn.lock().await;
-            let (tree, opened, limits) = (self.tree(), self.opened.clone(), self.shared.options.tree_limits);
-            tokio::task::spawn_blocking(move || copy_out::copy(&tree, &opened, limits))
+            let (tree, limits) = (self.tree(), self.shared.options.tree_limits);
+            let (opened, written) = (self.opened.clone(), self.written.clone());
+            tokio::task::spawn_blocking(move || copy_out::copy(&tree, (&opened, &written), limits))
                 .await
                 .map_err(|error| SandboxError::io("copying a tree out")(std::io::Error::other(error)))?
         })

@@ -5,15 +5,17 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use git2::{ObjectType, Odb, Oid, Signature, Time};
+use git2::{ObjectType, Odb, Signature, Time};
 
+use super::attributes::{Attributes, is_pointer};
+use super::content::ContentReader;
 use super::error::WorkspaceError;
 use super::ignored::IgnoreRules;
-use super::mirror::{Mirror, SnapshotLimits, find_commit, is_left_out, leaves};
+use super::mirror::{Mirror, SnapshotLimits, find_commit, flattened, is_left_out};
 use super::mirrors::{aside, sha};
 use super::names;
 use super::refs::CommitSha;
-use super::snapshot::{FileMode, RepoPath, Snapshot};
+use super::snapshot::{FileEntry, FileMode, RepoPath, Snapshot};
 use super::tree::{self, EXECUTABLE, GITLINK, LINK, Leaf, Leaves, REGULAR};
 
 /// What a commit is made of.
@@ -79,7 +81,8 @@ impl Mirror {
     /// Makes a commit, on no branch, and tells its id; `None` when the tree is the first parent's and there
     /// is nothing to join.
     ///
-    /// Bytes are kept as they are. New links must stay inside the tree; submodules cannot be changed.
+    /// Bytes are kept as they are, but where `.gitattributes` has git store LF, a new or changed text file is stored
+    /// so. New links must stay inside the tree; submodules and what Git LFS has cannot be changed.
     pub fn commit(&self, request: &CommitRequest<'_>) -> Result<Option<CommitSha>, WorkspaceError> {
         aside(|| {
             let Some(first) = request.parents.first() else {
@@ -87,16 +90,17 @@ impl Mirror {
             };
             let repository = self.open()?;
             let odb = repository.odb()?;
-            let base = leaves(&repository, first, &request.limits)?;
-            let after = new_leaves(&odb, &base, request)?;
-            if after == base && request.parents.len() == 1 {
+            let flat = flattened(&repository, first, &request.limits)?;
+            let base = &flat.leaves;
+            let after = new_leaves(&odb, base, request)?;
+            if after == *base && request.parents.len() == 1 {
                 return Ok(None);
             }
-            if let Some(path) = tree::file_and_folder(&after) {
+            if let Some(path) = tree::file_and_folder(base, &after) {
                 return Err(WorkspaceError::FileAndFolder(path));
             }
-            check_new_names(&base, &after)?;
-            let tree = repository.find_tree(tree::write(&odb, &after)?)?;
+            check_new_names(base, &after)?;
+            let tree = repository.find_tree(tree::write(&odb, &flat, &after)?)?;
             let parents = request.parents.iter().map(|parent| find_commit(&repository, parent));
             let parents = parents.collect::<Result<Vec<_>, _>>()?;
             let time = Time::new(request.committed_at.timestamp(), 0);
@@ -113,40 +117,65 @@ impl Mirror {
 /// The entries of the new tree; new contents are written to the repository.
 fn new_leaves(odb: &Odb<'_>, base: &Leaves, request: &CommitRequest<'_>) -> Result<Leaves, WorkspaceError> {
     let mut after = Leaves::new();
+    let ignore = request.ignore.with_memory();
+    let attributes = Attributes::new(odb, base);
+    for (path, entry) in &request.files.files {
+        let key = path.as_str().as_bytes();
+        let before = base.get(key).filter(|before| before.mode != GITLINK);
+        if before.is_none() && (in_submodule(base, key) || ignore.is_ignored(path)) {
+            continue;
+        }
+        let id = entry.bytes.blob_id()?;
+        let leaf = match before {
+            Some(before) if before.id == id && before.file_mode() == Some(entry.mode) => *before,
+            // Only its mode is another.
+            Some(before) if before.id == id && entry.mode != FileMode::Symlink => {
+                Leaf { id, mode: mode_of(entry.mode) }
+            }
+            _ => new_leaf(odb, before, (path, entry), &attributes)?,
+        };
+        after.insert(key.to_vec(), leaf);
+    }
     for (path, leaf) in base {
-        if is_left_out(odb, path, leaf, &request.limits)? {
+        if !after.contains_key(path) && is_left_out(odb, path, leaf, &request.limits)? {
             after.insert(path.clone(), *leaf);
         }
     }
-    let ignore = request.ignore.with_memory();
-    for (path, entry) in &request.files.files {
-        let key = path.as_str().as_bytes();
-        let before = base.get(key);
-        if in_submodule(base, key) || (before.is_none() && ignore.is_ignored(path)) {
-            continue;
-        }
-        let id = Oid::hash_object(ObjectType::Blob, &entry.bytes)?;
-        if let Some(before) = before
-            && before.id == id
-            && before.file_mode() == Some(entry.mode)
-        {
-            after.insert(key.to_vec(), *before);
-            continue;
-        }
-        if entry.mode == FileMode::Symlink {
-            check_link(path, &entry.bytes)?;
-        }
-        if before.is_none_or(|before| before.id != id) {
-            odb.write(ObjectType::Blob, &entry.bytes)?;
-        }
-        let mode = match entry.mode {
-            FileMode::Regular => REGULAR,
-            FileMode::Executable => EXECUTABLE,
-            FileMode::Symlink => LINK,
-        };
-        after.insert(key.to_vec(), Leaf { id, mode });
-    }
     Ok(after)
+}
+
+/// Writes a file that is new or has another content than before, as git would take it in.
+fn new_leaf(
+    odb: &Odb<'_>,
+    before: Option<&Leaf>,
+    (path, entry): (&RepoPath, &FileEntry),
+    attributes: &Attributes<'_>,
+) -> Result<Leaf, WorkspaceError> {
+    let mut reader = ContentReader::default();
+    let content = entry.bytes.read(&mut reader)?;
+    if entry.mode == FileMode::Symlink {
+        check_link(path, content)?;
+        return Ok(Leaf { id: odb.write(ObjectType::Blob, content)?, mode: LINK });
+    }
+    let of_file = attributes.of(path)?;
+    let before = before.filter(|before| before.mode != LINK);
+    let old = before.map(|before| odb.read(before.id)).transpose()?;
+    let was_pointer = old.as_ref().is_some_and(|old| is_pointer(old.data()));
+    // A pointer to what LFS has already may appear anywhere: a file was moved.
+    let moved = is_pointer(content) && odb.exists(entry.bytes.blob_id()?);
+    if !moved && (is_pointer(content) || was_pointer || of_file.is_lfs && old.is_none()) {
+        return Err(WorkspaceError::InLfs { path: path.clone() });
+    }
+    let content = of_file.text.taken_in(content, old.as_ref().map(|old| old.data()));
+    Ok(Leaf { id: odb.write(ObjectType::Blob, &content)?, mode: mode_of(entry.mode) })
+}
+
+fn mode_of(mode: FileMode) -> u32 {
+    match mode {
+        FileMode::Regular => REGULAR,
+        FileMode::Executable => EXECUTABLE,
+        FileMode::Symlink => LINK,
+    }
 }
 
 /// Refuses new files that another machine would take for other files, or could not write. Names that the

@@ -195,7 +195,7 @@ impl<F: Files> Draft<'_, F> {
             };
         }
         let mut entry = self.text(path)?;
-        entry.bytes = replace::replace(&entry.bytes, old, new)?;
+        entry.bytes = replace::replace(&entry.bytes, old, new)?.into();
         self.set(path, Some(entry));
         Ok(())
     }
@@ -207,11 +207,11 @@ impl<F: Files> Draft<'_, F> {
                     check_text(&entry)?;
                 }
                 let bytes = whole::content(&entry.bytes, content)?;
-                FileEntry { mode: entry.mode, bytes }
+                FileEntry { mode: entry.mode, bytes: bytes.into() }
             }
             None => {
                 self.check_new(path)?;
-                FileEntry { mode: FileMode::Regular, bytes: content.as_bytes().to_vec() }
+                FileEntry { mode: FileMode::Regular, bytes: content.as_bytes().into() }
             }
         };
         self.set(path, Some(entry));
@@ -245,7 +245,7 @@ impl<F: Files> Draft<'_, F> {
             FileChange::Block { path, old: "", new } => self.replace(path, "", new),
             FileChange::Block { path, old, new } => {
                 let mut entry = self.text(path)?;
-                entry.bytes = replace::replace_block(&entry.bytes, old, new)?;
+                entry.bytes = replace::replace_block(&entry.bytes, old, new)?.into();
                 self.set(path, Some(entry));
                 Ok(())
             }
@@ -257,7 +257,7 @@ impl<F: Files> Draft<'_, F> {
     fn patch_file(&mut self, patch: &patch::FilePatch<'_>) -> Result<(), String> {
         let before = match &patch.old {
             Some(old) => self.text(old)?,
-            None => FileEntry { mode: FileMode::Regular, bytes: Vec::new() },
+            None => FileEntry { mode: FileMode::Regular, bytes: Vec::new().into() },
         };
         let bytes = hunk::apply(&before.bytes, &patch.hunks)?;
         let Some(new) = &patch.new else {
@@ -282,7 +282,7 @@ impl<F: Files> Draft<'_, F> {
             self.check_new(new)?;
         }
         let mode = patch.mode.unwrap_or(before.mode);
-        self.set(new, Some(FileEntry { mode, bytes }));
+        self.set(new, Some(FileEntry { mode, bytes: bytes.into() }));
         Ok(())
     }
 

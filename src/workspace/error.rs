@@ -27,8 +27,20 @@ pub enum WorkspaceError {
     SameName { path: RepoPath, other: String },
     #[error("{path} cannot be the name of a new file: {reason}")]
     UnsafeName { path: RepoPath, reason: &'static str },
+    #[error(
+        "{path} is kept in Git LFS: only a pointer to it is here, so it can be moved or deleted but not made or changed"
+    )]
+    InLfs { path: RepoPath },
+    #[error("the repository is empty: it needs a first commit")]
+    Empty,
+    #[error("{0} names its objects by SHA-256; only repositories with SHA-1 can be worked on")]
+    Sha256(String),
     #[error("{0}")]
     InvalidRequest(String),
+    #[error(
+        "the object {id} of the mirror cannot be read: {reason}. Remove the mirror: the next fetch makes it anew"
+    )]
+    Unreadable { id: String, reason: String },
     #[error("the bundle is not usable: {0}")]
     BadBundle(String),
     #[error("{path} is not a repository that can be used: {reason}")]
@@ -61,6 +73,7 @@ impl WorkspaceError {
                 | Self::LinkLeavesTree { .. }
                 | Self::SameName { .. }
                 | Self::UnsafeName { .. }
+                | Self::InLfs { .. }
         )
     }
 

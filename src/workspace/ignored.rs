@@ -119,7 +119,7 @@ mod tests {
     fn rules(files: &[(&str, &str)]) -> IgnoreRules {
         let mut base = Snapshot::default();
         for (path, text) in files {
-            let entry = FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().to_vec() };
+            let entry = FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().into() };
             base.files.insert(RepoPath::parse(*path).expect("a path"), entry);
         }
         IgnoreRules::of(&base)

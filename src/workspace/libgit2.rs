@@ -36,6 +36,12 @@ pub(super) fn open_bare(path: &Path) -> Result<Repository, git2::Error> {
     Repository::open_ext(path, flags, std::iter::empty::<&Path>())
 }
 
+/// Whether a repository was refused because it names its objects otherwise than by SHA-1. libgit2 has no code for
+/// it.
+pub(super) fn is_other_object_format(error: &git2::Error) -> bool {
+    error.message().contains("object format") || error.message().contains("sha256")
+}
+
 /// The id of a commit as libgit2 has it.
 pub(super) fn oid(sha: &CommitSha) -> Result<Oid, git2::Error> {
     Oid::from_str(sha.as_str())

@@ -19,6 +19,8 @@ use super::mirror::{Mirror, find_commit};
 use super::mirrors::{MirrorKey, Mirrors, blocking, download, io, set_refs, sha};
 use super::push::Pushed;
 use super::refs::{BranchName, CommitSha};
+use super::seed;
+use super::upkeep;
 
 /// A local repository and our mirror of it.
 #[derive(Debug, Clone)]
@@ -57,6 +59,7 @@ impl Mirrors {
         let (ours, _lock) = self.open_for_writing(&key)?;
         let url = Url::from_file_path(&path).map_err(|()| unusable("its path is not absolute".to_owned()))?;
         let ended = shallow_roots(&ours);
+        seed::seed(&ours, &theirs)?;
         let heads =
             download(&ours, url.as_str(), &["refs/heads/*", "HEAD"]).map_err(|error| match error {
                 WorkspaceError::Git(error) => unusable(explain(&error)),
@@ -65,6 +68,7 @@ impl Mirrors {
         set_shallow_roots(&ours, [&ended, &shallow_roots(&theirs)])?;
         ours.reference(CHECKED_OUT, head.id(), true, "fetch")?;
         set_refs(&ours, "refs/heads/", &heads)?;
+        upkeep::look_after(&ours);
         let mirror = self.mirror(self.path(&key));
         Ok(LocalRepository { mirror, head: sha(head.id()), branch, path })
     }
@@ -126,6 +130,9 @@ impl LocalRepository {
 fn open(path: &Path) -> Result<Repository, WorkspaceError> {
     libgit2::isolate();
     Repository::open(path).map_err(|error| {
+        if libgit2::is_other_object_format(&error) {
+            return WorkspaceError::Sha256(path.display().to_string());
+        }
         let reason = match error.code() {
             ErrorCode::NotFound => "there is no git repository at that path".to_owned(),
             _ => error.message().to_owned(),

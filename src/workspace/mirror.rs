@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use git2::{ErrorCode, ObjectType, Repository};
 
+use super::content::Objects;
 use super::error::WorkspaceError;
 use super::http::Http;
 use super::libgit2;
 use super::mirrors::{aside, sha};
 use super::refs::{BranchName, CommitSha};
 use super::snapshot::{FileEntry, RepoPath, Snapshot};
-use super::tree::{self, GITLINK, Leaf, Leaves};
+use super::tree::{self, FlatTree, GITLINK, Leaf};
 
 /// A bare repository of the host's own.
 #[derive(Debug, Clone)]
@@ -21,7 +22,7 @@ pub struct Mirror {
     pub(super) http: Arc<Http>,
 }
 
-/// How much of a tree is read into memory.
+/// How much of a tree is taken into a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotLimits {
     pub files: u64,
@@ -56,8 +57,15 @@ impl Mirror {
 
     /// Where a branch was at the last fetch.
     pub fn resolve(&self, branch: &BranchName) -> Result<CommitSha, WorkspaceError> {
-        match self.open()?.refname_to_id(&branch.to_ref()) {
+        let repository = self.open()?;
+        match repository.refname_to_id(&branch.to_ref()) {
             Ok(id) => Ok(sha(id)),
+            Err(error)
+                if error.code() == ErrorCode::NotFound
+                    && repository.references_glob("refs/heads/*")?.next().is_none() =>
+            {
+                Err(WorkspaceError::Empty)
+            }
             Err(error) if error.code() == ErrorCode::NotFound => {
                 Err(WorkspaceError::NoSuchBranch(branch.clone()))
             }
@@ -121,28 +129,32 @@ impl Mirror {
 
     /// The files of a commit as git stores them: no filter, no attribute, no line ending is touched; an LFS
     /// pointer stays a pointer. Left out are submodules, which are other repositories, files above the limit, and
-    /// names that are not UTF-8 or not safe to write to a disk.
+    /// names that are not UTF-8 or not safe to write to a disk. The files themselves are read when they are wanted.
     pub fn snapshot(&self, commit: &CommitSha, limits: &SnapshotLimits) -> Result<Snapshot, WorkspaceError> {
         aside(|| {
             let repository = self.open()?;
-            let leaves = leaves(&repository, commit, limits)?;
-            let odb = repository.odb()?;
-            let mut snapshot = Snapshot::default();
+            let leaves = flattened(&repository, commit, limits)?.leaves;
+            let named = leaves.iter().filter_map(|(path, leaf)| {
+                let (path, mode) = tree::repo_path(path).zip(leaf.file_mode())?;
+                Some((path, mode, leaf.id))
+            });
+            let named: Vec<_> = named.collect();
+            let objects = Objects::open(&self.path)?;
+            let sizes = objects.sizes(&named.iter().map(|(_, _, id)| *id).collect::<Vec<_>>())?;
             let mut total: u64 = 0;
-            for (path, leaf) in &leaves {
-                if is_left_out(&odb, path, leaf, limits)? {
+            let mut files = Vec::with_capacity(named.len());
+            for ((path, mode, id), bytes) in named.into_iter().zip(sizes) {
+                if bytes > limits.file_bytes {
                     continue;
                 }
-                let (Some(path), Some(mode)) = (tree::repo_path(path), leaf.file_mode()) else { continue };
-                let object = odb.read(leaf.id)?;
-                total += object.len() as u64;
-                if total > limits.bytes {
-                    let (commit, limit) = (commit.clone(), limits.bytes);
-                    return Err(WorkspaceError::TreeTooLarge { commit, what: "bytes", limit });
-                }
-                snapshot.files.insert(path, FileEntry { mode, bytes: object.data().to_vec() });
+                total = total.saturating_add(bytes);
+                files.push((path, FileEntry { mode, bytes: objects.content(id, bytes) }));
             }
-            Ok(snapshot)
+            if total > limits.bytes {
+                let (commit, limit) = (commit.clone(), limits.bytes);
+                return Err(WorkspaceError::TreeTooLarge { commit, what: "bytes", limit });
+            }
+            Ok(Snapshot { files: files.into_iter().collect() })
         })
     }
 }
@@ -157,15 +169,15 @@ pub(super) fn find_commit<'repo>(
     })
 }
 
-pub(super) fn leaves(
+pub(super) fn flattened(
     repository: &Repository,
     commit: &CommitSha,
     limits: &SnapshotLimits,
-) -> Result<Leaves, WorkspaceError> {
+) -> Result<FlatTree, WorkspaceError> {
     let root = find_commit(repository, commit)?.tree_id();
     let limit = usize::try_from(limits.files).unwrap_or(usize::MAX);
-    let leaves = tree::flatten(repository, root, limit)?;
-    leaves.ok_or_else(|| {
+    let flat = tree::flatten(repository, root, limit)?;
+    flat.ok_or_else(|| {
         let (commit, limit) = (commit.clone(), limits.files);
         WorkspaceError::TreeTooLarge { commit, what: "files or folders", limit }
     })

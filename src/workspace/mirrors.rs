@@ -1,10 +1,11 @@
 //! The mirrors of a host: one bare repository for each repository that the App serves, which only the host
 //! writes. A fetch holds a lock file that other processes respect; reading needs no lock.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use git2::{AutotagOption, Direction, FetchOptions, Oid, Repository, RepositoryInitOptions};
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -15,6 +16,7 @@ use super::libgit2;
 use super::mirror::Mirror;
 use super::refs::{BranchName, CommitSha};
 use super::remote::Remote;
+use super::upkeep;
 
 /// The folder of mirrors, and the way to the network.
 #[derive(Debug, Clone)]
@@ -48,11 +50,23 @@ impl Mirrors {
     fn fetch_branches(&self, remote: &Remote) -> Result<Mirror, WorkspaceError> {
         let key = MirrorKey::Repository(remote.repository_id);
         let (repository, _lock) = self.open_for_writing(&key)?;
-        self.http.session(&remote.url, remote.token.as_ref(), self.http.limits.total, || {
-            let heads = download(&repository, remote.url.as_url().as_str(), &["refs/heads/*"])?;
-            set_refs(&repository, "refs/heads/", &heads)
-        })?;
+        self.http
+            .session(&remote.url, remote.token.as_ref(), self.http.limits.total, || {
+                let heads = download(&repository, remote.url.as_url().as_str(), &["refs/heads/*"])?;
+                set_refs(&repository, "refs/heads/", &heads)
+            })
+            .map_err(|error| match error {
+                WorkspaceError::Git(error) if libgit2::is_other_object_format(&error) => {
+                    WorkspaceError::Sha256(remote.url.to_string())
+                }
+                error => error,
+            })?;
+        upkeep::look_after(&repository);
         Ok(self.mirror(self.path(&key)))
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
     }
 
     pub(super) fn mirror(&self, path: PathBuf) -> Mirror {
@@ -66,7 +80,12 @@ impl Mirrors {
     /// Opens a mirror under its lock, making it when it does not exist yet.
     pub(super) fn open_for_writing(&self, key: &MirrorKey) -> Result<(Repository, File), WorkspaceError> {
         fs::create_dir_all(&self.root).map_err(io("cannot make the folder", &self.root))?;
-        let lock = self.lock(&self.root.join(format!("{}.lock", key.file_name())))?;
+        let lock = self.root.join(format!("{}.lock", key.file_name()));
+        let lock = self.lock(&lock).and_then(|file| {
+            // Its time says when the mirror was last used.
+            file.set_modified(SystemTime::now()).map_err(io("cannot set the time of", &lock))?;
+            Ok(file)
+        })?;
         let path = self.path(key);
         if !path.is_dir() {
             self.create(&path)?;
@@ -98,7 +117,9 @@ impl Mirrors {
         let fresh = fresh.map_err(io("cannot make a folder in", &self.root))?;
         let options = &mut RepositoryInitOptions::new();
         options.bare(true).external_template(false).initial_head("main");
-        Repository::init_opts(fresh.path(), options)?;
+        let repository = Repository::init_opts(fresh.path(), options)?;
+        // What was answered for must be on the disk: a commit, and what a fetch brought for it.
+        repository.config()?.set_bool("core.fsyncObjectFiles", true)?;
         fs::rename(fresh.keep(), path).map_err(io("cannot make", path))
     }
 }
@@ -157,7 +178,8 @@ pub(super) fn set_refs(
     prefix: &str,
     heads: &[AdvertisedRef],
 ) -> Result<(), WorkspaceError> {
-    let wanted = |name: &str| heads.iter().any(|head| head.name == name);
+    let named: HashSet<&str> = heads.iter().map(|head| head.name.as_str()).collect();
+    let wanted = |name: &str| named.contains(name);
     for reference in repository.references_glob(&format!("{prefix}*"))? {
         let mut reference = reference?;
         if !reference.name().is_ok_and(wanted) {

@@ -4,8 +4,10 @@
 //! and come back as one; the host builds trees and commits from those bytes in bare repositories of its own.
 //! Nothing here starts a process, reads a user's git configuration, runs a hook or applies a filter.
 
+mod attributes;
 mod bundle;
 mod commit;
+mod content;
 mod diff;
 pub mod edits;
 mod error;
@@ -20,11 +22,14 @@ mod push;
 mod refs;
 mod remote;
 mod revision;
+mod seed;
 mod snapshot;
 mod survey;
 mod tree;
+mod upkeep;
 
 pub use commit::{Author, CommitRequest, InvalidAuthor};
+pub use content::{Content, ContentReader};
 pub use diff::{DiffLine, FileContent, FileDiff, FileStatus, Hunk, LineKind, Side, TreeDiff};
 pub use error::{PushError, TransportError, WorkspaceError};
 pub use http::TransferLimits;

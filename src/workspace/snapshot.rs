@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::content::Content;
 use super::names::is_ignored;
 
 /// A path inside a repository: relative, `/`-separated, without empty, `.`, `..` or `.git` parts.
@@ -82,7 +83,7 @@ pub enum FileMode {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileEntry {
     pub mode: FileMode,
-    pub bytes: Vec<u8>,
+    pub bytes: Content,
 }
 
 /// All files of a tree. Directories exist only as prefixes, as in git.

@@ -1,6 +1,6 @@
 //! A git tree as a flat list of entries, and back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use git2::{ObjectType, Odb, Oid, Repository};
 
@@ -44,14 +44,21 @@ pub(super) fn repo_path(path: &[u8]) -> Option<RepoPath> {
     RepoPath::parse(str::from_utf8(path).ok()?).ok()
 }
 
+/// A tree's entries, and its folders by their paths with a slash at the end (the root: no path).
+#[derive(Debug, Default)]
+pub(super) struct FlatTree {
+    pub(super) leaves: Leaves,
+    folders: HashMap<Vec<u8>, Oid>,
+}
+
 /// Lists the entries of a tree; `None` beyond `limit` entries or folders (a few small objects can describe
 /// billions of either).
 pub(super) fn flatten(
     repository: &Repository,
     root: Oid,
     limit: usize,
-) -> Result<Option<Leaves>, git2::Error> {
-    let mut leaves = Leaves::new();
+) -> Result<Option<FlatTree>, git2::Error> {
+    let mut flat = FlatTree::default();
     let mut folders = vec![(Vec::new(), root, 0)];
     let mut visited = 0;
     while let Some((prefix, id, depth)) = folders.pop() {
@@ -67,57 +74,91 @@ pub(super) fn flatten(
                 folders.push((path, entry.id(), depth + 1));
             } else {
                 let mode = u32::try_from(entry.filemode_raw()).unwrap_or(REGULAR);
-                leaves.insert(path, Leaf { id: entry.id(), mode });
-                if leaves.len() > limit {
+                flat.leaves.insert(path, Leaf { id: entry.id(), mode });
+                if flat.leaves.len() > limit {
                     return Ok(None);
                 }
             }
         }
+        flat.folders.insert(prefix, id);
     }
-    Ok(Some(leaves))
+    Ok(Some(flat))
 }
 
-/// Writes a tree with these entries and tells its id.
-pub(super) fn write(odb: &Odb<'_>, leaves: &Leaves) -> Result<Oid, WorkspaceError> {
+/// Writes a tree with these entries and tells its id. Only the folders in which something differs from `base`
+/// are written.
+pub(super) fn write(odb: &Odb<'_>, base: &FlatTree, leaves: &Leaves) -> Result<Oid, WorkspaceError> {
     let entries: Vec<(&[u8], Leaf)> = leaves.iter().map(|(path, leaf)| (path.as_slice(), *leaf)).collect();
-    write_folder(odb, &entries, 0)
+    let changed = leaves.iter().filter(|(path, leaf)| base.leaves.get(*path) != Some(leaf));
+    let gone = base.leaves.keys().filter(|path| !leaves.contains_key(*path));
+    let paths = changed.map(|(path, _)| path).chain(gone);
+    let touched = paths.flat_map(|path| folders_of(path).chain([&b""[..]])).collect();
+    Writer { odb, base, touched }.folder(&entries, 0)
 }
 
-/// Writes the folder of which all `entries` share the first `skip` bytes of their paths.
-fn write_folder(odb: &Odb<'_>, entries: &[(&[u8], Leaf)], skip: usize) -> Result<Oid, WorkspaceError> {
-    let mut lines: Vec<(&[u8], u32, Oid)> = Vec::new();
-    let mut rest = entries;
-    while let Some((path, leaf)) = rest.first() {
-        let name_end = path[skip..].iter().position(|&byte| byte == b'/').map(|at| skip + at);
-        let Some(end) = name_end else {
-            lines.push((&path[skip..], leaf.mode, leaf.id));
-            rest = &rest[1..];
-            continue;
-        };
-        let folder = &path[..=end];
-        let size = rest.partition_point(|(path, _)| path.starts_with(folder));
-        lines.push((&path[skip..end], FOLDER, write_folder(odb, &rest[..size], end + 1)?));
-        rest = &rest[size..];
-    }
-    // Git orders a folder as if its name ended with a slash.
-    let key = |line: &(&[u8], u32, Oid)| [line.0, if line.1 == FOLDER { b"/" } else { &b""[..] }].concat();
-    lines.sort_by_key(key);
-    let mut bytes = Vec::new();
-    for (name, mode, id) in &lines {
-        bytes.extend_from_slice(format!("{mode:o} ").as_bytes());
-        bytes.extend_from_slice(name);
-        bytes.push(0);
-        bytes.extend_from_slice(id.as_bytes());
-    }
-    Ok(odb.write(ObjectType::Tree, &bytes)?)
+struct Writer<'a> {
+    odb: &'a Odb<'a>,
+    base: &'a FlatTree,
+    /// The folders that are other than in the base.
+    touched: HashSet<&'a [u8]>,
 }
 
-/// The first path that is a file and a folder at once, in which case there is no such tree.
-pub(super) fn file_and_folder(leaves: &Leaves) -> Option<String> {
-    leaves.keys().find_map(|path| {
-        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        let mut folders = slashes.map(|(at, _)| &path[..at]);
-        let both = folders.find(|folder| leaves.contains_key(*folder))?;
-        Some(String::from_utf8_lossy(both).into_owned())
-    })
+impl Writer<'_> {
+    /// Writes the folder of which all `entries` share the first `skip` bytes of their paths.
+    fn folder(&self, entries: &[(&[u8], Leaf)], skip: usize) -> Result<Oid, WorkspaceError> {
+        let here = entries.first().map_or(&b""[..], |(path, _)| &path[..skip]);
+        if let Some(id) = self.base.folders.get(here).filter(|_| !self.touched.contains(here)) {
+            return Ok(*id);
+        }
+        let mut lines: Vec<(&[u8], u32, Oid)> = Vec::new();
+        let mut rest = entries;
+        while let Some((path, leaf)) = rest.first() {
+            let name_end = path[skip..].iter().position(|&byte| byte == b'/').map(|at| skip + at);
+            let Some(end) = name_end else {
+                lines.push((&path[skip..], leaf.mode, leaf.id));
+                rest = &rest[1..];
+                continue;
+            };
+            let folder = &path[..=end];
+            let size = rest.partition_point(|(path, _)| path.starts_with(folder));
+            lines.push((&path[skip..end], FOLDER, self.folder(&rest[..size], end + 1)?));
+            rest = &rest[size..];
+        }
+        self.write(lines)
+    }
+
+    fn write(&self, mut lines: Vec<(&[u8], u32, Oid)>) -> Result<Oid, WorkspaceError> {
+        // Git orders a folder as if its name ended with a slash.
+        let key =
+            |line: &(&[u8], u32, Oid)| [line.0, if line.1 == FOLDER { b"/" } else { &b""[..] }].concat();
+        lines.sort_by_key(key);
+        let mut bytes = Vec::new();
+        for (name, mode, id) in &lines {
+            bytes.extend_from_slice(format!("{mode:o} ").as_bytes());
+            bytes.extend_from_slice(name);
+            bytes.push(0);
+            bytes.extend_from_slice(id.as_bytes());
+        }
+        Ok(self.odb.write(ObjectType::Tree, &bytes)?)
+    }
+}
+
+/// The folders above a path, each with a slash at its end.
+fn folders_of(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..=at])
+}
+
+/// The first new path that makes something a file and a folder at once, in which case there is no such tree.
+pub(super) fn file_and_folder(base: &Leaves, leaves: &Leaves) -> Option<String> {
+    let mut new = leaves.keys().filter(|path| !base.contains_key(*path));
+    let both = new.find_map(|path| {
+        let below = [path, &b"/"[..]].concat();
+        let first_below = leaves.range(below.clone()..).next();
+        if first_below.is_some_and(|(path, _)| path.starts_with(&below)) {
+            return Some(path.as_slice());
+        }
+        let mut folders = folders_of(path).map(|folder| &folder[..folder.len() - 1]);
+        folders.find(|folder| leaves.contains_key(*folder))
+    });
+    both.map(|both| String::from_utf8_lossy(both).into_owned())
 }

@@ -192,9 +192,10 @@ fn tree(trap: &Trap, attack: &str) -> Snapshot {
     let all = trap.files.iter().map(|(name, text)| (*name, (*text).to_owned()));
     for (name, text) in all.chain([("trap.sh", attack.to_owned())]) {
         let mode = if name.ends_with(".sh") { FileMode::Executable } else { FileMode::Regular };
-        files
-            .files
-            .insert(RepoPath::parse(name).expect("a path"), FileEntry { mode, bytes: text.into_bytes() });
+        files.files.insert(
+            RepoPath::parse(name).expect("a path"),
+            FileEntry { mode, bytes: text.into_bytes().into() },
+        );
     }
     files
 }
@@ -203,7 +204,7 @@ fn write(tree: &Snapshot, folder: &Path) {
     for (path, entry) in &tree.files {
         let file = folder.join(path.as_str());
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
-        std::fs::write(&file, &entry.bytes).expect("a file");
+        std::fs::write(&file, &*entry.bytes).expect("a file");
         let mode = if entry.mode == FileMode::Executable { 0o755 } else { 0o644 };
         std::fs::set_permissions(&file, Permissions::from_mode(mode)).expect("a mode");
     }

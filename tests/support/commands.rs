@@ -10,7 +10,7 @@ pub fn path(text: &str) -> RepoPath {
 }
 
 pub fn snapshot(files: &[(&str, &str)]) -> Snapshot {
-    let entry = |text: &str| FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().to_vec() };
+    let entry = |text: &str| FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().into() };
     Snapshot { files: files.iter().map(|(name, text)| (path(name), entry(text))).collect() }
 }
 

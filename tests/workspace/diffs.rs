@@ -24,14 +24,14 @@ async fn a_diff_tells_what_git_tells() {
     let text = numbered(1..=60).replace("line 20\n", "line twenty\nand more\n").replace("line 50\n", "");
     files.files.insert(path("long.txt"), file(text));
     let moved = files.files.remove(&path("moved.txt")).expect("the file");
-    let mut bytes = moved.bytes;
+    let mut bytes = moved.bytes.to_vec();
     bytes.extend_from_slice(b"one more\n");
     files.files.insert(path("elsewhere/moved.txt"), file(bytes));
     files.files.remove(&path("gone.txt"));
     files.files.insert(path("bin"), file(b"\0\x01\x03"));
     files.files.insert(path("new.txt"), file("new\n"));
     files.files.insert(path("no-newline"), file("a\nc"));
-    files.files.insert(path("ln"), FileEntry { mode: FileMode::Symlink, bytes: b"new.txt".to_vec() });
+    files.files.insert(path("ln"), FileEntry { mode: FileMode::Symlink, bytes: b"new.txt".to_vec().into() });
     let head = commit(&mirror, &base, &files).expect("a change");
     let diff = mirror.diff(&base, &head).expect("a diff");
 

@@ -31,6 +31,8 @@ pub enum Fault {
     Silence,
     /// Answers 200 with this content type and a body without an end.
     Flood(&'static str),
+    /// Sends the first half of the right answer, and then nothing more.
+    Half,
     /// Runs this program in the repository's folder before the request is passed on.
     Before(String),
 }
@@ -85,6 +87,7 @@ async fn answer(
         authorization: authorization.map(str::to_owned),
     });
     let rules = server.rules.lock().expect("the rules").clone();
+    let mut half = false;
     for (_, _, fault) in
         rules.iter().filter(|(on, end, _)| *on == method && uri.path().ends_with(end.as_str()))
     {
@@ -103,6 +106,7 @@ async fn answer(
                 return ([(header::CONTENT_TYPE, *kind)], axum::body::Body::from_stream(endless))
                     .into_response();
             }
+            Fault::Half => half = true,
             Fault::Before(script) => {
                 let status = Command::new("sh").args(["-c", script]).current_dir(&server.root).status();
                 assert!(status.expect("sh").success(), "{script} failed");
@@ -114,7 +118,15 @@ async fn answer(
         return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Basic realm=\"GitHub\"")])
             .into_response();
     }
-    backend(&server, method, uri, headers, body).await
+    let response = backend(&server, method, uri, headers, body).await;
+    if !half {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let whole = axum::body::to_bytes(body, usize::MAX).await.expect("the answer");
+    let first = futures::stream::iter([Ok::<_, std::io::Error>(whole.slice(..whole.len() / 2))]);
+    let stalled = futures::StreamExt::chain(first, futures::stream::pending());
+    Response::from_parts(parts, axum::body::Body::from_stream(stalled))
 }
 
 /// Runs `git http-backend` as CGI (RFC 3875).

@@ -65,11 +65,13 @@ async fn branches_that_go_make_room_for_folders_of_the_same_name() {
 }
 
 #[tokio::test]
-async fn an_empty_repository_has_a_mirror_without_branches() {
+async fn an_empty_repository_is_said_to_be_empty() {
     let scene = Scene::start().await;
     git(&scene.bare(), &["update-ref", "-d", "refs/heads/main"]);
     let mirror = scene.mirror().await;
-    assert!(matches!(mirror.resolve(&branch("main")), Err(WorkspaceError::NoSuchBranch(_))));
+    let error = mirror.resolve(&branch("main")).expect_err("no branch");
+    assert!(matches!(error, WorkspaceError::Empty), "{error}");
+    assert_eq!(error.to_string(), "the repository is empty: it needs a first commit");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

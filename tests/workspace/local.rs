@@ -238,3 +238,39 @@ async fn what_is_no_usable_repository_is_said_in_words() {
     let opened = person.mirrors.open_local(&person.folder.path().join("none")).await.map(drop);
     assert!(message(opened).contains("none"));
 }
+
+#[tokio::test]
+async fn a_first_copy_takes_packs_and_loose_objects_as_they_are() {
+    let person = Person::new();
+    let theirs = person.repository();
+    git(&theirs, &["repack", "-q", "-a", "-d"]);
+    person.write("b.txt", "loose\n");
+    git(&theirs, &["add", "-A"]);
+    git(&theirs, &["commit", "-q", "-m", "second"]);
+    let before = fingerprint(&theirs);
+    let local = person.mirrors.open_local(&theirs).await.expect("a mirror");
+    assert_eq!(fingerprint(&theirs), before);
+    let objects = |git_dir: &Path| {
+        let all = fingerprint(&git_dir.join("objects")).into_keys();
+        let inside = |file: PathBuf| file.strip_prefix(git_dir).map(Path::to_owned).expect("inside");
+        let kept =
+            |file: &PathBuf| !file.starts_with("objects/info") && file.extension() != Some("rev".as_ref());
+        all.map(inside).filter(kept).collect::<Vec<_>>()
+    };
+    assert_eq!(objects(local.mirror.git_dir()), objects(&theirs.join(".git")));
+    assert_eq!(snapshot(&local.mirror, &local.head).files.len(), 2);
+    git(local.mirror.git_dir(), &["fsck", "--strict"]);
+
+    // What comes later is transferred; a repository that borrows objects from another is transferred as a whole.
+    person.write("c.txt", "later\n");
+    git(&theirs, &["add", "-A"]);
+    git(&theirs, &["commit", "-q", "-m", "third"]);
+    let local = person.mirrors.open_local(&theirs).await.expect("a mirror");
+    assert_eq!(snapshot(&local.mirror, &local.head).files.len(), 3);
+    let borrowing = person.folder.path().join("borrowing");
+    let (from, to) = (theirs.to_str().expect("text"), borrowing.to_str().expect("text"));
+    git(person.folder.path(), &["clone", "-q", "--shared", from, to]);
+    let local = person.mirrors.open_local(&borrowing).await.expect("a mirror");
+    git(local.mirror.git_dir(), &["fsck", "--strict"]);
+    assert_eq!(snapshot(&local.mirror, &local.head).files.len(), 3);
+}

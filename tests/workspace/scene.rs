@@ -103,7 +103,7 @@ pub fn path(path: &str) -> RepoPath {
 }
 
 pub fn file(text: impl AsRef<[u8]>) -> FileEntry {
-    FileEntry { mode: FileMode::Regular, bytes: text.as_ref().to_vec() }
+    FileEntry { mode: FileMode::Regular, bytes: text.as_ref().to_vec().into() }
 }
 
 pub fn bot() -> Author {

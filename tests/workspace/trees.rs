@@ -44,13 +44,13 @@ async fn every_kind_of_entry_is_handled_on_purpose() {
     let base = mirror.resolve(&branch("main")).expect("main");
     let limits = SnapshotLimits { file_bytes: 4096, ..SnapshotLimits::default() };
     let files = mirror.snapshot(&base, &limits).expect("a snapshot");
-    let bytes = |name: &str| files.files[&path(name)].bytes.clone();
+    let bytes = |name: &str| files.files[&path(name)].bytes.to_vec();
     assert_eq!(bytes("windows.txt"), b"a\r\nb\r\n");
     assert_eq!(bytes("latin1.txt"), b"caf\xe9\n");
     assert!(bytes("big.bin").starts_with(b"version https://git-lfs"));
     assert_eq!((bytes("Case.txt"), bytes("case.txt")), (b"upper\n".to_vec(), b"lower\n".to_vec()));
     assert_eq!(files.files[&path("run.sh")].mode, FileMode::Executable);
-    let link = FileEntry { mode: FileMode::Symlink, bytes: b"src/main.rs".to_vec() };
+    let link = FileEntry { mode: FileMode::Symlink, bytes: b"src/main.rs".to_vec().into() };
     assert_eq!(files.files[&path("link")], link);
     assert_eq!(mirror.read_file(&base, &path("link")).expect("read"), None);
     assert_eq!(mirror.read_file(&base, &path("src")).expect("read"), None);
@@ -99,8 +99,8 @@ async fn a_commit_records_new_changed_deleted_and_made_executable_files_and_noth
     files.files.remove(&path("gone/deep/er"));
     files.files.insert(path("dir/y/z"), file("changed\r\n"));
     files.files.insert(path("new/é/x"), file("new"));
-    files.files.insert(path("a-b"), FileEntry { mode: FileMode::Executable, bytes: b"a-b".to_vec() });
-    files.files.insert(path("ln"), FileEntry { mode: FileMode::Symlink, bytes: b"dir/x".to_vec() });
+    files.files.insert(path("a-b"), FileEntry { mode: FileMode::Executable, bytes: b"a-b".to_vec().into() });
+    files.files.insert(path("ln"), FileEntry { mode: FileMode::Symlink, bytes: b"dir/x".to_vec().into() });
     files.files.remove(&path("a"));
     files.files.insert(path("a/now/a/folder"), file("x"));
     let head = commit(&mirror, &base, &files).expect("a change");
@@ -170,7 +170,7 @@ async fn links_out_of_the_tree_and_impossible_trees_are_refused() {
         };
         mirror.commit(&request)
     };
-    let outside = FileEntry { mode: FileMode::Symlink, bytes: b"../../etc/passwd".to_vec() };
+    let outside = FileEntry { mode: FileMode::Symlink, bytes: b"../../etc/passwd".to_vec().into() };
     assert!(matches!(attempt("src/link", outside), Err(WorkspaceError::LinkLeavesTree { .. })));
     assert!(
         matches!(attempt("README.md/x", file("x")), Err(WorkspaceError::FileAndFolder(at)) if at == "README.md")
@@ -234,7 +234,7 @@ async fn links_in_the_place_of_gits_own_files_are_refused_in_every_spelling() {
     let base = mirror.resolve(&branch("main")).expect("main");
     for name in [".gitmodules", ".GITATTRIBUTES", "src/.gitignore", ".mailmap", ".GitModules"] {
         let mut files = snapshot(&mirror, &base);
-        let link = FileEntry { mode: FileMode::Symlink, bytes: b"README.md".to_vec() };
+        let link = FileEntry { mode: FileMode::Symlink, bytes: b"README.md".to_vec().into() };
         files.files.insert(path(name), link);
         let request = CommitRequest {
             parents: std::slice::from_ref(&base),

@@ -35,7 +35,7 @@ impl Files for Tree<'_> {
         let bytes = fs::read(&place).map_err(|error| format!("{path}: {error}"))?;
         let executable = metadata.permissions().mode() & EXECUTE != 0;
         let mode = if executable { FileMode::Executable } else { FileMode::Regular };
-        Ok(Some(Cow::Owned(FileEntry { mode, bytes })))
+        Ok(Some(Cow::Owned(FileEntry { mode, bytes: bytes.into() })))
     }
 
     fn paths(&self) -> Vec<RepoPath> {
@@ -112,7 +112,7 @@ impl Tree<'_> {
                 .map_err(|error| format!("{path}: its folder cannot be made: {error}"))?;
             undo.push(Undo::New { place: place.clone() });
         }
-        fs::write(&place, &entry.bytes).map_err(failed)?;
+        fs::write(&place, &*entry.bytes).map_err(failed)?;
         let mode = fs::metadata(&place).map_err(failed)?.permissions().mode();
         let wanted = if entry.mode == FileMode::Executable { mode | 0o755 } else { mode & !EXECUTE };
         if (mode & EXECUTE != 0) != (entry.mode == FileMode::Executable) {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn written(text: &str) -> Change {
-        Change::Written(FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().to_vec() })
+        Change::Written(FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().into() })
     }
 
     #[test]
@@ -208,7 +208,7 @@ mod tests {
     fn whoever_may_run_a_file_is_kept_and_changed() {
         let dir = tempfile::tempdir().expect("dir");
         let root = dir.path();
-        let entry = FileEntry { mode: FileMode::Executable, bytes: b"#!/bin/sh\n".to_vec() };
+        let entry = FileEntry { mode: FileMode::Executable, bytes: b"#!/bin/sh\n".to_vec().into() };
         Tree { root }.put(&[(path("run"), Change::Written(entry.clone()))]).expect("made");
         assert_eq!(Tree { root }.file(&path("run")), Ok(Some(Cow::Owned(entry.clone()))));
         let entry = FileEntry { mode: FileMode::Regular, ..entry };

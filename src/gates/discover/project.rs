@@ -1,7 +1,7 @@
 //! A project of one ecosystem inside a tree.
 
 use crate::gates::model::Ecosystem;
-use crate::workspace::{RepoPath, Snapshot};
+use crate::workspace::{Content, RepoPath, Snapshot};
 
 /// A project: a folder with a manifest.
 pub(in crate::gates) struct Project<'a> {
@@ -36,7 +36,7 @@ impl<'a> Project<'a> {
 
     pub(in crate::gates) fn bytes(&self, name: &str) -> Option<&'a [u8]> {
         let path = RepoPath::parse(self.path(name)).ok()?;
-        self.base.files.get(&path).map(|entry| entry.bytes.as_slice())
+        self.base.files.get(&path).map(|entry| &*entry.bytes)
     }
 
     pub(in crate::gates) fn text(&self, name: &str) -> Option<&'a str> {
@@ -44,7 +44,7 @@ impl<'a> Project<'a> {
     }
 
     pub(in crate::gates) fn has(&self, name: &str) -> bool {
-        self.bytes(name).is_some()
+        RepoPath::parse(self.path(name)).is_ok_and(|path| self.base.files.contains_key(&path))
     }
 
     /// The first of these files that is there.
@@ -65,11 +65,12 @@ impl<'a> Project<'a> {
     }
 
     /// The files below the project's folder, by their path from there.
-    pub(in crate::gates) fn files(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+    pub(in crate::gates) fn files(&self) -> impl Iterator<Item = (&'a str, &'a Content)> {
         let prefix = self.folder.as_ref().map_or(String::new(), |folder| format!("{folder}/"));
-        self.base.files.iter().filter_map(move |(path, entry)| {
-            Some((path.as_str().strip_prefix(&prefix)?, entry.bytes.as_slice()))
-        })
+        self.base
+            .files
+            .iter()
+            .filter_map(move |(path, entry)| Some((path.as_str().strip_prefix(&prefix)?, &entry.bytes)))
     }
 }
 

@@ -4,7 +4,7 @@ use crate::workspace::{FileEntry, FileMode, RepoPath};
 mod by_ci;
 
 pub(super) fn tree(files: &[(&str, &str)]) -> Snapshot {
-    let entry = |text: &str| FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().to_vec() };
+    let entry = |text: &str| FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().into() };
     let file = |(path, text): &(&str, &str)| (RepoPath::parse(*path).expect("a path"), entry(text));
     Snapshot { files: files.iter().map(file).collect() }
 }

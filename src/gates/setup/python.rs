@@ -173,7 +173,7 @@ mod tests {
     use crate::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
 
     fn installs(files: &[(&str, &str)], policy: Option<&PythonSetup>) -> String {
-        let entry = |text: &str| FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().to_vec() };
+        let entry = |text: &str| FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().into() };
         let files = files.iter().map(|(path, text)| (RepoPath::parse(*path).expect("a path"), entry(text)));
         let base = Snapshot { files: files.collect() };
         let projects = projects(&base);

@@ -18,7 +18,7 @@ fn tree(files: &[(&str, &str)]) -> TempDir {
 }
 
 fn copied(root: &TempDir) -> Result<ReadBack, SandboxError> {
-    copy(root.path(), &Opened::default(), TreeLimits::default())
+    copy(root.path(), (&Opened::default(), &Written::default()), TreeLimits::default())
 }
 
 fn paths(back: &ReadBack) -> Vec<&str> {
@@ -39,7 +39,7 @@ fn links_that_stay_inside_are_kept_and_others_refused_by_name() {
         symlink(target, root.path().join(link)).expect("a link");
         let back = copied(&root).expect(link);
         let entry = &back.tree.files[&RepoPath::parse(link).expect("a path")];
-        assert_eq!((entry.mode, entry.bytes.as_slice()), (FileMode::Symlink, target.as_bytes()));
+        assert_eq!((entry.mode, &*entry.bytes), (FileMode::Symlink, target.as_bytes()));
     }
     for target in
         ["/etc/passwd", "..", "../x", "a/../../x", "a/../b", ".git/config", "a/.GIT/x", "x/../../.."]
@@ -57,12 +57,13 @@ fn a_link_that_the_tree_came_with_may_stay_as_it_was() {
     symlink("/usr/share/doc", root.path().join("doc")).expect("a link");
     let path = RepoPath::parse("doc").expect("a path");
     let mut snapshot = Snapshot::default();
-    let entry = |target: &[u8]| FileEntry { mode: FileMode::Symlink, bytes: target.to_vec() };
+    let entry = |target: &[u8]| FileEntry { mode: FileMode::Symlink, bytes: target.to_vec().into() };
     snapshot.files.insert(path.clone(), entry(b"/usr/share/doc"));
-    let back = copy(root.path(), &Opened::of(&snapshot), TreeLimits::default()).expect("kept");
+    let back = copy(root.path(), (&Opened::of(&snapshot), &Written::default()), TreeLimits::default())
+        .expect("kept");
     assert_eq!(back.tree, snapshot);
     snapshot.files.insert(path, entry(b"/usr/share/other"));
-    refused(copy(root.path(), &Opened::of(&snapshot), TreeLimits::default()));
+    refused(copy(root.path(), (&Opened::of(&snapshot), &Written::default()), TreeLimits::default()));
 }
 
 #[test]
@@ -101,16 +102,17 @@ fn build_products_are_left_out_unless_the_tree_came_with_them() {
     assert_eq!(back.left_out.len(), 3);
 
     let mut snapshot = Snapshot::default();
-    let entry = FileEntry { mode: FileMode::Regular, bytes: vec![] };
+    let entry = FileEntry { mode: FileMode::Regular, bytes: Vec::new().into() };
     snapshot.files.insert(RepoPath::parse("src/target/old").expect("a path"), entry);
-    let back = copy(root.path(), &Opened::of(&snapshot), TreeLimits::default()).expect("copied");
+    let back = copy(root.path(), (&Opened::of(&snapshot), &Written::default()), TreeLimits::default())
+        .expect("copied");
     assert_eq!(paths(&back), ["src/target/z"]);
 }
 
 #[test]
 fn each_limit_ends_the_copy() {
     let root = tree(&[("a", "12345"), ("b", "12345"), ("c", "12345")]);
-    let with = |limits| copy(root.path(), &Opened::default(), limits);
+    let with = |limits| copy(root.path(), (&Opened::default(), &Written::default()), limits);
     let wide = TreeLimits::default();
     for (limits, expected) in [
         (TreeLimits { files: 2, ..wide }, "files"),

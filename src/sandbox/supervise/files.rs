@@ -14,7 +14,8 @@ use crate::sandbox::copy_out::{self, Opened, TreeLimits};
 use crate::sandbox::identity::Owner;
 use crate::sandbox::model::SandboxError;
 use crate::sandbox::tree;
-use crate::workspace::RepoPath;
+use crate::sandbox::written::Written;
+use crate::workspace::{ContentReader, RepoPath};
 
 /// Writes the files that come. With an owner it first gives the tree's folder to that user and becomes it.
 pub(super) fn unpack(listener: &Listener, owner: Option<(u32, u32)>) -> io::Result<End> {
@@ -35,7 +36,7 @@ pub(super) fn unpack(listener: &Listener, owner: Option<(u32, u32)>) -> io::Resu
         let Some((path, entry)) = assembly.take(&frame, admit)? else { continue };
         let written = RepoPath::parse(path.clone())
             .map_err(|invalid| io::Error::other(invalid.reason))
-            .and_then(|path| tree::write_entry(Path::new(WORK), &path, &entry, Owner::Own, &mut folders));
+            .and_then(|path| tree::write_one(Path::new(WORK), (&path, &entry), Owner::Own, &mut folders));
         if let Err(error) = written {
             return Ok(End::InvalidTree { path, reason: error.to_string() });
         }
@@ -46,11 +47,11 @@ pub(super) fn unpack(listener: &Listener, owner: Option<(u32, u32)>) -> io::Resu
 pub(super) fn pack(opened: &Opened, limits: TreeLimits) -> io::Result<End> {
     let mut send = |path: &RepoPath, entry| {
         let mut frames = vec![];
-        wire::send(&mut frames, path, &entry)
+        wire::send(&mut frames, path, &entry, &mut ContentReader::default())
             .and_then(|()| say(&frames))
             .map_err(SandboxError::io("sending the tree"))
     };
-    Ok(match copy_out::copy_each(Path::new(WORK), opened, limits, &mut send) {
+    Ok(match copy_out::copy_each(Path::new(WORK), (opened, &Written::default()), limits, &mut send) {
         Ok(left_out) => End::Packed { left_out },
         Err(SandboxError::TreeRefused(refused)) => End::Refused(refused),
         Err(SandboxError::TreeTooLarge { what, limit }) => End::TooLarge { what, limit },

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::sandbox::copy_out::{LeftOut, Opened, RefusedEntry, TreeLimits};
 use crate::sandbox::model::{Access, Exit, LimitHit, Limits, SandboxError};
-use crate::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
+use crate::workspace::{ContentReader, FileEntry, FileMode, RepoPath, Snapshot};
 
 /// Bytes in one frame at most.
 pub(in crate::sandbox) const LARGEST: usize = 8 << 20;
@@ -320,11 +320,17 @@ pub(in crate::sandbox) fn read(from: &mut impl Read) -> io::Result<Frame> {
 }
 
 /// Sends a file.
-pub(in crate::sandbox) fn send(to: &mut impl Write, path: &RepoPath, file: &FileEntry) -> io::Result<()> {
-    let bytes = file.bytes.len() as u64;
+pub(in crate::sandbox) fn send(
+    to: &mut impl Write,
+    path: &RepoPath,
+    file: &FileEntry,
+    reader: &mut ContentReader,
+) -> io::Result<()> {
+    let content = file.bytes.read(reader).map_err(io::Error::other)?;
+    let bytes = content.len() as u64;
     let entry = Entry { path: path.to_string(), mode: file.mode.into(), bytes };
     to.write_all(&document(Kind::Entry, &entry)?)?;
-    file.bytes.chunks(PIECE).try_for_each(|piece| to.write_all(&frame(Kind::Content, piece)))
+    content.chunks(PIECE).try_for_each(|piece| to.write_all(&frame(Kind::Content, piece)))
 }
 
 /// Frames out of bytes that come in pieces of any size.
@@ -383,7 +389,8 @@ impl Assembly {
             _ => return Err(Broken(broken("it does not belong there")).into()),
         }
         let whole = self.open.take_if(|(entry, bytes)| bytes.len() as u64 == entry.bytes);
-        Ok(whole.map(|(entry, bytes)| (entry.path, FileEntry { mode: entry.mode.into(), bytes })))
+        Ok(whole
+            .map(|(entry, bytes)| (entry.path, FileEntry { mode: entry.mode.into(), bytes: bytes.into() })))
     }
 
     pub(in crate::sandbox) fn is_between_files(&self) -> bool {
@@ -424,9 +431,9 @@ mod tests {
     #[test]
     fn a_file_is_whole_only_with_all_of_its_bytes_and_never_longer() {
         let path = RepoPath::parse("a/b").expect("a path");
-        let file = FileEntry { mode: FileMode::Executable, bytes: vec![5; PIECE + 10] };
+        let file = FileEntry { mode: FileMode::Executable, bytes: vec![5; PIECE + 10].into() };
         let mut sent = vec![];
-        send(&mut sent, &path, &file).expect("sent");
+        send(&mut sent, &path, &file, &mut ContentReader::default()).expect("sent");
         let (mut from, mut assembly, mut files) = (sent.as_slice(), Assembly::default(), vec![]);
         while !from.is_empty() {
             let frame = read(&mut from).expect("a frame");

@@ -14,7 +14,7 @@ fn path(path: &str) -> RepoPath {
 fn files(files: &[(&str, &str)]) -> Snapshot {
     let mut snapshot = Snapshot::default();
     for (name, text) in files {
-        let entry = FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().to_vec() };
+        let entry = FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().into() };
         snapshot.files.insert(path(name), entry);
     }
     snapshot
@@ -33,7 +33,7 @@ fn edited(text: &str, edit: Edit) -> Result<String, String> {
     let mut snapshot = files(&[("f", text)]);
     let changes = apply(&snapshot, &[edit]).map_err(|refusal| refusal.to_string())?;
     put(&mut snapshot, &changes);
-    let bytes = snapshot.files.get(&path("f")).map(|entry| entry.bytes.clone());
+    let bytes = snapshot.files.get(&path("f")).map(|entry| entry.bytes.to_vec());
     Ok(String::from_utf8(bytes.unwrap_or_default()).expect("text"))
 }
 
@@ -52,7 +52,7 @@ fn files_are_made_overwritten_and_deleted() {
         write("dir/x", "x\n"),
     ];
     let changes = apply(&tree, &edits).expect("applied");
-    let entry = |mode, text: &str| Change::Written(FileEntry { mode, bytes: text.as_bytes().to_vec() });
+    let entry = |mode, text: &str| Change::Written(FileEntry { mode, bytes: text.as_bytes().into() });
     let expected = vec![
         (path("a"), entry(FileMode::Executable, "one\n")),
         (path("b"), entry(FileMode::Regular, "two\r\nmore\r\n")),
@@ -66,7 +66,7 @@ fn files_are_made_overwritten_and_deleted() {
 #[test]
 fn all_of_an_answer_applies_or_none_and_every_slip_is_named_once() {
     let mut tree = files(&[("src/a.rs", "one\n"), ("b", "two\n"), ("bin", "\0")]);
-    tree.files.insert(path("ln"), FileEntry { mode: FileMode::Symlink, bytes: b"src/a.rs".to_vec() });
+    tree.files.insert(path("ln"), FileEntry { mode: FileMode::Symlink, bytes: b"src/a.rs".to_vec().into() });
     let write = |name: &str| Edit::Write { path: path(name), content: String::new() };
     let edits = [
         replace("b", "two", "zwei"),

@@ -213,7 +213,7 @@ fn overlapping(text: &str, piece: &str) -> usize {
 fn holding(file: &str) -> Snapshot {
     let mut snapshot = Snapshot::default();
     for (path, text) in [(PATH, file), ("src/lib/b.rs", "fn b() {}\n"), ("run.sh", "echo\n")] {
-        let entry = FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().to_vec() };
+        let entry = FileEntry { mode: FileMode::Regular, bytes: text.as_bytes().into() };
         snapshot.files.insert(RepoPath::parse(path).expect("a path"), entry);
     }
     snapshot

@@ -441,7 +441,7 @@ fn discovery(data: &[u8]) {
     for tree in TREES {
         let mut base = Snapshot::default();
         for (path, part) in tree.iter().zip(parts) {
-            let entry = FileEntry { mode: FileMode::Regular, bytes: part.as_bytes().to_vec() };
+            let entry = FileEntry { mode: FileMode::Regular, bytes: part.as_bytes().into() };
             base.files.insert(RepoPath::parse(*path).expect("a path"), entry);
         }
         for gate in discover(&base, None) {

@@ -12,7 +12,7 @@ fn sections_add_delete_update_and_move_files() {
                 *** Move to: moved\n@@\n a\n-b\n+B\n*** Delete File: gone\n*** Update File: ./run\n*** Move to: bin/run\n\
                 *** Add File: there\n+2\n*** End Patch\n```\n+not a line of it\n";
     let changes = apply(&tree, &[patch(text)]).expect("applied");
-    let entry = |mode, text: &str| Change::Written(FileEntry { mode, bytes: text.as_bytes().to_vec() });
+    let entry = |mode, text: &str| Change::Written(FileEntry { mode, bytes: text.as_bytes().into() });
     let expected = vec![
         (path("bin/run"), entry(FileMode::Executable, "r\n")),
         (path("gone"), Change::Deleted),

@@ -33,7 +33,7 @@ fn a_diff_makes_renames_and_deletes_files() {
                 diff --git a/void b/void\nnew file mode 100644\nindex 0000000..e69de29\n\
                 diff --git a/empty b/empty\ndeleted file mode 100644\nindex e69de29..0000000\n";
     let changes = apply(&tree, &[patch(diff)]).expect("applied");
-    let entry = |mode, text: &str| Change::Written(FileEntry { mode, bytes: text.as_bytes().to_vec() });
+    let entry = |mode, text: &str| Change::Written(FileEntry { mode, bytes: text.as_bytes().into() });
     let expected = vec![
         (path("empty"), Change::Deleted),
         (path("gone"), Change::Deleted),
