@@ -187,7 +187,7 @@ impl Loop<'_> {
         let understood: Vec<_> =
             calls.iter().map(|call| tool_calls::understand(&call.name, &call.arguments)).collect();
         let mut results = Vec::with_capacity(calls.len());
-        let (mut failed_before, mut edit_failed) = (false, false);
+        let mut failed_before = false;
         while let Some(call) = calls.get(results.len()) {
             let at = results.len();
             let edits = calls[at..].iter().take_while(|call| tool_calls::edits(&call.name)).count();
@@ -196,13 +196,7 @@ impl Loop<'_> {
                     "not carried out: your answer was cut off at the output limit; do less in one turn",
                 )]
             } else if edits > 0 {
-                let answers = if edit_failed {
-                    not_carried_out(edits)
-                } else {
-                    self.edits(&understood[at..at + edits]).await?
-                };
-                edit_failed |= answers.iter().any(|answer| answer.outcome == ToolOutcome::Failed);
-                answers
+                self.edits(&understood[at..at + edits]).await?
             } else {
                 vec![match &understood[at] {
                     Err(fault) => ToolAnswer::failed(fault.as_str()),
@@ -296,11 +290,6 @@ impl Loop<'_> {
         self.repeated = if again { self.repeated + 1 } else { 1 };
         if self.repeated >= SAME_TURN_LIMIT { Err(Interruption::SameCall(self.repeated)) } else { Ok(()) }
     }
-}
-
-/// What follows an edit that was refused follows from it.
-fn not_carried_out(count: usize) -> Vec<ToolAnswer> {
-    vec![ToolAnswer::failed("not carried out: an earlier edit of this turn was refused"); count]
 }
 
 /// The providers have no common field for a failed tool, so the text says it.

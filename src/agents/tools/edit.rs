@@ -16,7 +16,16 @@ const MOST_SHOWN: usize = 120;
 
 /// Makes all of the edits, or none. The error tells the model what to do instead.
 pub(super) fn edit(root: &Path, requests: &[ToolRequest]) -> Result<String, String> {
-    let edits = requests.iter().map(edit_of).collect::<Result<Vec<_>, _>>()?;
+    let (mut edits, mut faults) = (Vec::new(), Vec::new());
+    for request in requests {
+        match edit_of(request) {
+            Ok(edit) => edits.push(edit),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults.join("\n"));
+    }
     let tree = Tree { root };
     let changes = edits::apply(&tree, &edits).map_err(|refusal| in_words(&tree, &edits, refusal))?;
     let told: Vec<String> = changes.iter().map(|(path, change)| told(&tree, &edits, path, change)).collect();

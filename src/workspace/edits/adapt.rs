@@ -40,12 +40,12 @@ impl<'p> Adaptation<'p> {
     }
 
     pub(super) fn line(&self, line: &Line<'_>) -> Result<Vec<u8>, String> {
-        if line.is_blank() {
-            return Ok(line.text.to_vec());
-        }
         // A new line that the block has among the old ones, too, is one that the file has.
         if let Some(Some(here)) = self.found.get(line.text) {
             return Ok(here.to_vec());
+        }
+        if line.is_blank() {
+            return Ok(line.text.to_vec());
         }
         let indent = self.indents.of_file(line)?;
         Ok([&indent[..], &self.marks.of_file(&line.text[line.indentation().len()..])?].concat())

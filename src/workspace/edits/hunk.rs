@@ -194,6 +194,8 @@ fn settle(text: &Text<'_>, pieces: &mut [Piece<'_, '_>]) -> Result<(), String> {
     if pieces.iter().all(|piece| piece.places.len() == 1) {
         pieces.sort_by_key(|piece| piece.places[0]);
     }
+    let named = |piece: &Piece<'_, '_>| piece.told.line.filter(|line| piece.places.contains(line));
+    let named: Vec<Option<usize>> = pieces.iter().map(named).collect();
     loop {
         in_order(pieces)?;
         let mut told = 0;
@@ -207,10 +209,14 @@ fn settle(text: &Text<'_>, pieces: &mut [Piece<'_, '_>]) -> Result<(), String> {
             break;
         }
     }
-    match pieces.iter().find(|piece| piece.changes() && piece.places.len() > 1) {
-        Some(piece) => Err(numbered(piece.number, &piece.several_fit(text))),
-        None => Ok(()),
+    for (piece, named) in pieces.iter_mut().zip(named).filter(|(piece, _)| piece.changes()) {
+        // A place where the lines stand and which the number names is not ignored for what the order of blocks says.
+        piece.places.extend(named.filter(|line| !piece.places.contains(line)));
+        if piece.places.len() > 1 {
+            return Err(numbered(piece.number, &piece.several_fit(text)));
+        }
     }
+    Ok(())
 }
 
 /// Leaves out the places at which the pieces before or after one would have none left.

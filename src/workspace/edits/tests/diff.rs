@@ -140,3 +140,13 @@ fn a_number_that_names_a_place_like_the_exact_one_is_not_ignored() {
     assert_eq!(edited(file, at(2)).as_deref(), Ok("\tx\n\tz\n  x\n  y\n"));
     assert!(edited(file, at(3)).expect_err("two places").contains("stands in 2 places, at lines 1, 3"));
 }
+
+#[test]
+fn a_number_that_contradicts_the_order_of_blocks_is_not_ignored() {
+    let file = "x\none\nx\n";
+    let blocks =
+        |line| patch(&format!("--- a/f\n+++ b/f\n@@ -{line} +{line} @@\n-x\n+X\n@@ -2 +2 @@\n-one\n+1\n"));
+    assert_eq!(edited(file, blocks(1)).as_deref(), Ok("X\n1\nx\n"));
+    assert_eq!(edited(file, blocks(9)).as_deref(), Ok("X\n1\nx\n"));
+    assert!(edited(file, blocks(3)).expect_err("unclear").contains("stands in 2 places, at lines 1, 3"));
+}

@@ -31,6 +31,8 @@ fn an_indentation_that_cannot_be_known_is_not_guessed() {
 fn a_new_line_that_is_an_old_one_of_the_edit_is_the_one_of_the_file() {
     let edit = replace("f", "a  \n‘b’\nc\n", "‘b’\nc\na  \nd  \n");
     assert_eq!(edited("a\n'b'\nc \n", edit).as_deref(), Ok("'b'\nc \na\nd  \n"));
+    let edit = replace("f", "a\n  \nb\n", "c\n  \nd\n  \nb\n");
+    assert_eq!(edited("a\n\nb\n", edit).as_deref(), Ok("c\n\nd\n\nb\n"));
     // White space at the end of a line may be what is to go.
     let diff = "--- a/f\n+++ b/f\n@@ @@\n a\n-b\n+b\n";
     assert_eq!(edited("a\nb  \n", patch(diff)).as_deref(), Ok("a\nb\n"));
