@@ -170,7 +170,7 @@ async fn a_gate_that_hangs_is_killed_and_has_timed_out() {
     let start = Instant::now();
     let report = run(&*session, &gate, &Dependencies::default()).await.expect("ran");
     assert_eq!((&report.verdict, report.exit), (&Verdict::TimedOut, None));
-    assert!(start.elapsed() < Duration::from_millis(2000), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     assert!(report.log.starts_with("started\n") && report.log.contains("its time limit"), "{}", report.log);
 }
 

