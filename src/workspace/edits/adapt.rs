@@ -28,8 +28,12 @@ impl<'p> Adaptation<'p> {
         let pairs: Vec<Pair<'_>> =
             window.iter().zip(old).map(|(here, (step, there))| Pair { step: *step, here, there }).collect();
         let mut found: HashMap<&[u8], Option<&[u8]>> = HashMap::new();
-        // White space that the block lacks at the end of a line may be what the edit takes away.
-        for Pair { here, there, .. } in pairs.iter().filter(|pair| pair.here.trimmed() != pair.there.text) {
+        // White space that the block lacks at the end of a line may be what the edit takes away, and a kept line without
+        // its column is another line.
+        let whole = written == Written::AsLines || Column::of(&pairs) == Column::There;
+        let told =
+            |pair: &&Pair<'_>| pair.here.trimmed() != pair.there.text && (whole || pair.step == Step::Remove);
+        for Pair { here, there, .. } in pairs.iter().filter(told) {
             let one = found.entry(there.text).or_insert(Some(here.text));
             *one = one.filter(|one| *one == here.text);
         }

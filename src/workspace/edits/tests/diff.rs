@@ -94,6 +94,9 @@ fn context_may_lack_its_column() {
         edited("{\n  }\n}\nfn g() {}\n", patch(diff)).as_deref(),
         Ok("{\n  }\n}\n/**\n * g\n */\nfn g() {}\n")
     );
+    // A new line may be what a kept one without its first space looks like.
+    let diff = "--- a/f\n+++ b/f\n@@ @@\n}\n+ a\n  a\n";
+    assert_eq!(edited("}\n  a\n", patch(diff)).as_deref(), Ok("}\n a\n  a\n"));
     // Here it is either.
     let diff = "--- a/f\n+++ b/f\n@@ @@\n \"a\",\n+      \"b\",\n \"c\",\n";
     assert!(edited(" \"a\",\n \"c\",\n", patch(diff)).expect_err("unclear").contains("lack a space each"));
