@@ -53,8 +53,9 @@ impl Start<'_> {
     }
 }
 
-/// Less likely to be spared when memory runs out than the first process, which has to tell of it.
-const OUT_OF_MEMORY_FIRST: &[u8] = b"500";
+/// The first to go when memory runs out (proc(5)), whatever the first process takes: it has to tell of it. With
+/// less, a small limit lets the kernel choose the first process.
+const OUT_OF_MEMORY_FIRST: &[u8] = b"1000";
 
 fn prepare(limits: &[Rlimit], filters: &[Vec<u8>]) -> io::Result<()> {
     // SAFETY: each pointer is to a literal, or to memory that outlives the call.
