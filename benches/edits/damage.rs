@@ -247,7 +247,7 @@ fn other_indentation(hunk: &mut Hunk, file: &str) {
         4
     };
     let regular = |indent: &String| {
-        if tabs { !indent.contains(' ') } else { indent.len() % unit == 0 }
+        if tabs { !indent.contains(' ') } else { indent.len().is_multiple_of(unit) }
     };
     if !filled.iter().all(regular) {
         return;
