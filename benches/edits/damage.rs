@@ -118,21 +118,22 @@ impl Damage {
 
     fn hunk(self, hunk: &mut Hunk, change: &Change, chance: &mut Chance) {
         let old = |line: &&mut Line| line.step != Step::Add;
-        let added = hunk.lines.iter().filter(|line| line.step == Step::Add);
-        let new: HashSet<String> = added.map(|line| line.text.clone()).collect();
+        let there: HashSet<String> = hunk.lines.iter().map(|line| line.text.clone()).collect();
         match self {
-            // Where a new line is the damaged one, nothing shows which of the two was meant.
+            // Where another line is like the damaged one, nothing shows which of the two was meant.
             Self::SpaceAdded => {
                 for line in hunk.lines.iter_mut().filter(old) {
                     let padded = format!("{}{}", line.text, ["", "", " ", "  ", "\t"][chance.below(5)]);
-                    if !new.contains(&padded) {
+                    if !there.contains(&padded) {
                         line.text = padded;
                     }
                 }
             }
             Self::SpaceLost => {
-                let fits =
-                    |line: &&mut Line| !line.text.trim().is_empty() && !new.contains(line.text.trim_end());
+                let fits = |line: &&mut Line| {
+                    !line.text.trim().is_empty()
+                        && (line.text.trim_end() == line.text || !there.contains(line.text.trim_end()))
+                };
                 for line in hunk.lines.iter_mut().filter(old).filter(fits) {
                     line.text.truncate(line.text.trim_end().len());
                 }
@@ -246,7 +247,7 @@ fn other_indentation(hunk: &mut Hunk, file: &str) {
         4
     };
     let regular = |indent: &String| {
-        if tabs { !indent.contains(' ') } else { indent.len() % unit == 0 }
+        if tabs { !indent.contains(' ') } else { indent.len().is_multiple_of(unit) }
     };
     if !filled.iter().all(regular) {
         return;

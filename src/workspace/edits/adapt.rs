@@ -199,7 +199,7 @@ impl Indents {
     /// An indentation that no line of the place has.
     fn beyond(&self, there: &[u8]) -> Option<Vec<u8>> {
         let known = || self.known.iter().filter_map(|(there, here)| Some((there, here.as_ref()?)));
-        if let Some((outer, here)) = known().filter(|(outer, _)| there.starts_with(outer)).next_back() {
+        if let Some((outer, here)) = known().rfind(|(outer, _)| there.starts_with(outer)) {
             let more = &there[outer.len()..];
             return Some([here.as_slice(), &self.converted(more, here)?].concat());
         }
