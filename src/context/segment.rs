@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     fn key(byte: u8) -> Key {
-        Key { id: [byte; 20], code: byte % 2 == 0 }
+        Key { id: [byte; 20], code: byte.is_multiple_of(2) }
     }
 
     fn segment(first: u8, lists: &[(u32, &[(u32, u8)])]) -> Segment {
