@@ -104,6 +104,8 @@ fn a_true_diff_makes_the_second_text_of_the_first(first: &str, second: &str) {
     let diff = diff.unified_diff().context_radius(3).header("a/src/a.txt", "b/src/a.txt").to_string();
     let changes = match apply(&holding(&first), &[Edit::Patch { text: diff.clone() }]) {
         Ok(changes) => changes,
+        // A new line that says that lines are left out cannot be told from a slip.
+        Err(refusal) if second.contains("...") && refusal.to_string().contains("leave some out") => return,
         Err(refusal) => panic!("{refusal}\n{first:?}\n{second:?}\n{diff}"),
     };
     let made = changes.iter().find_map(|(_, change)| match change {
