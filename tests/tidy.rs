@@ -194,7 +194,7 @@ const UNWRAPS: &[(&str, usize, &str)] = &[
 ];
 
 /// Folders of people's machines.
-const HOMES: &[&str] = &["/root/", "/home/", "/Users/", "/tmp/w/", "/work/"];
+const HOMES: &[&str] = &["/root/", "/home/", "/Users/", "/tmp/w/"];
 /// Files that name such a folder for a reason.
 const NAMES_HOMES: &[(&str, &str)] = &[
     ("src/config/tests.rs", "the default of the data folder below a made-up home"),
