@@ -114,19 +114,16 @@ fn quiet_log(verbose: bool) -> anyhow::Result<()> {
     telemetry::init(LogFormat::Pretty, filter).context("the log cannot be set up")
 }
 
-/// Ends when the process is told to stop.
-async fn stop_signal() {
+/// Listens for Ctrl-C and for the order to stop from now on; the future ends when one of them has come. Also what
+/// comes before the future is awaited counts.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     use tokio::signal::unix::{SignalKind, signal};
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                terminate.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
-    }
+    })
 }

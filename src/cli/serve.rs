@@ -8,12 +8,16 @@ use crate::config::Config;
 use super::{Exit, stop_signal};
 
 pub(super) async fn serve(config: Config) -> anyhow::Result<Exit> {
-    let application = Application::build(&config).await?;
+    let mut told_to_stop = Box::pin(stop_signal()?);
+    let application = tokio::select! {
+        application = Application::build(&config) => application?,
+        () = &mut told_to_stop => return Ok(Exit::Done),
+    };
     tracing::info!(address = %application.address()?, dry_run = config.dry_run, "serving");
     let stop = CancellationToken::new();
     let told = stop.clone();
     tokio::spawn(async move {
-        stop_signal().await;
+        told_to_stop.await;
         tracing::info!("stopping");
         told.cancel();
     });

@@ -30,6 +30,7 @@ pub(super) struct SimulateArguments {
 
 pub(super) async fn simulate(arguments: SimulateArguments) -> anyhow::Result<Exit> {
     quiet_log(false)?;
+    let told_to_stop = stop_signal()?;
     let temporary = tempfile::tempdir()?;
     let folder = arguments.data.unwrap_or_else(|| temporary.path().to_owned());
     let scenario = scenario(&arguments.scenario)?;
@@ -64,7 +65,7 @@ pub(super) async fn simulate(arguments: SimulateArguments) -> anyhow::Result<Exi
     println!("  {curl} {api}/issues/1/labels -d '{{\"labels\": [\"auto\"]}}'");
     println!("  {curl} {api}/issues/1/comments\n");
     println!("Ctrl-C ends it and leaves what was said to the models in model.json of the data folder.");
-    stop_signal().await;
+    told_to_stop.await;
     let journal = serde_json::to_vec_pretty(&surroundings.model.journal())?;
     std::fs::write(folder.join("model.json"), journal).context("the models' journal cannot be kept")?;
     Ok(Exit::Done)

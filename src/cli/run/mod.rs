@@ -182,6 +182,7 @@ async fn follow(
     config: &Config,
     report: Option<&Path>,
 ) -> anyhow::Result<End> {
+    let told_to_stop = stop_signal()?;
     let stop = CancellationToken::new();
     let working = application.work(stop.clone());
     let mut follower = Follower::new(&application.store, run, &application.redactor, told);
@@ -190,7 +191,7 @@ async fn follow(
     }
     let ended = tokio::select! {
         ended = follower.run_to_the_end() => Some(ended),
-        () = stop_signal() => None,
+        () = told_to_stop => None,
     };
     drop(follower);
     let gathered = match ended {
