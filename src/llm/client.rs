@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use backon::BackoffBuilder;
 use futures::future::BoxFuture;
 
-use super::budget::{Budget, Estimate, Reservation};
+use super::budget::{Estimate, Purse, Reservation};
 use super::circuit::Circuit;
 use super::error::LlmError;
 use super::ledger::{CallLabel, CallRecord, Ledger};
@@ -23,7 +23,7 @@ pub struct CallContext {
     pub role: Role,
     pub label: CallLabel,
     /// All of them have to cover the call.
-    pub budgets: Vec<Arc<Budget>>,
+    pub budgets: Vec<Arc<dyn Purse>>,
 }
 
 /// Something that answers: a provider's model, or the simulated one of a dry run.
@@ -175,7 +175,7 @@ impl Inner {
         };
         fits(model, &options)?;
         let price = model.price.unwrap_or_default();
-        let reservations = reserve(ask, &price, options.max_output_tokens)?;
+        let reservations = reserve(ask, &price, options.max_output_tokens).await?;
         let wire = self.wires.get(&model.name.provider).ok_or(LlmError::NoModel(ask.context.role))?;
         let schema = ask.request.response_schema.as_ref().filter(|_| schema == Schema::Sent);
         let started = Instant::now();
@@ -187,10 +187,7 @@ impl Inner {
             Err(failed) => (failed.tokens, failed.accounting),
         };
         let usage = tokens.usage(&price);
-        for reservation in reservations {
-            reservation.settle(usage);
-        }
-        self.record(&CallRecord {
+        let record = CallRecord {
             label: ask.context.label.clone(),
             role: ask.context.role,
             model: model.name.clone(),
@@ -204,8 +201,12 @@ impl Inner {
                 .as_ref()
                 .err()
                 .map(|failed| (failed.error.kind().into(), failed.error.to_string())),
-        })
-        .await?;
+        };
+        let recorded = self.record(&record).await;
+        for reservation in reservations {
+            reservation.settle(usage).await;
+        }
+        recorded?;
         let reply = outcome.map_err(|failed| failed.error)?;
         Ok(answer(&model.name, reply, usage))
     }
@@ -263,7 +264,7 @@ fn estimated_tokens(request: &Request) -> u64 {
     (request.bytes() as u64).div_ceil(4)
 }
 
-fn reserve(ask: &Ask, price: &Price, max_output_tokens: u32) -> Result<Vec<Reservation>, LlmError> {
+async fn reserve(ask: &Ask, price: &Price, max_output_tokens: u32) -> Result<Vec<Reservation>, LlmError> {
     let tokens = TokenCount {
         input: estimated_tokens(&ask.request),
         output: max_output_tokens.into(),
@@ -271,7 +272,11 @@ fn reserve(ask: &Ask, price: &Price, max_output_tokens: u32) -> Result<Vec<Reser
     };
     let estimate =
         Estimate { tokens: tokens.input + tokens.output, cost_micro_usd: price.cost_micro_usd(&tokens) };
-    ask.context.budgets.iter().map(|budget| budget.reserve(estimate)).collect()
+    let mut reservations = Vec::with_capacity(ask.context.budgets.len());
+    for budget in &ask.context.budgets {
+        reservations.push(budget.reserve(estimate).await?);
+    }
+    Ok(reservations)
 }
 
 /// Whether a provider or server refused the field that carries the schema, and not the question.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::model::ModelName;
-use crate::domain::Role;
+use crate::domain::{Amount, BudgetScope, Role};
 
 /// A failed call.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,8 +39,10 @@ pub enum LlmError {
     /// It failed so often that it is left alone for a while.
     #[error("{model} failed {failures} times in a row and is asked again in {} s", .retry_in.as_secs_f32().ceil())]
     LeftAlone { model: ModelName, failures: u32, retry_in: Duration },
-    #[error("the budget {budget} does not cover the call: {needed} needed, {left} left of {limit} {unit}")]
-    BudgetExhausted { budget: String, unit: &'static str, needed: u64, left: u64, limit: u64 },
+    #[error(
+        "the budget {scope} does not cover the call: it may need {needed}, and {left} of {limit} is left"
+    )]
+    BudgetExhausted { scope: BudgetScope, needed: Amount, left: Amount, limit: Amount },
     #[error("no model is configured for the role {0}")]
     NoModel(Role),
     /// The call was made, but what it cost could not be written down.

@@ -24,7 +24,7 @@ impl Pipeline {
         let files = snapshot(&checkout, &base).await?;
         let overview = overview(&files, OVERVIEW_TOKENS);
         let snippets = self.snippets(&checkout, &base, query(specification)).await;
-        let agent = self.agent(task, &limits).await?;
+        let agent = self.agent(task, &limits);
         let fence = self.fence(task, &checkout, &base, &policy)?;
         let next = self.next_commit(fence, (&base, &base), &files);
         let session = self.sandbox.open(&files).await?;
