@@ -8,6 +8,7 @@ mod gate;
 mod ids;
 mod permission;
 mod refs;
+mod role;
 mod source_text;
 mod specification;
 mod step;
@@ -27,6 +28,7 @@ pub use gate::{
 pub use ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId, UserId};
 pub use permission::{APPROVAL_NEEDS, Permission};
 pub use refs::{BranchName, CommitSha, InvalidBranchName, InvalidCommitSha};
+pub use role::Role;
 pub use source_text::{SourceComment, SourceText, TextDigest, body_digest, plan_digest};
 pub use specification::{
     PLAN_MAX_TASKS, Priority, Risk, Size, SpecificationFaults, TaskSpecification, Workflow,
