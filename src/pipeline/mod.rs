@@ -208,7 +208,11 @@ fn agent_failure(role: &str, error: &AgentError) -> Reason {
             Interruption::Model(error) if exhausted(error) => Reason::LimitReached { limit: detail },
             Interruption::Model(_) => Reason::ModelUnavailable { detail },
             Interruption::Toolbox(_) => Reason::SandboxUnavailable { detail },
-            Interruption::SameCall(_) | Interruption::NoToolCall(_) => {
+            Interruption::SameCall(_)
+            | Interruption::SameError(_)
+            | Interruption::Alternating(_)
+            | Interruption::NoToolCall(_)
+            | Interruption::Command { .. } => {
                 Reason::ModelJunk { role: role.to_owned(), fault: detail }
             }
             Interruption::Steps(_)
