@@ -4,6 +4,7 @@
 //! believed: junk is told back to it a bounded number of times, and then the work goes to a person.
 
 mod change;
+mod command;
 mod discussion;
 mod error;
 mod fixer;
@@ -12,6 +13,7 @@ mod implementer;
 mod prompts;
 mod reviewer;
 mod sections;
+mod single_shot;
 mod structured;
 mod stuck;
 mod tool_calls;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use crate::domain::TaskId;
 use crate::llm::{Budget, CallContext, CallLabel, Model, Role};
 
+pub use command::{command_fix_prompt, command_prompt};
 pub use change::{Change, ChangedFile, Hunk, HunkLine};
 pub use discussion::{DiscussionInput, DiscussionOutcome, MAX_QUESTIONS, discuss};
 pub use error::{AgentError, Interrupted, Interruption};
@@ -30,6 +33,7 @@ pub use fixer::{FixInput, Wrong, fix};
 pub use implementer::{ImplementInput, Implemented, implement};
 pub use prompts::{PromptError, PromptSource, Prompts, Rendered};
 pub use reviewer::{FailedReview, Review, ReviewAnswers, ReviewInput, review, review_all};
+pub use single_shot::{file_text, fix_at_once, implement_at_once};
 pub use structured::object_in;
 pub use stuck::StuckLimits;
 pub use tool_calls::{Finish, Understood, understand};

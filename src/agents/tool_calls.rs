@@ -239,7 +239,7 @@ pub fn understand(name: &str, arguments: &Value) -> Result<Understood, String> {
     Ok(Understood::Tool(request))
 }
 
-fn finish(arguments: &Value) -> Result<Finish, String> {
+pub(super) fn finish(arguments: &Value) -> Result<Finish, String> {
     let finish: Finish = serde_json::from_value(arguments.clone())
         .map_err(|error| format!("the arguments of finish are not right: {error}"))?;
     let finish = Finish {

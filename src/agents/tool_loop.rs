@@ -329,7 +329,7 @@ fn shown(answer: &ToolAnswer) -> PromptText {
 }
 
 /// Arguments with long texts cut: a record is for reading.
-fn recorded(arguments: &Value) -> Value {
+pub(super) fn recorded(arguments: &Value) -> Value {
     match arguments {
         Value::Object(object) => object
             .iter()

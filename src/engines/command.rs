@@ -31,6 +31,8 @@ pub struct Filled<'a> {
     pub prompt: &'a str,
     /// As the provider calls it.
     pub model: &'a str,
+    /// Folders that come before the sandbox's own `PATH`, each with a colon behind it; may be empty.
+    pub path: &'a str,
 }
 
 /// What is wrong with a command line.
@@ -86,8 +88,10 @@ impl AgentCommand {
             })
         };
         // On every backend the one way to bring a text in without a mount is the standard input.
-        let script = format!("cat > {PROMPT_FILE} && exec \"$@\" < {PROMPT_FILE}");
-        let shell = ["/bin/sh", "-c", &script, "agent"].map(str::to_owned);
+        let script = format!(
+            "PATH=\"$1$PATH\"; export PATH; shift; cat > {PROMPT_FILE} && exec \"$@\" < {PROMPT_FILE}"
+        );
+        let shell = ["/bin/sh", "-c", &script, "agent", filled.path].map(str::to_owned);
         let mount =
             |place: &PathBuf| Mount { host: place.clone(), inside: place.clone(), access: Access::ReadOnly };
         Command {
@@ -152,7 +156,7 @@ mod tests {
     }
 
     fn filled(agent: &AgentCommand, prompt: &str) -> Command {
-        agent.command(Filled { prompt, model: "m-1" }, Limits::default(), "/s".into())
+        agent.command(Filled { prompt, model: "m-1", path: "" }, Limits::default(), "/s".into())
     }
 
     #[test]
@@ -163,7 +167,7 @@ mod tests {
         );
         agent.check().expect("a good command");
         let command = filled(&agent, "do {model}; rm -rf \"$HOME\"");
-        let words: Vec<&str> = command.argv.iter().skip(4).map(String::as_str).collect();
+        let words: Vec<&str> = command.argv.iter().skip(5).map(String::as_str).collect();
         assert_eq!(
             words,
             ["claude", "-p", "do {model}; rm -rf \"$HOME\"", "--model=m-1", "{\"a\": {}}", "/tmp/prompt.md"]

@@ -11,4 +11,4 @@ mod command;
 mod proxy;
 
 pub use command::{AgentCommand, Filled, InvalidCommand, PROMPT_FILE};
-pub use proxy::{Account, Metered, Metering, MeteringProxy, Refused};
+pub use proxy::{Account, Metered, Metering, MeteringProxy, Refused, Spent};
