@@ -241,7 +241,13 @@ async fn demo_fix(
     wrong: Wrong,
 ) -> Implemented {
     let change = change(&project.files, &folder.root);
-    let input = FixInput { specification: task, rules: RULES, change: &change, wrong: &[wrong] };
+    let input = FixInput {
+        specification: task,
+        rules: RULES,
+        instructions: &PromptText::default(),
+        change: &change,
+        wrong: &[wrong],
+    };
     fix(&bench.context, folder, ToolLimits::default(), input).await.expect("fixed")
 }
 
@@ -278,6 +284,7 @@ async fn the_demos_story_is_true_edit_by_edit() {
     let input = ImplementInput {
         specification: task,
         rules: RULES,
+        instructions: &PromptText::default(),
         overview: &overview,
         snippets: &snippets,
         earlier_failures: "",
@@ -387,7 +394,13 @@ async fn the_demos_model_does_not_answer_without_the_evidence() {
         log: "error".into(),
     }];
     let change = Change::default();
-    let input = FixInput { specification: &specification(), rules: RULES, change: &change, wrong: &wrong };
+    let input = FixInput {
+        specification: &specification(),
+        rules: RULES,
+        instructions: &PromptText::default(),
+        change: &change,
+        wrong: &wrong,
+    };
     let error = fix(&bench.context, &folder, ToolLimits::default(), input).await.expect_err("no answer");
     assert!(error.to_string().contains("lacks: first message with"), "{error}");
 }
@@ -408,6 +421,7 @@ async fn run_loop(
     let input = ImplementInput {
         specification: &specification(),
         rules: RULES,
+        instructions: &PromptText::default(),
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         earlier_failures: "",
@@ -583,6 +597,7 @@ async fn a_long_tool_answer_is_cut_in_the_middle() {
     let input = ImplementInput {
         specification: &specification(),
         rules: RULES,
+        instructions: &PromptText::default(),
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         earlier_failures: "",
@@ -687,6 +702,7 @@ async fn a_hostile_model_gets_nothing_and_leaves_nothing_outside() {
     let input = ImplementInput {
         specification: &specification(),
         rules: RULES,
+        instructions: &PromptText::default(),
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         earlier_failures: "",
@@ -837,6 +853,7 @@ async fn a_dry_run_answers_from_the_input_marks_it_and_changes_nothing() {
     let input = ImplementInput {
         specification: &tasks[0],
         rules: RULES,
+        instructions: &PromptText::default(),
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         earlier_failures: "",
@@ -930,6 +947,7 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
     let input = ImplementInput {
         specification: &specification,
         rules: RULES,
+        instructions: &PromptText::default(),
         overview: &overview,
         snippets: &snippets,
         earlier_failures: "The test `half` failed: left 30, right 20.",
@@ -1003,6 +1021,7 @@ async fn a_transient_failure_inside_a_loop_is_waited_out() {
     let input = ImplementInput {
         specification: &specification(),
         rules: RULES,
+        instructions: &PromptText::default(),
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         earlier_failures: "",

@@ -19,10 +19,14 @@ struct Embedded;
 const SEPARATOR: &str = "\n=== user ===\n";
 
 /// The values that each prompt has to name. A reviewer of a repository's own is `review_<name>`.
-const VALUES: [(&str, &[&str]); 3] = [
+const VALUES: [(&str, &[&str]); 7] = [
     ("discussion", &["max_tasks", "max_questions", "protected", "issue", "overview", "snippets"]),
-    ("implementer", &["specification", "rules", "overview", "snippets", "earlier_failures"]),
-    ("fixer", &["specification", "rules", "change", "wrong"]),
+    ("implementer", &["specification", "rules", "instructions", "overview", "snippets", "earlier_failures"]),
+    ("fixer", &["specification", "rules", "instructions", "change", "wrong"]),
+    ("single_shot", &["specification", "rules", "instructions", "overview", "files", "earlier_failures"]),
+    ("single_shot_fix", &["specification", "rules", "instructions", "change", "files", "wrong"]),
+    ("command", &["specification", "rules", "earlier_failures"]),
+    ("command_fix", &["specification", "rules", "change", "wrong"]),
 ];
 const REVIEW_VALUES: &[&str] = &["specification", "change", "files"];
 const REVIEW_PREFIX: &str = "review_";
@@ -105,6 +109,16 @@ impl Prompts {
     /// Names of the reviewers that have a prompt.
     pub fn reviewers(&self) -> Vec<String> {
         self.files.keys().filter_map(|name| name.strip_prefix(REVIEW_PREFIX)).map(str::to_owned).collect()
+    }
+
+    /// [`Prompts::render`] for values at hand.
+    pub(super) fn render_owned(
+        &self,
+        name: &str,
+        values: &[(&str, PromptText)],
+    ) -> Result<Rendered, PromptError> {
+        let values: Vec<_> = values.iter().map(|(name, value)| (*name, value)).collect();
+        self.render(name, &values)
     }
 
     /// Sets the values. A value's own braces are not looked at again.
@@ -243,7 +257,7 @@ mod tests {
             ),
             (
                 "fixer.md",
-                "version: 1\n{{specification}} {{rules}}\n=== user ===\n{{change}}\n",
+                "version: 1\n{{specification}} {{rules}} {{instructions}}\n=== user ===\n{{change}}\n",
                 "does not use {{wrong}}",
             ),
             (

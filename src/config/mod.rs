@@ -13,6 +13,7 @@ mod document;
 mod environment;
 mod error;
 mod file;
+mod implementer;
 mod keys;
 mod paths;
 mod policy;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 pub use environment::{Environment, VARIABLES, Variable};
 pub use error::ConfigError;
+pub use implementer::{AgentLine, ChosenEngine, EngineName, ImplementerConfig, ImplementerPolicy};
 pub use keys::{deployment_keys, policy_keys};
 pub use paths::{PathPolicy, PathSettings};
 pub use policy::{GATE_KINDS, GateCommand, GateEntry, PolicyLimits, RepositoryPolicy};
@@ -55,6 +57,8 @@ pub struct Config {
     pub github: GithubConfig,
     pub web: WebConfig,
     pub models: ModelsConfig,
+    /// Who writes changes.
+    pub implementer: ImplementerConfig,
     pub limits: Limits,
     pub polling: Polling,
     pub git: GitIdentity,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::document::Document;
 use super::error::{ConfigError, nearest};
+use super::implementer::ImplementerPolicy;
 use super::keys::policy_keys;
 use super::paths::PathPolicy;
 use super::policy_file::{Gate, PolicyFile, PolicyLimitsFile};
@@ -33,6 +34,7 @@ pub struct RepositoryPolicy {
     pub paths: PathPolicy,
     /// Who gets this repository's mail instead of the deployment's recipients.
     pub mail_to: Option<Vec<String>>,
+    pub implementer: ImplementerPolicy,
     pub limits: PolicyLimits,
 }
 
@@ -118,6 +120,7 @@ impl RepositoryPolicy {
             reviewers: file.reviewers,
             paths: file.paths.of_policy(&document)?,
             mail_to: file.mail_to,
+            implementer: file.implementer.resolve(&document)?,
             limits: resolve_limits(&document, &file.limits)?,
         })
     }

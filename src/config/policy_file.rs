@@ -3,6 +3,7 @@
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::implementer::ImplementerPolicyFile;
 use super::paths::Paths;
 use super::policy::GateCommand;
 
@@ -16,6 +17,7 @@ pub(super) struct PolicyFile {
     pub reviewers: Option<Vec<String>>,
     pub paths: Paths,
     pub mail_to: Option<Vec<String>>,
+    pub implementer: ImplementerPolicyFile,
     pub limits: PolicyLimitsFile,
 }
 

@@ -54,6 +54,7 @@ pub(super) fn resolve(document: Document, file: File, env: &Environment) -> Resu
         github: r.github(file.github)?,
         web: r.web(file.web)?,
         models: resolve_models::resolve(&mut r, file.models)?,
+        implementer: r.implementer(file.implementer)?,
         limits: r.limits(file.limits)?,
         polling: r.polling(&file.polling)?,
         git: r.git(file.git)?,

@@ -31,6 +31,11 @@ pub trait Model: Send + Sync {
         context: &'a CallContext,
         request: Request,
     ) -> BoxFuture<'a, Result<Answer, LlmError>>;
+
+    /// The model that a role asks first, where that is known: its family decides how it is asked.
+    fn first_choice(&self, _role: Role) -> Option<ModelName> {
+        None
+    }
 }
 
 /// Why the settings cannot work.
@@ -206,6 +211,11 @@ impl Model for Client {
         request: Request,
     ) -> BoxFuture<'a, Result<Answer, LlmError>> {
         Box::pin(Client::call(self, context, request))
+    }
+
+    fn first_choice(&self, role: Role) -> Option<ModelName> {
+        let models = self.inner.settings.roles.get(&role)?;
+        models.first().map(|model| model.name.clone())
     }
 }
 

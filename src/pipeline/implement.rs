@@ -1,14 +1,18 @@
-//! Writing the code: a model with tools, on a tree in the sandbox.
+//! Writing the code, on a tree in the sandbox.
 
-use crate::agents::{ImplementInput, implement};
+use crate::agents::{ImplementInput, file_text};
 use crate::checkout::Checkout;
+use crate::config::ChosenEngine;
 use crate::context::{ContextRequest, overview, snippets_text};
 use crate::domain::{CommitSha, Event, Reason, Task, TaskSpecification};
 use crate::llm::boundary::PromptText;
 use crate::telemetry::with_causes;
+use crate::workspace::{RepoPath, Snapshot};
 
 use super::change::{policy, snapshot};
+use super::engine::{Desk, Job, Written, with_kept};
 use super::gate::gate_policy;
+use super::instructions::instructions;
 use super::publish::check_approval;
 use super::time::StageTime;
 use super::{OVERVIEW_TOKENS, Pipeline, SNIPPETS_TOKENS, StageEnd, StageError};
@@ -20,10 +24,20 @@ impl Pipeline {
         let checkout = self.repositories.checkout(task).await?;
         let base = checkout.tip.clone();
         let policy = policy(&checkout, &base)?;
+        let engine = self.engine(&policy)?;
         let limits = self.settings.limits.lowered_by(&policy.limits);
         let files = snapshot(&checkout, &base).await?;
         let overview = overview(&files, OVERVIEW_TOKENS);
-        let snippets = self.snippets(&checkout, &base, query(specification)).await;
+        let (snippets, whole) = match engine {
+            ChosenEngine::ToolLoop => {
+                (self.snippets(&checkout, &base, query(specification)).await, PromptText::default())
+            }
+            ChosenEngine::SingleShot => {
+                (PromptText::default(), self.likely_files(&checkout, &base, specification, &files).await)
+            }
+            ChosenEngine::Command { .. } => (PromptText::default(), PromptText::default()),
+        };
+        let earlier = self.earlier_failures(task).await?;
         let agent = self.agent(task, &limits);
         let fence = self.fence(task, &checkout, &base, &policy)?;
         let next = self.next_commit(fence, (&base, &base), &files);
@@ -33,13 +47,23 @@ impl Pipeline {
         let input = ImplementInput {
             specification,
             rules: &next.fence.in_words(),
+            instructions: &instructions(&files, &specification.likely_files),
             overview: &overview,
             snippets: &snippets,
-            earlier_failures: "",
+            earlier_failures: &earlier,
         };
-        let done = implement(&agent, &toolbox, time.tool_limits(&limits), input).await;
+        let desk = Desk {
+            task,
+            agent: &agent,
+            session: session.as_ref(),
+            toolbox: &toolbox,
+            limits: time.tool_limits(&limits),
+            files: &whole,
+        };
+        let Written { done, kept } = self.write(engine, &desk, Job::Implement(input)).await?;
         drop(toolbox);
-        let (head, artifacts) = self.take_in(task, "implementer", &next, session, done).await?;
+        let taken = self.take_in(task, "implementer", &next, session, done).await;
+        let (head, artifacts) = with_kept(taken, kept)?;
         match head {
             Ok(head) => Ok(StageEnd { events: vec![Event::Implemented { base, head }], artifacts }),
             Err(said) => Err(StageError::Stop { reason: Reason::NothingChanged { said }, kept: artifacts }),
@@ -68,6 +92,61 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// Files that are shown whole to a model without tools, and how much of them.
+const MOST_WHOLE: usize = 24;
+const WHOLE_MAX_CHARS: usize = 160_000;
+const FILE_MAX_CHARS: usize = 60_000;
+
+impl Pipeline {
+    /// The files that a task is probably about, whole: those that its plan names, then those that are found.
+    async fn likely_files(
+        &self,
+        checkout: &Checkout,
+        commit: &CommitSha,
+        specification: &TaskSpecification,
+        files: &Snapshot,
+    ) -> PromptText {
+        let (contexts, mirror) = (self.contexts.clone(), checkout.mirror.clone());
+        let (commit, text) = (commit.clone(), query(specification));
+        let found = tokio::task::spawn_blocking(move || {
+            let request = ContextRequest { commit: &commit, text: &text, top: MOST_WHOLE, budget_tokens: 0 };
+            contexts.select(mirror.git_dir(), &request)
+        });
+        let found = match found.await {
+            Ok(Ok(selection)) => selection.files.into_iter().map(|file| file.path).collect(),
+            Ok(Err(error)) => {
+                tracing::warn!(error = with_causes(&error), "no files were found for a task");
+                Vec::new()
+            }
+            Err(error) => {
+                tracing::error!(%error, "the search for files ended early");
+                Vec::new()
+            }
+        };
+        let named = specification.likely_files.iter().cloned();
+        whole_files(files, named.chain(found))
+    }
+}
+
+/// Those of the files that are text, each once, as many as there is room for.
+pub(super) fn whole_files(files: &Snapshot, paths: impl IntoIterator<Item = String>) -> PromptText {
+    let (mut texts, mut shown, mut left) = (Vec::new(), Vec::new(), WHOLE_MAX_CHARS);
+    for path in paths {
+        let entry = RepoPath::parse(path.as_str()).ok().and_then(|path| files.files.get(&path));
+        let text = entry.filter(|entry| entry.bytes.len() <= 4 * FILE_MAX_CHARS);
+        let text = text.and_then(|entry| std::str::from_utf8(&entry.bytes).ok());
+        let Some(text) = text.filter(|text| !text.contains('\0') && !shown.contains(&path)) else { continue };
+        let chars = text.chars().count();
+        if chars > left.min(FILE_MAX_CHARS) || shown.len() >= MOST_WHOLE {
+            continue;
+        }
+        left -= chars;
+        texts.push(file_text(&path, text, FILE_MAX_CHARS));
+        shown.push(path);
+    }
+    PromptText::joined(texts, "\n")
 }
 
 pub(super) fn specification_of(task: &Task) -> Result<&TaskSpecification, StageError> {

@@ -28,6 +28,8 @@ pub enum ArtifactKind {
     Summary,
     /// What a model was told and answered (JSON).
     Transcript,
+    /// What an agent's own command printed, and which of its calls were refused (text).
+    AgentLog,
     /// How long a stage was in sandboxes (JSON).
     Timing,
     /// What a person reads when the work is done locally (Markdown).
@@ -46,6 +48,7 @@ impl ArtifactKind {
             Self::Review => "review",
             Self::Summary => "summary",
             Self::Transcript => "transcript",
+            Self::AgentLog => "agent_log",
             Self::Timing => "timing",
             Self::Report => "report",
         }
