@@ -8,6 +8,7 @@ mod gate;
 mod ids;
 mod permission;
 mod refs;
+mod review_round;
 mod source_text;
 mod specification;
 mod step;
@@ -18,15 +19,16 @@ mod visible_text;
 pub use command::{Command, CommandFault, parse_command};
 pub use effect::{Effect, MailKind, Notice, reply_key};
 pub use event::{Changed, Event, ObservedText, Reading, Thumb};
-pub use finding::{
-    FailedReviewer, Finding, FindingStatus, ReviewRound, ReviewerSummary, Severity, TrackedFinding,
-};
+pub use finding::{Finding, Severity, code_digest};
 pub use gate::{
     Age, Baseline, Coverage, Flaky, GateFinding, GateKind, GateReport, GateSeverity, Requirement, Verdict,
 };
 pub use ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId, UserId};
 pub use permission::{APPROVAL_NEEDS, Permission};
 pub use refs::{BranchName, CommitSha, InvalidBranchName, InvalidCommitSha};
+pub use review_round::{
+    DroppedFinding, FailedReviewer, FindingStatus, ReviewRound, ReviewerSummary, TrackedFinding, merged,
+};
 pub use source_text::{SourceComment, SourceText, TextDigest, body_digest, plan_digest};
 pub use specification::{
     PLAN_MAX_TASKS, Priority, Risk, Size, SpecificationFaults, TaskSpecification, Workflow,
@@ -34,7 +36,7 @@ pub use specification::{
 pub use step::{Approvals, Consequence, Illegal, Rules, Step, propose_spawned, step};
 pub use task::{
     Approval, ApprovalMeans, CancelReason, FixCause, GitHubPlace, Origin, Plan, PostedComment, Proposal,
-    Reason, Resume, Stage, State, Task,
+    Reason, Resume, Stage, State, TakenBack, Task, Trial,
 };
 pub use usage::Usage;
 pub use visible_text::{hidden_characters, is_hidden, visible_text, without_hidden_characters};

@@ -225,6 +225,7 @@ fn going_on(resume: Resume) -> &'static str {
         Resume::Fix(FixCause::Findings) => {
             " goes on from the kept work with a fresh set of rounds for the findings."
         }
+        Resume::Fix(FixCause::Remarks) => " goes on from the kept work with another try at the remarks.",
         Resume::Fix(FixCause::Instruction) => {
             " works on the instruction again, from the branch as it is now."
         }

@@ -150,7 +150,7 @@ pub(in crate::speech) fn in_every_state() -> Vec<Task> {
         unpublished(State::Gating),
         unpublished(State::Reviewing),
     ];
-    for cause in [FixCause::Gates, FixCause::Findings, FixCause::Instruction] {
+    for cause in [FixCause::Gates, FixCause::Findings, FixCause::Remarks, FixCause::Instruction] {
         states.push(Task { round: 1, ..with(State::Fixing { cause }) });
     }
     states.extend([unpublished(State::Publishing), with(State::Publishing), with(State::PullRequestOpen)]);
