@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::{ModelChoice, ModelsConfig, Protocol as ConfiguredProtocol};
-use crate::llm::{Endpoint, ModelName, ModelSettings, Price, Protocol, RetryPolicy, Role, Settings};
+use crate::llm::{Endpoint, ModelName, ModelSettings, Price, Protocol, RetryPolicy, Settings};
 
 /// The largest request, in bytes of text: about half a million tokens.
 const MOST_REQUEST_BYTES: usize = 2 * 1024 * 1024;
@@ -18,14 +18,9 @@ pub fn model_settings(config: &ModelsConfig) -> Settings {
             Endpoint { protocol, base_url: provider.base_url.clone(), key: provider.api_key.clone() };
         (name.clone(), endpoint)
     });
-    let lists = [
-        (Role::Discussion, &config.roles.discussion),
-        (Role::Implementer, &config.roles.implementer),
-        (Role::Reviewer, &config.roles.reviewer),
-        (Role::Fixer, &config.roles.fixer),
-    ];
-    let roles: BTreeMap<_, _> = lists
-        .into_iter()
+    let roles: BTreeMap<_, _> = config
+        .roles
+        .all()
         .filter(|(_, choices)| !choices.is_empty())
         .map(|(role, choices)| (role, choices.iter().map(|choice| model(config, choice)).collect()))
         .collect();

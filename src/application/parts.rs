@@ -10,7 +10,7 @@ use crate::agents::Prompts;
 use crate::checkout::Repositories;
 use crate::config::{AppCredentials, Config, SandboxBackend, SeverityName};
 use crate::context::Contexts;
-use crate::domain::Severity;
+use crate::domain::{Role, Severity};
 use crate::effects::{self, Effects};
 use crate::gates::EgressPolicy;
 use crate::github::{GitHub, GitHubOptions};
@@ -281,7 +281,7 @@ const LARGE_TASK: (f64, f64) = (1_500_000.0, 60_000.0);
 /// What a task costs by the implementer's prices, between a small and a large one, and never above the
 /// budget. `None` where no prices are configured.
 fn estimate(config: &Config) -> Option<Estimate> {
-    let prices = config.models.roles.implementer.first()?.prices?;
+    let prices = config.models.roles.of(Role::Implementer).first()?.prices?;
     let budget = (config.limits.task_usd * 1e6) as u64;
     let cost =
         |(input, output): (f64, f64)| ((input * prices.input + output * prices.output) as u64).min(budget);

@@ -70,7 +70,8 @@ pub(super) struct Web {
 pub(super) struct Models {
     pub providers: BTreeMap<String, Provider>,
     pub default: Option<Vec<Model>>,
-    pub roles: Roles,
+    /// By the role's name or its other name.
+    pub roles: BTreeMap<String, Vec<Model>>,
     pub request_timeout_seconds: Option<u64>,
     pub retries: Option<u64>,
 }
@@ -81,15 +82,6 @@ pub(super) struct Provider {
     pub protocol: Option<String>,
     pub base_url: Option<String>,
     pub api_key: Option<Secret>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Roles {
-    pub discussion: Option<Vec<Model>>,
-    pub implementer: Option<Vec<Model>>,
-    pub reviewer: Option<Vec<Model>>,
-    pub fixer: Option<Vec<Model>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

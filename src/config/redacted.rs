@@ -122,16 +122,12 @@ impl Config {
             // An empty list would be refused when read back; a role that is left out means the same.
             if models.is_empty() { Value::Null } else { models.iter().map(model).collect() }
         };
-        let roles = &self.models.roles;
+        let roles: BTreeMap<_, _> =
+            self.models.roles.all().map(|(name, models)| (name.as_str(), role(models))).collect();
         let providers: BTreeMap<_, _> = self.models.providers.iter().map(|(n, p)| (n, provider(p))).collect();
         json!({
             "providers": providers,
-            "roles": {
-                "discussion": role(&roles.discussion),
-                "implementer": role(&roles.implementer),
-                "reviewer": role(&roles.reviewer),
-                "fixer": role(&roles.fixer),
-            },
+            "roles": roles,
             "request_timeout_seconds": self.models.request_timeout.as_secs(),
             "retries": self.models.retries,
         })

@@ -7,6 +7,7 @@ use super::error::{ConfigError, nearest};
 use super::file;
 use super::resolve::Resolver;
 use super::sections::{ModelChoice, ModelsConfig, Prices, Protocol, ProviderConfig, RoleModels};
+use crate::domain::Role;
 
 const ANTHROPIC_URL: &str = "https://api.anthropic.com";
 const OPENAI_URL: &str = "https://api.openai.com/v1";
@@ -21,16 +22,7 @@ pub(super) fn resolve(r: &mut Resolver<'_>, mut file: file::Models) -> Result<Mo
         Some(models) => role(r, "models.default", models, &providers)?,
         None => built_in(&providers),
     };
-    let mut of_role = |name: &str, models: Option<Vec<file::Model>>| match models {
-        Some(models) => role(r, &format!("models.roles.{name}"), models, &providers),
-        None => Ok(default.clone()),
-    };
-    let roles = RoleModels {
-        discussion: of_role("discussion", file.roles.discussion)?,
-        implementer: of_role("implementer", file.roles.implementer)?,
-        reviewer: of_role("reviewer", file.roles.reviewer)?,
-        fixer: of_role("fixer", file.roles.fixer)?,
-    };
+    let roles = roles(r, std::mem::take(&mut file.roles), default, &providers)?;
     let timeout = file.request_timeout_seconds;
     let timeout = r.number("models.request_timeout_seconds", timeout, 300, 1..=3600)?;
     Ok(ModelsConfig {
@@ -39,6 +31,36 @@ pub(super) fn resolve(r: &mut Resolver<'_>, mut file: file::Models) -> Result<Mo
         request_timeout: Duration::from_secs(timeout),
         retries: r.number("models.retries", file.retries, 4, 0..=20)?,
     })
+}
+
+/// A role that the file does not name has the models of its stand-in if that is named, and else the default.
+fn roles(
+    r: &mut Resolver<'_>,
+    written: BTreeMap<String, Vec<file::Model>>,
+    default: Vec<ModelChoice>,
+    providers: &BTreeMap<String, ProviderConfig>,
+) -> Result<RoleModels, ConfigError> {
+    let mut named: BTreeMap<Role, Vec<ModelChoice>> = BTreeMap::new();
+    for (name, models) in written {
+        let key = format!("models.roles.{name}");
+        let Some(of) = Role::named(&name) else {
+            let names: Vec<&str> = Role::ALL.into_iter().map(Role::as_str).collect();
+            let all = Role::ALL.into_iter().flat_map(|role| [Some(role.as_str()), role.alias()]);
+            let near = nearest(&name, all.flatten()).map(|near| format!("models.roles.{near}"));
+            let problem = format!("there is no such role; the roles are {}", names.join(", "));
+            return Err(r.error(&key, problem).suggest(near));
+        };
+        if named.contains_key(&of) {
+            let other = of.alias().unwrap_or_default();
+            return Err(r.error(&key, format!("`{of}` and `{other}` are the same role: keep one of them")));
+        }
+        named.insert(of, role(r, &key, models, providers)?);
+    }
+    let models = |role: Role| {
+        let stand_in = role.stand_in().and_then(|other| named.get(&other));
+        named.get(&role).or(stand_in).unwrap_or(&default).clone()
+    };
+    Ok(Role::ALL.into_iter().map(|role| (role, models(role))).collect())
 }
 
 /// `anthropic` and `openai` are always there; others are named in the file.

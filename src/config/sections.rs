@@ -8,6 +8,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::ConfigError;
+use crate::domain::Role;
 use crate::telemetry::LogFormat;
 
 #[derive(Clone, Debug)]
@@ -149,13 +150,26 @@ pub struct ModelChoice {
     pub prices: Option<Prices>,
 }
 
-/// For each role the models to try, best first. Empty: no model is configured.
+/// For each role the models to try, best first.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct RoleModels {
-    pub discussion: Vec<ModelChoice>,
-    pub implementer: Vec<ModelChoice>,
-    pub reviewer: Vec<ModelChoice>,
-    pub fixer: Vec<ModelChoice>,
+pub struct RoleModels(BTreeMap<Role, Vec<ModelChoice>>);
+
+impl RoleModels {
+    /// Empty: no model is configured.
+    pub fn of(&self, role: Role) -> &[ModelChoice] {
+        self.0.get(&role).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every role with its models.
+    pub fn all(&self) -> impl Iterator<Item = (Role, &[ModelChoice])> {
+        Role::ALL.into_iter().map(|role| (role, self.of(role)))
+    }
+}
+
+impl FromIterator<(Role, Vec<ModelChoice>)> for RoleModels {
+    fn from_iter<I: IntoIterator<Item = (Role, Vec<ModelChoice>)>>(lists: I) -> Self {
+        Self(lists.into_iter().collect())
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::domain::Role;
 
 const EXAMPLE: &str = include_str!("../../orchestrator.example.yaml");
 const ENV_EXAMPLE: &str = include_str!("../../.env.example");
@@ -43,7 +44,7 @@ fn an_empty_environment_gives_the_documented_defaults() {
     assert_eq!(config.reviewers, ["safety", "architecture", "quality"]);
     assert_eq!(config.blocking_severities, [SeverityName::Critical]);
     assert!(config.database.url.is_none() && config.mail.smtp_url.is_none() && !config.dry_run);
-    assert!(config.models.roles.implementer.is_empty());
+    assert!(config.models.roles.all().all(|(_, models)| models.is_empty()));
     assert!(config.sandbox.setup_allow_hosts.is_empty());
     assert_eq!(config.notices, Vec::<String>::new());
 }
@@ -127,6 +128,15 @@ fn what_is_wrong_is_named_with_key_line_and_the_nearest_right_key() {
             ":3:14: `models.default[0].model`: the provider before the colon is not known; known are \
              anthropic, openai; did you mean `anthropic:x`?",
         ),
+        (
+            "models:\n  roles:\n    revewer:\n      - model: openai:x",
+            "`models.roles.revewer`: there is no such role; the roles are discussion, router, retriever, \
+             implementer, reviewer, fixer, verifier, judge; did you mean `models.roles.reviewer`?",
+        ),
+        (
+            "models:\n  roles:\n    critic:\n      - model: openai:x\n    reviewer:\n      - model: openai:y",
+            "`models.roles.reviewer`: `reviewer` and `critic` are the same role: keep one of them",
+        ),
         ("models:\n  providers:\n    local: {}", "`models.providers.local.base_url`: must be set"),
         (
             "sandbox:\n  setup:\n    allow_hosts: [https://x]",
@@ -202,9 +212,26 @@ fn an_unknown_variable_with_our_prefix_is_reported() {
 #[test]
 fn a_key_alone_gives_every_role_a_model_that_is_known_to_work() {
     let config = load("", &[("ANTHROPIC_API_KEY", "sk-ant-x")]).unwrap();
-    assert_eq!(config.models.roles.fixer[0].provider, "anthropic");
-    assert!(config.models.roles.fixer[0].prices.is_some());
-    assert_eq!(config.models.roles.fixer.len(), 1);
+    assert_eq!(config.models.roles.of(Role::Fixer)[0].provider, "anthropic");
+    assert!(config.models.roles.of(Role::Fixer)[0].prices.is_some());
+    assert_eq!(config.models.roles.of(Role::Fixer).len(), 1);
+}
+
+#[test]
+fn a_role_without_models_has_those_of_its_stand_in_and_else_the_default() {
+    let text = "models:\n  default:\n    - {model: 'openai:d'}\n  roles:\n    discussion:\n      - {model: 'openai:talks'}\n    \
+                critic:\n      - {model: 'openai:doubts'}\n    evaluator:\n      - {model: 'openai:weighs'}\n";
+    let roles = load(text, &[]).unwrap().models.roles;
+    let first = |role| roles.of(role)[0].model.clone();
+    let expected = ["talks", "talks", "talks", "d", "doubts", "d", "doubts", "weighs"];
+    assert_eq!(Role::ALL.map(first), expected.map(str::to_owned));
+}
+
+#[test]
+fn the_example_names_every_role() {
+    for role in Role::ALL {
+        assert!(EXAMPLE.contains(&format!("  #  {role}:")), "{role}");
+    }
 }
 
 #[test]
@@ -212,7 +239,7 @@ fn a_model_name_may_hold_colons_and_a_local_provider_needs_no_key() {
     let text = "models:\n  providers:\n    local: {base_url: 'http://127.0.0.1:11434/v1/'}\n  default:\n    \
                 - {model: 'local:qwen2.5-coder:7b'}\n";
     let config = load(text, &[]).unwrap();
-    let choice = &config.models.roles.implementer[0];
+    let choice = &config.models.roles.of(Role::Implementer)[0];
     assert_eq!((choice.provider.as_str(), choice.model.as_str()), ("local", "qwen2.5-coder:7b"));
     let provider = &config.models.providers["local"];
     assert_eq!(provider.base_url, "http://127.0.0.1:11434/v1");
@@ -314,7 +341,8 @@ fn collect(path: &str, tree: &serde_json::Value, keys: &mut BTreeSet<String>) {
             for (name, value) in map {
                 let dot = if path.is_empty() { "" } else { "." };
                 // Providers and labels of nodes have names that a person chooses.
-                let is_chosen = ["models.providers", "sandbox.kubernetes.node_selector"].contains(&path);
+                let is_chosen =
+                    ["models.providers", "models.roles", "sandbox.kubernetes.node_selector"].contains(&path);
                 let name = if is_chosen { "<name>" } else { name };
                 collect(&format!("{path}{dot}{name}"), value, keys);
             }
@@ -329,7 +357,7 @@ fn collect(path: &str, tree: &serde_json::Value, keys: &mut BTreeSet<String>) {
 #[test]
 fn every_key_of_the_code_is_in_the_example_and_the_other_way_round() {
     let code: BTreeSet<String> = deployment_keys().iter().cloned().collect();
-    assert!(code.len() > 50 && code.contains("models.roles.fixer[].max_tokens"), "{code:?}");
+    assert!(code.len() > 50 && code.contains("models.roles.<name>[].max_tokens"), "{code:?}");
     // A role's list takes what the list of all roles takes, so the example need not show all of it again.
     let shown = |keys: BTreeSet<String>| -> BTreeSet<String> {
         keys.into_iter()
@@ -379,7 +407,7 @@ fn the_example_is_valid_as_it_stands_and_with_every_key_active() {
         ("SMTP_URL", "smtp://mail"),
     ];
     let config = load(&all, &pairs).unwrap();
-    assert_eq!(config.models.roles.discussion[0].model, "gpt-5.2");
+    assert_eq!(config.models.roles.of(Role::Discussion)[0].model, "gpt-5.2");
     assert_eq!(config.notices, Vec::<String>::new());
 }
 

@@ -9,6 +9,7 @@ mod ids;
 mod permission;
 mod refs;
 mod review_round;
+mod role;
 mod source_text;
 mod specification;
 mod step;
@@ -29,6 +30,7 @@ pub use refs::{BranchName, CommitSha, InvalidBranchName, InvalidCommitSha};
 pub use review_round::{
     DroppedFinding, FailedReviewer, FindingStatus, ReviewRound, ReviewerSummary, TrackedFinding, merged,
 };
+pub use role::Role;
 pub use source_text::{SourceComment, SourceText, TextDigest, body_digest, plan_digest};
 pub use specification::{
     PLAN_MAX_TASKS, Priority, Risk, Size, SpecificationFaults, TaskSpecification, Workflow,

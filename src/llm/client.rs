@@ -11,9 +11,9 @@ use super::budget::{Budget, Estimate, Reservation};
 use super::error::LlmError;
 use super::ledger::{Accounting, CallLabel, CallRecord, Ledger};
 use super::message::{Answer, Request, StopReason};
-use super::model::{ModelName, ModelSettings, Price, Role, Settings, TokenCount};
+use super::model::{ModelName, ModelSettings, Price, Settings, TokenCount};
 use super::wire::{CallOptions, FailedCall, Reply, Wire};
-use crate::domain::Usage;
+use crate::domain::{Role, Usage};
 
 /// What surrounds a call: who asks, for what, and who pays.
 #[derive(Debug, Clone)]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::model::{ModelName, Role};
+use super::model::ModelName;
+use crate::domain::Role;
 
 /// A failed call.
 #[derive(Debug, Clone, thiserror::Error)]

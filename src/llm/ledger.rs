@@ -6,8 +6,8 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 
 use super::message::StopReason;
-use super::model::{ModelName, Role, TokenCount};
-use crate::domain::{TaskId, Usage};
+use super::model::{ModelName, TokenCount};
+use crate::domain::{Role, TaskId, Usage};
 
 /// What a call was made for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

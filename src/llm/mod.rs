@@ -14,6 +14,7 @@ pub mod simulated;
 mod wire;
 mod wire_error;
 
+pub use crate::domain::Role;
 pub use budget::{Budget, BudgetLimits, Estimate, Reservation};
 pub use client::{CallContext, Client, InvalidSettings, Model};
 pub use error::LlmError;
@@ -21,5 +22,5 @@ pub use ledger::{Accounting, CallLabel, CallRecord, Ledger, LedgerError};
 pub use message::{Answer, Continuation, Message, Request, StopReason, ToolCall, ToolDefinition, ToolResult};
 pub use model::{
     DEFAULT_MAX_REQUEST_BYTES, Endpoint, InvalidModelName, ModelName, ModelSettings, Price, Protocol,
-    RetryPolicy, Role, Settings, TokenCount,
+    RetryPolicy, Settings, TokenCount,
 };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::Usage;
+use crate::domain::{Role, Usage};
 
 /// The wire format that a provider speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -136,35 +136,6 @@ impl TokenCount {
             output_tokens: self.output,
             cost_micro_usd: price.cost_micro_usd(self),
         }
-    }
-}
-
-/// What a model is asked to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    Discussion,
-    Implementer,
-    Reviewer,
-    Fixer,
-}
-
-impl Role {
-    pub const ALL: [Self; 4] = [Self::Discussion, Self::Implementer, Self::Reviewer, Self::Fixer];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Discussion => "discussion",
-            Self::Implementer => "implementer",
-            Self::Reviewer => "reviewer",
-            Self::Fixer => "fixer",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -9,14 +9,17 @@ use super::boundary;
 use super::client::{CallContext, Model};
 use super::error::LlmError;
 use super::message::{Answer, Message, Request, StopReason, ToolCall};
-use super::model::{ModelName, Role, TokenCount};
-use crate::domain::Usage;
+use super::model::{ModelName, TokenCount};
+use crate::domain::{Role, Usage};
 
 /// Stands at the beginning of each text that no model wrote.
 pub const MARK: &str = "[simulated]";
 
 /// Longest text that is taken over from an issue, in characters.
 const TAKEN_CHARS: usize = 1_500;
+
+/// Choices that leave things as they are, where a schema offers one of them.
+const NEUTRAL: [&str; 7] = ["equal", "tie", "holds", "confirmed", "keep", "unsure", "coding"];
 
 /// Answers every role of a dry run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,6 +38,10 @@ impl Model for SimulatedModel {
                 "findings": [],
             })),
             Role::Implementer | Role::Fixer => finish(),
+            Role::Router | Role::Retriever | Role::Verifier | Role::Judge => {
+                let schema = request.response_schema.as_ref();
+                schema.map_or_else(|| text_answer(&json!({})), |schema| text_answer(&least(schema)))
+            }
         };
         Box::pin(async move { Ok(answer) })
     }
@@ -76,6 +83,41 @@ fn discussion(request: &Request) -> Value {
     })
 }
 
+/// The least that satisfies a schema and decides nothing: empty lists, what leaves things as they are.
+fn least(schema: &Value) -> Value {
+    if let Some(choices) = schema.get("enum").and_then(Value::as_array) {
+        let neutral =
+            choices.iter().find(|choice| choice.as_str().is_some_and(|text| NEUTRAL.contains(&text)));
+        return neutral.or(choices.first()).cloned().unwrap_or_default();
+    }
+    if let Some(constant) = schema.get("const") {
+        return constant.clone();
+    }
+    let first = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(|forms| forms.get(0));
+    if let Some(form) = first {
+        return least(form);
+    }
+    let kind = match schema.get("type") {
+        Some(Value::Array(kinds)) => kinds.first().and_then(Value::as_str),
+        kind => kind.and_then(Value::as_str),
+    };
+    let number = |name: &str| schema.get(name).and_then(Value::as_u64).unwrap_or(0);
+    match kind {
+        Some("object") => {
+            let properties = schema.get("properties").and_then(Value::as_object);
+            properties.into_iter().flatten().map(|(name, inner)| (name.clone(), least(inner))).collect()
+        }
+        Some("array") => {
+            let inner = least(schema.get("items").unwrap_or(&Value::Null));
+            (0..number("minItems")).map(|_| inner.clone()).collect()
+        }
+        Some("string") => json!(format!("{MARK} This is a dry run: no model was asked.")),
+        Some("integer" | "number") => json!(number("minimum")),
+        Some("boolean") => json!(true),
+        _ => Value::Null,
+    }
+}
+
 fn finish() -> Answer {
     let call = ToolCall {
         id: "simulated_1".to_owned(),
@@ -107,4 +149,23 @@ fn one_line(text: &str) -> String {
 
 fn cut(text: &str, chars: usize) -> String {
     text.chars().take(chars).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_schema_asks_for_is_answered_without_deciding_anything() {
+        let schema = json!({"type": "object", "properties": {
+            "verdicts": {"type": "array", "items": {"type": "object", "properties": {}}},
+            "better": {"type": "string", "enum": ["first", "second", "equal"]},
+            "score": {"type": "integer", "minimum": 1},
+            "holds": {"type": "boolean"},
+            "pair": {"type": "array", "minItems": 2, "items": {"type": ["null", "string"]}},
+        }});
+        let expected =
+            json!({"verdicts": [], "better": "equal", "score": 1, "holds": true, "pair": [null, null]});
+        assert_eq!(least(&schema), expected);
+    }
 }

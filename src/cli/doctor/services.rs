@@ -225,14 +225,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(60);
 
 pub(super) async fn models(config: &Config, calls: ModelCalls, store: Option<&Store>) -> Checks {
     let mut checks = Checks::of("models");
-    let roles = [
-        (Role::Discussion, &config.models.roles.discussion),
-        (Role::Implementer, &config.models.roles.implementer),
-        (Role::Reviewer, &config.models.roles.reviewer),
-        (Role::Fixer, &config.models.roles.fixer),
-    ];
+    let roles = &config.models.roles;
     let mut known: BTreeMap<String, Result<(), (String, String)>> = BTreeMap::new();
-    for (_, choices) in roles {
+    for (_, choices) in roles.all() {
         for choice in choices {
             let name = name_of(choice).to_string();
             if known.contains_key(&name) {
@@ -255,7 +250,7 @@ pub(super) async fn models(config: &Config, calls: ModelCalls, store: Option<&St
     }
     for (name, answer) in &known {
         // Another model of the same role stands in for one that fails.
-        let alone = roles.iter().any(|(_, choices)| {
+        let alone = roles.all().any(|(_, choices)| {
             let names: Vec<String> = choices.iter().map(|choice| name_of(choice).to_string()).collect();
             names.contains(name) && names.iter().all(|name| known.get(name).is_some_and(Result::is_err))
         });
@@ -268,7 +263,7 @@ pub(super) async fn models(config: &Config, calls: ModelCalls, store: Option<&St
             (Err((what, mend)), _) => checks.weak(format!("{name}: {what}"), mend),
         }
     }
-    for (role, _) in roles.iter().filter(|(_, choices)| choices.is_empty()) {
+    for (role, _) in roles.all().filter(|(_, choices)| choices.is_empty()) {
         checks.broken(
             format!("the role {role} has no model, so no task can be worked on"),
             format!("name one in `models.roles.{role}`, or one for all in `models.default`"),

@@ -140,8 +140,7 @@ fn source(text: &str) -> Option<SourceText> {
 
 /// Whether each role has a model that can be asked.
 pub(super) fn models(config: &Config) -> Result<(), InputError> {
-    let roles = &config.models.roles;
-    for choices in [&roles.discussion, &roles.implementer, &roles.reviewer, &roles.fixer] {
+    for (_, choices) in config.models.roles.all() {
         let Some(first) = choices.first() else { return Err(InputError::NoModel) };
         if choices.iter().all(|choice| lacks_key(config, choice)) {
             let provider = &first.provider;
