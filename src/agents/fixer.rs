@@ -43,6 +43,8 @@ pub struct FixInput<'a> {
     /// What the change may not touch; see [`crate::guard::PathPolicy::in_words`].
     pub rules: &'a str,
     pub change: &'a Change,
+    /// Places that may matter for what is wrong; fenced by [`crate::context::snippets_text`].
+    pub places: &'a PromptText,
     pub wrong: &'a [Wrong],
 }
 
@@ -63,6 +65,7 @@ pub async fn fix(
             ("specification", &sections::specification(input.specification)),
             ("rules", &sections::rules(input.rules)),
             ("change", &change),
+            ("places", &input.places.or("(none)")),
             ("wrong", &wrong),
         ],
     )?;
@@ -87,7 +90,7 @@ impl Wrong {
                     finding.path,
                     finding.start_line,
                     finding.end_line,
-                    finding.reviewer,
+                    finding.reviewers().collect::<Vec<_>>().join(", "),
                     finding.title,
                     finding.why
                 );

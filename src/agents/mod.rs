@@ -8,6 +8,7 @@ mod discussion;
 mod error;
 mod fixer;
 mod implementer;
+mod judge;
 mod prompts;
 mod reviewer;
 mod sections;
@@ -15,6 +16,7 @@ mod structured;
 mod tool_calls;
 mod tool_loop;
 pub mod tools;
+mod verifier;
 
 use std::sync::Arc;
 
@@ -27,10 +29,14 @@ pub use error::{AgentError, Interrupted, Interruption};
 pub use fixer::{FixInput, Wrong, fix};
 pub use implementer::{ImplementInput, Implemented, implement};
 pub use prompts::{PromptError, PromptSource, Prompts, Rendered};
-pub use reviewer::{FailedReview, Review, ReviewAnswers, ReviewInput, review, review_all};
+pub use judge::{Comparison, JudgeInput, compare};
+pub use reviewer::{
+    FailedReview, LooksFor, Review, ReviewAnswers, ReviewInput, Reviewer, WORDS_MAX_CHARS, review, review_all,
+};
 pub use structured::object_in;
 pub use tool_calls::{Finish, Understood, understand};
 pub use tool_loop::{Step, StepCall, ToolLimits};
+pub use verifier::{Verification, VerifyInput, verify};
 
 /// What every agent is given besides its input.
 #[derive(Clone)]

@@ -29,7 +29,9 @@ pub use environment::{Environment, VARIABLES, Variable};
 pub use error::ConfigError;
 pub use keys::{deployment_keys, policy_keys};
 pub use paths::{PathPolicy, PathSettings};
-pub use policy::{GATE_KINDS, GateCommand, GateEntry, PolicyLimits, RepositoryPolicy};
+pub use policy::{
+    GATE_KINDS, GateCommand, GateEntry, PolicyLimits, REVIEWERS_FOLDER, RepositoryPolicy, reviewer_of_file,
+};
 pub(crate) use resolve::percent_decoded;
 pub use sections::{
     AppCredentials, ContainerConfig, DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits,
@@ -66,6 +68,8 @@ pub struct Config {
     pub reviewers: Vec<String>,
     /// Findings of these severities keep a change from being published.
     pub blocking_severities: Vec<SeverityName>,
+    /// Findings of these severities are given to the fixer too; those that block always are.
+    pub fix_severities: Vec<SeverityName>,
     /// Prompts in this folder replace the embedded ones of the same name.
     pub prompts_dir: Option<PathBuf>,
     pub log: LogConfig,

@@ -2,14 +2,14 @@
 
 use crate::agents::{FixInput, Wrong, fix};
 use crate::domain::{
-    Age, Baseline, Changed, Event, Finding, FixCause, GateReport, Reason, ReviewRound, State, Task, Verdict,
+    Age, Baseline, Changed, Event, FixCause, GateReport, Reason, ReviewRound, State, Task, Verdict,
 };
-use crate::guard;
 use crate::store::ArtifactKind;
 
 use super::change::{change_of, fork_point, policy, snapshot};
 use super::gate::gate_policy;
 use super::implement::specification_of;
+use super::review::blocks;
 use super::time::StageTime;
 use super::{Pipeline, StageEnd, StageError};
 
@@ -51,7 +51,9 @@ impl Pipeline {
         let dependencies = self.dependencies(task, &gate_policy(&policy), &base_files).await?;
         let toolbox = self.toolbox(dependencies, &next, session.as_ref());
         let rules = next.fence.in_words();
-        let input = FixInput { specification, rules: &rules, change: &change, wrong: &wrong };
+        let places = self.places_of_wrong(&checkout, &parent, (&wrong, &change)).await;
+        let input =
+            FixInput { specification, rules: &rules, change: &change, places: &places, wrong: &wrong };
         let done = fix(&agent, &toolbox, time.tool_limits(&limits), input).await;
         drop(toolbox);
         let (head, artifacts) = self.take_in(task, "fixer", &next, session, done).await?;
@@ -73,17 +75,14 @@ impl Pipeline {
                 let reports: Vec<GateReport> = self.kept(task, ArtifactKind::Gates).await?;
                 Ok(reports.iter().filter(|report| report.blocks()).map(gate_in_words).collect())
             }
-            FixCause::Findings => {
+            // Those that block come first; the others are mended with them, or tried alone.
+            FixCause::Findings | FixCause::Remarks => {
                 let round: ReviewRound = self.kept(task, ArtifactKind::Review).await?;
-                let blocking = round.open().filter(|finding| self.blocks(finding));
-                Ok(blocking.cloned().map(Wrong::Finding).collect())
+                let blocking = round.open().filter(|finding| blocks(&round, finding));
+                let remarks = round.open().filter(|finding| self.is_remark(&round, finding));
+                Ok(blocking.chain(remarks).cloned().map(Wrong::Finding).collect())
             }
         }
-    }
-
-    /// Whether an open finding holds the change up.
-    pub(super) fn blocks(&self, finding: &Finding) -> bool {
-        self.settings.blocking.contains(&finding.severity) || guard::is_blocking(finding)
     }
 
     /// The newest kept results of a kind; empty where there are none.

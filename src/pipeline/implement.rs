@@ -2,10 +2,9 @@
 
 use crate::agents::{ImplementInput, implement};
 use crate::checkout::Checkout;
-use crate::context::{ContextRequest, overview, snippets_text};
+use crate::context::{overview, snippets_text};
 use crate::domain::{CommitSha, Event, Reason, Task, TaskSpecification};
 use crate::llm::boundary::PromptText;
-use crate::telemetry::with_causes;
 
 use super::change::{policy, snapshot};
 use super::gate::gate_policy;
@@ -50,23 +49,8 @@ impl Pipeline {
 impl Pipeline {
     /// The places that the task is probably about. Without them the model still has its tools to search with.
     pub(super) async fn snippets(&self, checkout: &Checkout, commit: &CommitSha, text: String) -> PromptText {
-        let (contexts, mirror, commit) = (self.contexts.clone(), checkout.mirror.clone(), commit.clone());
-        let selected = tokio::task::spawn_blocking(move || {
-            let request =
-                ContextRequest { commit: &commit, text: &text, top: 0, budget_tokens: SNIPPETS_TOKENS };
-            contexts.select(mirror.git_dir(), &request)
-        });
-        match selected.await {
-            Ok(Ok(selection)) => snippets_text(&selection.snippets),
-            Ok(Err(error)) => {
-                tracing::warn!(error = with_causes(&error), "no context was found for a task");
-                snippets_text(&[])
-            }
-            Err(error) => {
-                tracing::error!(%error, "the search for context ended early");
-                snippets_text(&[])
-            }
-        }
+        let selection = self.selected(checkout, commit, (text, SNIPPETS_TOKENS)).await;
+        snippets_text(&selection.map(|selection| selection.snippets).unwrap_or_default())
     }
 }
 

@@ -13,8 +13,10 @@ mod gate;
 mod implement;
 mod ledger;
 mod metered;
+mod places;
 mod publish;
 mod review;
+mod reviewers;
 mod time;
 mod toolbox;
 mod weakened;
@@ -73,6 +75,8 @@ pub struct Settings {
     pub reviewers: Vec<String>,
     /// Findings of these severities hold a change up.
     pub blocking: Vec<Severity>,
+    /// Findings of these severities are worth a fix that the change can do without.
+    pub worth_a_fix: Vec<Severity>,
     /// Days that a task waits for the ones that it builds on.
     pub wait_days: u32,
     pub command_limits: crate::sandbox::Limits,

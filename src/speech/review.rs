@@ -148,10 +148,12 @@ mod tests {
     fn finding(start_line: u32, end_line: u32, suggestion: Option<&str>) -> Finding {
         Finding {
             reviewer: "quality".into(),
+            also: vec![],
             severity: Severity::Low,
             path: "src/round.rs".into(),
             start_line,
             end_line,
+            code: String::new(),
             title: "The name says too little".into(),
             why: "`r` is the ratio here.\n\nA reader has to look it up.".into(),
             suggestion: suggestion.map(str::to_owned),

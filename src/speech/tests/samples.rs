@@ -252,10 +252,12 @@ pub(in crate::speech) fn gate_finding() -> GateFinding {
 pub(in crate::speech) fn finding(severity: Severity) -> Finding {
     Finding {
         reviewer: "quality".into(),
+        also: vec![],
         severity,
         path: "src/round.rs".into(),
         start_line: 3,
         end_line: 4,
+        code: String::new(),
         title: "The name says too little".into(),
         why: "`r` is the ratio here, and a reader has to look it up.".into(),
         suggestion: None,
