@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
+use super::candidates::ImplementerFile;
 use super::paths::Paths;
 
 /// A value that must not be printed.
@@ -28,6 +29,7 @@ pub(super) struct File {
     pub github: Github,
     pub web: Web,
     pub models: Models,
+    pub implementer: ImplementerFile,
     pub limits: LimitsSection,
     pub polling: PollingSection,
     pub git: Git,

@@ -9,6 +9,7 @@
 //! Every key is described in `orchestrator.example.yaml`, every variable in `.env.example`; a test
 //! holds code and documents together.
 
+mod candidates;
 mod document;
 mod environment;
 mod error;
@@ -25,6 +26,7 @@ mod sections;
 
 use std::path::{Path, PathBuf};
 
+pub use candidates::CandidatesConfig;
 pub use environment::{Environment, VARIABLES, Variable};
 pub use error::ConfigError;
 pub use keys::{deployment_keys, policy_keys};
@@ -57,6 +59,8 @@ pub struct Config {
     pub github: GithubConfig,
     pub web: WebConfig,
     pub models: ModelsConfig,
+    /// How many candidates are written for a task.
+    pub candidates: CandidatesConfig,
     pub limits: Limits,
     pub polling: Polling,
     pub git: GitIdentity,

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::candidates;
 use super::document::Document;
 use super::error::{ConfigError, nearest};
 use super::keys::policy_keys;
@@ -34,6 +35,8 @@ pub struct RepositoryPolicy {
     pub paths: PathPolicy,
     /// Who gets this repository's mail instead of the deployment's recipients.
     pub mail_to: Option<Vec<String>>,
+    /// Candidates to write for a task; the deployment may allow fewer.
+    pub candidates: Option<u32>,
     pub limits: PolicyLimits,
 }
 
@@ -128,6 +131,7 @@ impl RepositoryPolicy {
             blocking_severities: resolve_severities(&document, file.blocking_severities)?,
             paths: file.paths.of_policy(&document)?,
             mail_to: file.mail_to,
+            candidates: candidates::of_policy(&document, &file.implementer)?,
             limits: resolve_limits(&document, &file.limits)?,
         })
     }

@@ -3,6 +3,7 @@
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::candidates::ImplementerPolicyFile;
 use super::paths::Paths;
 use super::policy::GateCommand;
 
@@ -17,6 +18,7 @@ pub(super) struct PolicyFile {
     pub blocking_severities: Option<Vec<String>>,
     pub paths: Paths,
     pub mail_to: Option<Vec<String>>,
+    pub implementer: ImplementerPolicyFile,
     pub limits: PolicyLimitsFile,
 }
 

@@ -32,6 +32,11 @@ impl Config {
             },
             "web": { "listen": self.web.listen.to_string() },
             "models": self.redacted_models(),
+            "implementer": {
+                "candidates": self.candidates.count,
+                "max_candidates": self.candidates.most,
+                "temperatures": self.candidates.temperatures,
+            },
             "limits": {
                 "gate_rounds": self.limits.gate_rounds,
                 "review_rounds": self.limits.review_rounds,
@@ -94,6 +99,8 @@ impl Config {
             "reviewers": self.reviewers,
             "blocking_severities":
                 self.blocking_severities.iter().map(|severity| severity.as_str()).collect::<Vec<_>>(),
+            "fix_severities":
+                self.fix_severities.iter().map(|severity| severity.as_str()).collect::<Vec<_>>(),
             "prompts_dir": self.prompts_dir,
             "log": { "filter": self.log.filter, "format": self.log.format.as_str() },
         });

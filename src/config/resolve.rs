@@ -17,7 +17,7 @@ use super::sections::{
     DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits, LogConfig, MailConfig, Polling,
     SeverityName, WebConfig,
 };
-use super::{Config, resolve_models};
+use super::{Config, candidates, resolve_models};
 use crate::telemetry::LogFormat;
 
 const DEFAULT_REVIEWERS: [&str; 3] = ["safety", "architecture", "quality"];
@@ -52,6 +52,7 @@ pub(super) fn resolve(document: Document, file: File, env: &Environment) -> Resu
         github: r.github(file.github)?,
         web: r.web(file.web)?,
         models: resolve_models::resolve(&mut r, file.models)?,
+        candidates: candidates::resolve(&r, &file.implementer)?,
         limits: r.limits(file.limits)?,
         polling: r.polling(&file.polling)?,
         git: r.git(file.git)?,

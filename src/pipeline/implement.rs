@@ -1,16 +1,33 @@
 //! Writing the code: a model with tools, on a tree in the sandbox.
 
-use crate::agents::{ImplementInput, implement};
+use crate::agents::{AgentContext, ImplementInput, implement};
 use crate::checkout::Checkout;
+use crate::config::{Limits, RepositoryPolicy};
 use crate::context::{overview, snippets_text};
 use crate::domain::{CommitSha, Event, Reason, Task, TaskSpecification};
+use crate::gates::Dependencies;
 use crate::llm::boundary::PromptText;
+use crate::store::Artifact;
+use crate::workspace::Snapshot;
 
 use super::change::{policy, snapshot};
 use super::gate::gate_policy;
 use super::publish::check_approval;
 use super::time::StageTime;
 use super::{OVERVIEW_TOKENS, Pipeline, SNIPPETS_TOKENS, StageEnd, StageError};
+
+/// What every attempt at a task begins from.
+pub(super) struct Ground<'a> {
+    pub task: &'a Task,
+    pub checkout: &'a Checkout,
+    pub base: CommitSha,
+    pub policy: RepositoryPolicy,
+    pub limits: Limits,
+    pub files: Snapshot,
+    pub dependencies: Dependencies,
+    pub overview: PromptText,
+    pub snippets: PromptText,
+}
 
 impl Pipeline {
     pub(super) async fn implement(&self, task: &Task, time: StageTime) -> Result<StageEnd, StageError> {
@@ -23,26 +40,45 @@ impl Pipeline {
         let files = snapshot(&checkout, &base).await?;
         let overview = overview(&files, OVERVIEW_TOKENS);
         let snippets = self.snippets(&checkout, &base, query(specification)).await;
-        let agent = self.agent(task, &limits).await?;
-        let fence = self.fence(task, &checkout, &base, &policy)?;
-        let next = self.next_commit(fence, (&base, &base), &files);
-        let session = self.sandbox.open(&files).await?;
         let dependencies = self.dependencies(task, &gate_policy(&policy), &files).await?;
-        let toolbox = self.toolbox(dependencies, &next, session.as_ref());
-        let input = ImplementInput {
-            specification,
-            rules: &next.fence.in_words(),
-            overview: &overview,
-            snippets: &snippets,
-            earlier_failures: "",
-        };
-        let done = implement(&agent, &toolbox, time.tool_limits(&limits), input).await;
-        drop(toolbox);
-        let (head, artifacts) = self.take_in(task, "implementer", &next, session, done).await?;
+        let agent = self.agent(task, &limits).await?;
+        let candidates = self.settings.candidates.count_for(policy.candidates);
+        let checkout = &checkout;
+        let ground = Ground { task, checkout, base, policy, limits, files, dependencies, overview, snippets };
+        if candidates > 1 {
+            return self.best_of(&ground, &agent, (candidates, time)).await;
+        }
+        let (head, artifacts) = self.attempt(&ground, &agent, time).await?;
         match head {
-            Ok(head) => Ok(StageEnd { events: vec![Event::Implemented { base, head }], artifacts }),
+            Ok(head) => {
+                Ok(StageEnd { events: vec![Event::Implemented { base: ground.base, head }], artifacts })
+            }
             Err(said) => Err(StageError::Stop { reason: Reason::NothingChanged { said }, kept: artifacts }),
         }
+    }
+
+    /// One attempt, in a tree of its own. The inner `Err` is what the model says where it changed nothing.
+    pub(super) async fn attempt(
+        &self,
+        ground: &Ground<'_>,
+        agent: &AgentContext,
+        time: StageTime,
+    ) -> Result<(Result<CommitSha, String>, Vec<Artifact>), StageError> {
+        let Ground { task, checkout, base, files, .. } = ground;
+        let fence = self.fence(task, checkout, base, &ground.policy)?;
+        let next = self.next_commit(fence, (base, base), files);
+        let session = self.sandbox.open(files).await?;
+        let toolbox = self.toolbox(ground.dependencies.clone(), &next, session.as_ref());
+        let input = ImplementInput {
+            specification: specification_of(task)?,
+            rules: &next.fence.in_words(),
+            overview: &ground.overview,
+            snippets: &ground.snippets,
+            earlier_failures: "",
+        };
+        let done = implement(agent, &toolbox, time.tool_limits(&ground.limits), input).await;
+        drop(toolbox);
+        self.take_in(task, "implementer", &next, session, done).await
     }
 }
 

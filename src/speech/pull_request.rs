@@ -10,6 +10,7 @@ use super::page::{Block, Page, Room, Summary};
 use super::status::approved;
 use super::text::{Line, code, figure, line_of, quote_up_to, strong};
 use super::words::{self, Mode, count, plural};
+use super::verification::{chosen, verification};
 use super::{help, plain};
 use crate::domain::{Command, Task};
 
@@ -115,6 +116,7 @@ pub(super) fn checks(evidence: &Evidence, room: Room) -> Page {
     reviewed_by.push(".");
     page.paragraph(reviewed_by);
     page.append(open_findings(evidence, room));
+    page.append(verification(evidence, room));
     page
 }
 
@@ -141,6 +143,9 @@ pub(super) fn facts(task: &Task, size: &ChangeSize, evidence: &Evidence) -> Vec<
         figure(count(size.removed_lines)),
         " removed",
     ]);
+    if let Some(choice) = evidence.choice {
+        facts.push(chosen(choice));
+    }
     if let Some(plan) = &task.plan {
         let mut line = line_of![
             strong("Plan"),

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::evidence::{Evidence, finding_counts, finding_lines, place, reviewers};
+use super::evidence::{Evidence, finding_counts, finding_lines, found_by, place, reviewers};
+use super::verification::verification;
 use super::gateway::{Body, Gateway};
 use super::page::{Block, Page, Room};
 use super::text::{Line, code, line_of, quote, strong};
@@ -91,6 +92,7 @@ fn body(view: &ReviewView, inline: usize, outside: &[(Finding, FindingStatus)], 
         page.paragraph(line_of![strong("On lines that the diff does not show:")]);
         page.bullets(finding_lines(&Evidence { findings: outside, ..view.evidence }, room));
     }
+    page.append(verification(&view.evidence, room));
     page
 }
 
@@ -117,7 +119,9 @@ enum Shown {
 fn comment_page(finding: &Finding, shown: Shown, room: Room) -> Page {
     let mut page = Page::default();
     let mut title: Line = line_of![strong(finding.severity.as_str()), " ", quote(&finding.title)];
-    title.extend(line_of![" (", code(&finding.reviewer), ")"]);
+    title.push(" (");
+    title.extend(found_by(finding));
+    title.push(")");
     page.paragraph(title);
     page.push(Block::Prose(finding.why.clone(), room.text));
     match (&finding.suggestion, shown) {

@@ -1,5 +1,7 @@
 //! What stages made: kept whatever becomes of the task.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
@@ -39,6 +41,27 @@ pub enum ArtifactKind {
 }
 
 impl ArtifactKind {
+    pub const ALL: [Self; 13] = [
+        Self::Commits,
+        Self::Patch,
+        Self::Gates,
+        Self::GateLog,
+        Self::BaseGates,
+        Self::Setup,
+        Self::Review,
+        Self::Summary,
+        Self::Transcript,
+        Self::Timing,
+        Self::Candidate,
+        Self::Choice,
+        Self::Report,
+    ];
+
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Commits => "commits",
@@ -192,15 +215,16 @@ impl Store {
         Ok(choices.collect())
     }
 
-    /// The artifacts of a kind that a task's stages made at one of its versions.
-    pub async fn artifacts_at(
+    /// The artifacts of a kind that a task's stages made up to one of its versions, by name: the newest of each.
+    pub async fn artifacts_until(
         &self,
         task: TaskId,
         kind: ArtifactKind,
         version: u64,
-    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    ) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
         let rows = sqlx::query!(
-            "SELECT name, body FROM artifacts WHERE task_id = $1 AND kind = $2 AND version = $3 ORDER BY id",
+            "SELECT name, body FROM artifacts WHERE task_id = $1 AND kind = $2 AND version <= $3
+             ORDER BY version, id",
             task.0,
             kind.as_str(),
             signed(version),

@@ -281,12 +281,64 @@ pub(in crate::speech) struct Proof {
     findings: Vec<(Finding, FindingStatus)>,
     reviewers: Vec<String>,
     failed_reviewers: Vec<String>,
+    dropped: Vec<DroppedFinding>,
+    unverified: Option<String>,
+    taken_back: Vec<TakenBack>,
+    choice: Option<Choice>,
     spend: Spend,
 }
 
 impl Proof {
     pub(in crate::speech) fn none() -> Self {
-        Self { gates: vec![], findings: vec![], reviewers: vec![], failed_reviewers: vec![], spend: spend() }
+        Self {
+            gates: vec![],
+            findings: vec![],
+            reviewers: vec![],
+            failed_reviewers: vec![],
+            dropped: vec![],
+            unverified: None,
+            taken_back: vec![],
+            choice: None,
+            spend: spend(),
+        }
+    }
+
+    /// Findings that were dropped, not verified or mended in vain, and a candidate of three.
+    pub(in crate::speech) fn of_a_choice() -> Self {
+        let dropped = DroppedFinding {
+            finding: Finding { also: vec!["safety".into()], ..finding(Severity::High) },
+            why: "The ratio is named in the line above.".into(),
+            proof: "let ratio = whole / part;".into(),
+        };
+        let taken = |why| TakenBack { first: 9, last: 12, round: 0, why };
+        let head = CommitSha::parse("c".repeat(40)).expect("hex");
+        let measured =
+            Measured { head, gates_passed: 2, gates_run: 2, gates_blocking: 0, tests_added: 1, changed_lines: 24 };
+        let candidate = |number, came_to| Candidate { number, models: vec![], temperature: None, came_to };
+        let limit = Reason::LimitReached { limit: "the limit of 60 steps is reached".into() };
+        let choice = Choice {
+            candidates: vec![
+                candidate(1, CameTo::Finished(measured.clone())),
+                candidate(2, CameTo::Finished(measured)),
+                candidate(3, CameTo::Failed { reason: limit.clone() }),
+            ],
+            judged: vec![],
+            judge_failed: None,
+            chosen: 2,
+            decided_by: DecidedBy::Judge,
+        };
+        Self {
+            dropped: vec![dropped],
+            unverified: Some("no model of the role verifier answered".into()),
+            taken_back: vec![
+                taken(Reason::GatesFail { gates: vec!["test".into()], rounds: 0 }),
+                taken(Reason::NothingChanged { said: "The name is as it should be.".into() }),
+                taken(Reason::BlockingFindings { count: 1, rounds: 1 }),
+                taken(limit),
+            ],
+            choice: Some(choice),
+            ..Self::good()
+        }
     }
 
     pub(in crate::speech) fn good() -> Self {
