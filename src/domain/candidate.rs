@@ -74,6 +74,8 @@ pub struct Choice {
     pub judge_failed: Option<String>,
     pub chosen: u32,
     pub decided_by: DecidedBy,
+    /// Of the prompt `implementer` that they were written by.
+    pub prompt_version: u32,
 }
 
 /// How far what was measured decides.
@@ -184,6 +186,7 @@ mod tests {
             judge_failed: None,
             chosen: 2,
             decided_by: DecidedBy::Judge,
+            prompt_version: 2,
         };
         let json = serde_json::to_string(&choice).expect("serialises");
         assert_eq!(serde_json::from_str::<Choice>(&json).expect("reads"), choice);

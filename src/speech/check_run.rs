@@ -258,7 +258,8 @@ mod tests {
             (vec![], vec![], Conclusion::Neutral),
         ];
         for (gates, findings, expected) in cases {
-            let evidence = Evidence { gates: &gates, findings: &findings, ..Evidence::default() };
+            let blocking = &[Severity::Critical];
+            let evidence = Evidence { gates: &gates, findings: &findings, blocking, ..Evidence::default() };
             assert_eq!(conclusion(&evidence), expected, "{gates:?}");
         }
     }

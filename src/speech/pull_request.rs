@@ -235,6 +235,12 @@ mod tests {
     }
 
     #[test]
+    fn a_pull_request_of_a_chosen_candidate_with_findings_that_do_not_hold() {
+        let (task, proof) = (samples::published(), samples::Proof::of_a_choice());
+        insta::assert_snapshot!(whole(&pull_request(&gateway(), &samples::pull_request_view(&task, &proof))));
+    }
+
+    #[test]
     fn a_pull_request_without_any_gate() {
         let (task, proof) = (samples::published(), samples::Proof::none());
         let view = PullRequestView { mode: Mode::DryRun, ..samples::pull_request_view(&task, &proof) };

@@ -23,7 +23,15 @@ impl Pipeline {
     ) -> Option<Choice> {
         let Standing { best, by } = standing(&candidates);
         let first = *best.first()?;
-        let mut choice = Choice { candidates, judged: vec![], judge_failed: None, chosen: first, decided_by: by };
+        let version = self.prompts.in_force().find(|(name, ..)| *name == "implementer").map(|(_, version, _)| version);
+        let mut choice = Choice {
+            candidates,
+            judged: vec![],
+            judge_failed: None,
+            chosen: first,
+            decided_by: by,
+            prompt_version: version.unwrap_or_default(),
+        };
         let Ok(specification) = specification_of(ground.task) else { return Some(choice) };
         let patch = |number: u32| patches.get(&number).map_or("", String::as_str);
         for &later in &best[1..] {
@@ -125,6 +133,7 @@ mod tests {
             judge_failed: judge_failed.map(str::to_owned),
             chosen,
             decided_by: DecidedBy::Order,
+            prompt_version: 1,
         };
         let cases = [
             (choice(1, vec![judged(1, 2, 12, 9)], None), DecidedBy::Judge),

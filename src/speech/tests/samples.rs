@@ -326,6 +326,7 @@ impl Proof {
             judge_failed: None,
             chosen: 2,
             decided_by: DecidedBy::Judge,
+            prompt_version: 2,
         };
         Self {
             dropped: vec![dropped],
@@ -420,6 +421,20 @@ impl Proof {
             gates,
             findings: hostile_findings(),
             failed_reviewers: vec![HOSTILE[1].into()],
+            dropped: hostile_findings()
+                .into_iter()
+                .map(|(finding, _)| DroppedFinding { why: finding.why.clone(), proof: finding.why.clone(), finding })
+                .collect(),
+            unverified: Some(text.clone()),
+            taken_back: HOSTILE
+                .into_iter()
+                .flat_map(|text| [
+                    Reason::NothingChanged { said: text.into() },
+                    Reason::GatesFail { gates: vec![text.into()], rounds: 0 },
+                    Reason::LimitReached { limit: text.into() },
+                ])
+                .map(|why| TakenBack { first: 1, last: 2, round: 0, why })
+                .collect(),
             ..Self::good()
         }
     }
@@ -430,6 +445,11 @@ impl Proof {
             findings: &self.findings,
             reviewers: &self.reviewers,
             failed_reviewers: &self.failed_reviewers,
+            dropped: &self.dropped,
+            unverified: self.unverified.as_deref(),
+            blocking: &[Severity::Critical],
+            taken_back: &self.taken_back,
+            choice: self.choice.as_ref(),
             spend: self.spend,
         }
     }

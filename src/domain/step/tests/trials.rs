@@ -118,7 +118,7 @@ proptest! {
         let mut now = implemented();
         let (mut gates, mut reviews) = (BTreeSet::new(), BTreeSet::new());
         for (number, (what, blocking, remarks)) in work.into_iter().enumerate() {
-            let head = CommitSha::parse(format!("{number:040x}")).expect("hex");
+            let head = CommitSha::parse(format!("{:040x}", number + 1)).expect("hex");
             let event = match what {
                 0 => Event::Fixed { head, changed: Changed::Yes, remote_head: None },
                 1 => Event::Fixed {
