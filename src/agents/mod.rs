@@ -4,15 +4,19 @@
 //! believed: junk is told back to it a bounded number of times, and then the work goes to a person.
 
 mod change;
+mod command;
 mod discussion;
 mod error;
 mod fixer;
+mod history;
 mod implementer;
 mod judge;
 mod prompts;
 mod reviewer;
 mod sections;
+mod single_shot;
 mod structured;
+mod stuck;
 mod tool_calls;
 mod tool_loop;
 pub mod tools;
@@ -23,6 +27,7 @@ use std::sync::Arc;
 use crate::domain::TaskId;
 use crate::llm::{Budget, CallContext, CallLabel, Model, Role};
 
+pub use command::{command_fix_prompt, command_prompt};
 pub use change::{Change, ChangedFile, Hunk, HunkLine};
 pub use discussion::{DiscussionInput, DiscussionOutcome, MAX_QUESTIONS, discuss};
 pub use error::{AgentError, Interrupted, Interruption};
@@ -33,7 +38,9 @@ pub use judge::{Comparison, JudgeInput, compare};
 pub use reviewer::{
     FailedReview, LooksFor, Review, ReviewAnswers, ReviewInput, Reviewer, WORDS_MAX_CHARS, review, review_all,
 };
+pub use single_shot::{file_text, fix_at_once, implement_at_once};
 pub use structured::object_in;
+pub use stuck::StuckLimits;
 pub use tool_calls::{Finish, Understood, understand};
 pub use tool_loop::{Step, StepCall, ToolLimits};
 pub use verifier::{Verification, VerifyInput, verify};

@@ -20,10 +20,17 @@ const SEPARATOR: &str = "\n=== user ===\n";
 
 /// The values that each prompt has to name. A reviewer of the deployment is `review_<name>`; those that a
 /// repository describes itself share `reviewer`.
-const VALUES: [(&str, &[&str]); 6] = [
+const VALUES: [(&str, &[&str]); 10] = [
     ("discussion", &["max_tasks", "max_questions", "protected", "issue", "overview", "snippets"]),
-    ("implementer", &["specification", "rules", "overview", "snippets", "earlier_failures"]),
-    ("fixer", &["specification", "rules", "change", "places", "wrong"]),
+    (
+        "implementer",
+        &["specification", "rules", "instructions", "overview", "snippets", "earlier_failures"],
+    ),
+    ("fixer", &["specification", "rules", "instructions", "change", "places", "wrong"]),
+    ("single_shot", &["specification", "rules", "instructions", "overview", "files", "earlier_failures"]),
+    ("single_shot_fix", &["specification", "rules", "instructions", "change", "files", "wrong"]),
+    ("command", &["specification", "rules", "earlier_failures"]),
+    ("command_fix", &["specification", "rules", "change", "wrong"]),
     ("reviewer", &["looks_for", "specification", "change", "files", "places"]),
     ("verifier", &["specification", "findings", "code", "change", "places"]),
     ("judge", &["specification", "first", "second"]),
@@ -109,6 +116,16 @@ impl Prompts {
     /// Names of the reviewers that have a prompt.
     pub fn reviewers(&self) -> Vec<String> {
         self.files.keys().filter_map(|name| name.strip_prefix(REVIEW_PREFIX)).map(str::to_owned).collect()
+    }
+
+    /// [`Prompts::render`] for values at hand.
+    pub(super) fn render_owned(
+        &self,
+        name: &str,
+        values: &[(&str, PromptText)],
+    ) -> Result<Rendered, PromptError> {
+        let values: Vec<_> = values.iter().map(|(name, value)| (*name, value)).collect();
+        self.render(name, &values)
     }
 
     /// Sets the values. A value's own braces are not looked at again.
@@ -253,7 +270,7 @@ mod tests {
             ),
             (
                 "fixer.md",
-                "version: 1\n{{specification}} {{rules}}\n=== user ===\n{{change}}{{places}}\n",
+                "version: 1\n{{specification}} {{rules}} {{instructions}}\n=== user ===\n{{change}}{{places}}\n",
                 "does not use {{wrong}}",
             ),
             (

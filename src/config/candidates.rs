@@ -1,29 +1,12 @@
 //! How many candidates are written for a task: three keys of the section `implementer`.
 
-use serde::Deserialize;
-
 use super::document::Document;
 use super::error::ConfigError;
+use super::implementer::{ImplementerFile, ImplementerPolicyFile};
 use super::resolve::Resolver;
 
 /// The most candidates that make sense: each costs as much as the work itself.
 const MOST: u64 = 5;
-
-/// As a deployment writes it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct ImplementerFile {
-    pub candidates: Option<u64>,
-    pub max_candidates: Option<u64>,
-    pub temperatures: Option<Vec<f64>>,
-}
-
-/// As a repository writes it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct ImplementerPolicyFile {
-    pub candidates: Option<u64>,
-}
 
 /// The candidates of a deployment.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
-use super::candidates::ImplementerFile;
+use super::implementer::ImplementerFile;
 use super::paths::Paths;
 
 /// A value that must not be printed.

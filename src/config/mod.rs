@@ -14,6 +14,7 @@ mod document;
 mod environment;
 mod error;
 mod file;
+mod implementer;
 mod keys;
 mod paths;
 mod policy;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 pub use candidates::CandidatesConfig;
 pub use environment::{Environment, VARIABLES, Variable};
 pub use error::ConfigError;
+pub use implementer::{AgentLine, ChosenEngine, EngineName, ImplementerConfig, ImplementerPolicy};
 pub use keys::{deployment_keys, policy_keys};
 pub use paths::{PathPolicy, PathSettings};
 pub use policy::{
@@ -59,6 +61,8 @@ pub struct Config {
     pub github: GithubConfig,
     pub web: WebConfig,
     pub models: ModelsConfig,
+    /// Who writes changes.
+    pub implementer: ImplementerConfig,
     /// How many candidates are written for a task.
     pub candidates: CandidatesConfig,
     pub limits: Limits,

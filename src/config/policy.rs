@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::candidates;
 use super::document::Document;
 use super::error::{ConfigError, nearest};
+use super::implementer::ImplementerPolicy;
 use super::keys::policy_keys;
 use super::paths::PathPolicy;
 use super::policy_file::{Gate, PolicyFile, PolicyLimitsFile};
@@ -35,6 +36,7 @@ pub struct RepositoryPolicy {
     pub paths: PathPolicy,
     /// Who gets this repository's mail instead of the deployment's recipients.
     pub mail_to: Option<Vec<String>>,
+    pub implementer: ImplementerPolicy,
     /// Candidates to write for a task; the deployment may allow fewer.
     pub candidates: Option<u32>,
     pub limits: PolicyLimits,
@@ -132,6 +134,7 @@ impl RepositoryPolicy {
             paths: file.paths.of_policy(&document)?,
             mail_to: file.mail_to,
             candidates: candidates::of_policy(&document, &file.implementer)?,
+            implementer: file.implementer.resolve(&document)?,
             limits: resolve_limits(&document, &file.limits)?,
         })
     }

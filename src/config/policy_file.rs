@@ -3,7 +3,7 @@
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::candidates::ImplementerPolicyFile;
+use super::implementer::ImplementerPolicyFile;
 use super::paths::Paths;
 use super::policy::GateCommand;
 

@@ -53,6 +53,7 @@ pub(super) fn resolve(document: Document, file: File, env: &Environment) -> Resu
         web: r.web(file.web)?,
         models: resolve_models::resolve(&mut r, file.models)?,
         candidates: candidates::resolve(&r, &file.implementer)?,
+        implementer: r.implementer(file.implementer)?,
         limits: r.limits(file.limits)?,
         polling: r.polling(&file.polling)?,
         git: r.git(file.git)?,

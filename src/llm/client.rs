@@ -38,6 +38,11 @@ pub trait Model: Send + Sync {
         let _ = first;
         None
     }
+
+    /// The model that a role asks first, where that is known: its family decides how it is asked.
+    fn first_choice(&self, _role: Role) -> Option<ModelName> {
+        None
+    }
 }
 
 /// Why the settings cannot work.
@@ -219,6 +224,11 @@ impl Model for Client {
 
     fn beginning_with(&self, first: usize) -> Option<Arc<dyn Model>> {
         Some(Arc::new(Self { inner: Arc::clone(&self.inner), first }))
+    }
+
+    fn first_choice(&self, role: Role) -> Option<ModelName> {
+        let models = self.inner.settings.roles.get(&role)?;
+        models.get(self.first % models.len().max(1)).map(|model| model.name.clone())
     }
 }
 

@@ -8,10 +8,13 @@ mod candidates;
 mod change;
 mod commit;
 mod discuss;
+mod earlier;
+mod engine;
 mod fence;
 mod fix;
 mod gate;
 mod implement;
+mod instructions;
 mod ledger;
 mod metered;
 mod places;
@@ -28,9 +31,10 @@ use std::time::Duration;
 
 use crate::agents::{AgentContext, AgentError, DEFAULT_MAX_ANSWERS, Interruption, Prompts};
 use crate::checkout::{CheckoutError, Repositories};
-use crate::config::{Limits, PathSettings, RepositoryPolicy};
+use crate::config::{ImplementerConfig, Limits, PathSettings, RepositoryPolicy};
 use crate::context::Contexts;
 use crate::domain::{Event, Reason, Rules, Severity, Stage, State, Task, TaskId};
+use crate::engines::Metering;
 use crate::gates::EgressPolicy;
 use crate::github::GitHubError;
 use crate::llm::{Budget, BudgetLimits, LlmError, Model};
@@ -64,6 +68,8 @@ pub struct Pipeline {
     pub prompts: Arc<Prompts>,
     pub redactor: Arc<Redactor>,
     pub contexts: Arc<Contexts>,
+    /// The way of agents' own commands to models; `None` in a dry run, where none is run.
+    pub metering: Option<Arc<Metering>>,
     pub settings: Settings,
 }
 
@@ -71,6 +77,8 @@ pub struct Pipeline {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub limits: Limits,
+    /// Who writes changes.
+    pub implementer: ImplementerConfig,
     /// What changes may touch; a repository's policy can only be stricter.
     pub paths: PathSettings,
     pub author: Author,
@@ -215,7 +223,11 @@ fn agent_failure(role: &str, error: &AgentError) -> Reason {
             Interruption::Model(error) if exhausted(error) => Reason::LimitReached { limit: detail },
             Interruption::Model(_) => Reason::ModelUnavailable { detail },
             Interruption::Toolbox(_) => Reason::SandboxUnavailable { detail },
-            Interruption::SameCall(_) | Interruption::NoToolCall(_) => {
+            Interruption::SameCall(_)
+            | Interruption::SameError(_)
+            | Interruption::Alternating(_)
+            | Interruption::NoToolCall(_)
+            | Interruption::Command { .. } => {
                 Reason::ModelJunk { role: role.to_owned(), fault: detail }
             }
             Interruption::Steps(_)

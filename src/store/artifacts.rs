@@ -30,6 +30,8 @@ pub enum ArtifactKind {
     Summary,
     /// What a model was told and answered (JSON).
     Transcript,
+    /// What an agent's own command printed, and which of its calls were refused (text).
+    AgentLog,
     /// How long a stage was in sandboxes (JSON).
     Timing,
     /// What one of several candidates for the work made, under its number.
@@ -41,7 +43,7 @@ pub enum ArtifactKind {
 }
 
 impl ArtifactKind {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Commits,
         Self::Patch,
         Self::Gates,
@@ -54,6 +56,7 @@ impl ArtifactKind {
         Self::Timing,
         Self::Candidate,
         Self::Choice,
+        Self::AgentLog,
         Self::Report,
     ];
 
@@ -73,6 +76,7 @@ impl ArtifactKind {
             Self::Review => "review",
             Self::Summary => "summary",
             Self::Transcript => "transcript",
+            Self::AgentLog => "agent_log",
             Self::Timing => "timing",
             Self::Candidate => "candidate",
             Self::Choice => "choice",

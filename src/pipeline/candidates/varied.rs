@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
 
-use crate::llm::{Answer, CallContext, LlmError, Model, Request};
+use crate::llm::{Answer, CallContext, LlmError, Model, ModelName, Request, Role};
 
 pub(super) struct Varied {
     model: Arc<dyn Model>,
@@ -39,5 +39,9 @@ impl Model for Varied {
             self.heard.lock().unwrap_or_else(PoisonError::into_inner).insert(answer.model.to_string());
             Ok(answer)
         })
+    }
+
+    fn first_choice(&self, role: Role) -> Option<ModelName> {
+        self.model.first_choice(role)
     }
 }
