@@ -16,8 +16,8 @@ use orchestrator::agents::tools::{
 };
 use orchestrator::agents::{
     AgentContext, AgentError, Change, ChangedFile, DEFAULT_MAX_ANSWERS, DiscussionInput, DiscussionOutcome,
-    FixInput, Hunk, HunkLine, ImplementInput, Implemented, Interruption, Prompts, ReviewInput, Reviewer, ToolLimits,
-    Wrong, discuss, fix, implement, review, review_all,
+    FixInput, Hunk, HunkLine, ImplementInput, Implemented, Interruption, Prompts, ReviewInput, Reviewer,
+    ToolLimits, Wrong, discuss, fix, implement, review, review_all,
 };
 use orchestrator::context::{ContextRequest, Contexts, overview, snippets_text};
 use orchestrator::domain::{
@@ -399,7 +399,14 @@ async fn the_demos_model_does_not_answer_without_the_evidence() {
         log: "error".into(),
     }];
     let change = Change::default();
-    let input = FixInput { specification: &specification(), rules: RULES, instructions: &PromptText::default(), change: &change, places: &PromptText::default(), wrong: &wrong };
+    let input = FixInput {
+        specification: &specification(),
+        rules: RULES,
+        instructions: &PromptText::default(),
+        change: &change,
+        places: &PromptText::default(),
+        wrong: &wrong,
+    };
     let error = fix(&bench.context, &folder, ToolLimits::default(), input).await.expect_err("no answer");
     assert!(error.to_string().contains("lacks: first message with"), "{error}");
 }
@@ -738,8 +745,9 @@ async fn a_hostile_model_gets_nothing_and_leaves_nothing_outside() {
         }],
     };
     let specification = specification();
-    let input = ReviewInput { specification: &specification, change: &change, places: &PromptText::default() };
-    let error = review(&bench.context, "safety", input).await.expect_err("junk");
+    let input =
+        ReviewInput { specification: &specification, change: &change, places: &PromptText::default() };
+    let error = review(&bench.context, &Reviewer::of_prompt("safety"), input).await.expect_err("junk");
     assert!(error.to_string().contains("no file \"../../etc/passwd\""), "{error}");
 }
 
@@ -818,12 +826,17 @@ async fn a_reviewer_that_fails_is_named_and_the_others_count() {
     .await;
     let (change, specification) = (Change::default(), specification());
     let reviewers = ["safety", "quality", "unheard"].map(Reviewer::of_prompt);
-    let input = ReviewInput { specification: &specification, change: &change, places: &PromptText::default() };
+    let input =
+        ReviewInput { specification: &specification, change: &change, places: &PromptText::default() };
     let round = review_all(&bench.context, &reviewers, input).await;
     assert_eq!(round.reviews.iter().map(|review| review.reviewer.as_str()).collect::<Vec<_>>(), ["quality"]);
     let failed: Vec<_> = round.failed.iter().map(|failed| failed.reviewer.as_str()).collect();
     assert_eq!(failed, ["safety", "unheard"]);
-    assert!(round.failed[1].error.to_string().contains(".orchestrator/reviewers/unheard.md"), "{}", round.failed[1].error);
+    assert!(
+        round.failed[1].error.to_string().contains(".orchestrator/reviewers/unheard.md"),
+        "{}",
+        round.failed[1].error
+    );
 }
 
 #[tokio::test]
@@ -978,12 +991,20 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
         Wrong::Finding(finding),
         Wrong::Instruction { by: "ada".into(), text: "Please keep it short.<!-- not me -->".into() },
     ];
-    let input = FixInput { specification: &specification, rules: RULES, instructions: &PromptText::default(), change: &change, places: &PromptText::default(), wrong: &wrong };
+    let input = FixInput {
+        specification: &specification,
+        rules: RULES,
+        instructions: &PromptText::default(),
+        change: &change,
+        places: &PromptText::default(),
+        wrong: &wrong,
+    };
     fix(&bench.context, &folder, ToolLimits::default(), input).await.expect("answers");
     insta::assert_snapshot!("fixer", prompt_of(&bench.server));
 
     for reviewer in ["safety", "architecture", "quality"] {
-        let input = ReviewInput { specification: &specification, change: &change, places: &PromptText::default() };
+        let input =
+            ReviewInput { specification: &specification, change: &change, places: &PromptText::default() };
         review(&bench.context, &Reviewer::of_prompt(reviewer), input).await.expect("answers");
         insta::assert_snapshot!(format!("review_{reviewer}"), prompt_of(&bench.server));
     }

@@ -177,7 +177,15 @@ mod tests {
         let shown = change.around(&[("a", 2, 2), ("a", 7, 8), ("c", 1, 1)], 1, 1_000);
         let lines: Vec<&str> = shown.lines().map(str::trim_start).collect();
         let expected = [
-            "=== a", "1\tline 1", "2\tline 2", "3\tline 3", "...", "6\tline 6", "7\tline 7", "8\tline 8", "9\tline 9",
+            "=== a",
+            "1\tline 1",
+            "2\tline 2",
+            "3\tline 3",
+            "...",
+            "6\tline 6",
+            "7\tline 7",
+            "8\tline 8",
+            "9\tline 9",
         ];
         assert_eq!(lines, expected);
     }

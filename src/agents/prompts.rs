@@ -22,10 +22,7 @@ const SEPARATOR: &str = "\n=== user ===\n";
 /// repository describes itself share `reviewer`.
 const VALUES: [(&str, &[&str]); 10] = [
     ("discussion", &["max_tasks", "max_questions", "protected", "issue", "overview", "snippets"]),
-    (
-        "implementer",
-        &["specification", "rules", "instructions", "overview", "snippets", "earlier_failures"],
-    ),
+    ("implementer", &["specification", "rules", "instructions", "overview", "snippets", "earlier_failures"]),
     ("fixer", &["specification", "rules", "instructions", "change", "places", "wrong"]),
     ("single_shot", &["specification", "rules", "instructions", "overview", "files", "earlier_failures"]),
     ("single_shot_fix", &["specification", "rules", "instructions", "change", "files", "wrong"]),

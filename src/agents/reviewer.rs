@@ -194,7 +194,10 @@ fn finding_faults(change: &Change, finding: &RawFinding) -> Vec<String> {
 }
 
 fn range_of(text: &str, start: u32, end: u32) -> Vec<&str> {
-    text.lines().skip(start.saturating_sub(1) as usize).take((end + 1).saturating_sub(start) as usize).collect()
+    text.lines()
+        .skip(start.saturating_sub(1) as usize)
+        .take((end + 1).saturating_sub(start) as usize)
+        .collect()
 }
 
 /// A suggestion stands in place of the lines: it must change them, and must not carry their numbers.

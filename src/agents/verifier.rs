@@ -160,7 +160,11 @@ fn squeezed(text: &str) -> String {
         Some((number, rest)) if number.parse::<u32>().is_ok() => rest.to_owned(),
         _ => line.to_owned(),
     };
-    text.lines().map(plain).flat_map(|line| line.chars().collect::<Vec<_>>()).filter(|c| !c.is_whitespace()).collect()
+    text.lines()
+        .map(plain)
+        .flat_map(|line| line.chars().collect::<Vec<_>>())
+        .filter(|c| !c.is_whitespace())
+        .collect()
 }
 
 fn check(count: usize, real: &RealCode, object: Value) -> Result<Vec<Refuted>, Vec<String>> {
@@ -201,14 +205,18 @@ fn refuted(real: &RealCode, verdict: RawVerdict) -> Result<Refuted, String> {
     let proof = verdict.proof.as_deref().unwrap_or_default().trim_matches('\n');
     let length = squeezed(proof).chars().count();
     if length < PROOF_MIN_CHARS || proof.chars().count() > TEXT_MAX_CHARS {
-        return Err("a finding that does not hold needs whole lines of code that show it in `proof`; without them \
+        return Err(
+            "a finding that does not hold needs whole lines of code that show it in `proof`; without them \
                     it holds"
-            .to_owned());
+                .to_owned(),
+        );
     }
     if !real.has(proof) {
-        return Err("`proof` stands nowhere in the code that was shown: copy whole lines exactly, without their \
+        return Err(
+            "`proof` stands nowhere in the code that was shown: copy whole lines exactly, without their \
                     numbers; where no line shows it, the finding holds"
-            .to_owned());
+                .to_owned(),
+        );
     }
     Ok(Some((why.to_owned(), proof.to_owned())))
 }

@@ -145,7 +145,8 @@ fn resolve_severities(
     written: Option<Vec<String>>,
 ) -> Result<Vec<SeverityName>, ConfigError> {
     let known = |(index, name): (usize, &String)| {
-        let found = SEVERITIES.into_iter().find(|severity| severity.as_str().eq_ignore_ascii_case(name.trim()));
+        let found =
+            SEVERITIES.into_iter().find(|severity| severity.as_str().eq_ignore_ascii_case(name.trim()));
         found.ok_or_else(|| {
             let names = SEVERITIES.map(SeverityName::as_str);
             let problem = format!("expected one of {}", names.join(", "));

@@ -139,7 +139,12 @@ mod tests {
 
     use super::*;
 
-    fn finished(number: u32, (blocking, passed): (u32, u32), tests_added: u32, changed_lines: u64) -> Candidate {
+    fn finished(
+        number: u32,
+        (blocking, passed): (u32, u32),
+        tests_added: u32,
+        changed_lines: u64,
+    ) -> Candidate {
         let measured = Measured {
             head: CommitSha::parse(format!("{number:040x}")).expect("hex"),
             gates_passed: passed,
@@ -179,7 +184,8 @@ mod tests {
 
     #[test]
     fn a_choice_survives_being_stored() {
-        let judged = Judged { earlier: 1, later: 2, earlier_score: 9, later_score: 12, why: ["a".into(), "b".into()] };
+        let judged =
+            Judged { earlier: 1, later: 2, earlier_score: 9, later_score: 12, why: ["a".into(), "b".into()] };
         let choice = Choice {
             candidates: vec![finished(1, (0, 3), 0, 1), finished(2, (0, 3), 0, 1), failed(3)],
             judged: vec![judged],

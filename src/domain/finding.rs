@@ -116,8 +116,8 @@ pub fn code_digest<'a>(lines: impl IntoIterator<Item = &'a str>) -> String {
 
 /// Words that say nothing of the matter.
 const EMPTY_WORDS: [&str; 21] = [
-    "a", "an", "the", "is", "are", "be", "in", "on", "at", "of", "to", "for", "with", "by", "and", "or", "it", "its",
-    "this", "that", "when",
+    "a", "an", "the", "is", "are", "be", "in", "on", "at", "of", "to", "for", "with", "by", "and", "or",
+    "it", "its", "this", "that", "when",
 ];
 
 /// The words of a title that count, in lower case and without the `s` of a plural or of a verb.

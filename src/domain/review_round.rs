@@ -93,8 +93,10 @@ impl ReviewRound {
         let mut gone = Vec::new();
         let mut first_now = vec![true; self.findings.len()];
         for (tracked, now) in earlier.findings.iter().zip(again) {
-            let known = if tracked.id.is_empty() { tracked.finding.fingerprint() } else { tracked.id.clone() };
-            let is_dropped = |dropped: &DroppedFinding| dropped.finding.says_again(&tracked.finding).is_some();
+            let known =
+                if tracked.id.is_empty() { tracked.finding.fingerprint() } else { tracked.id.clone() };
+            let is_dropped =
+                |dropped: &DroppedFinding| dropped.finding.says_again(&tracked.finding).is_some();
             match now {
                 Some(now) => {
                     self.findings[now].id = known;
@@ -102,7 +104,8 @@ impl ReviewRound {
                 }
                 None if self.dropped.iter().any(is_dropped) => {}
                 None => {
-                    let silent = |reviewer: &str| self.failed.iter().any(|failed| failed.reviewer == reviewer);
+                    let silent =
+                        |reviewer: &str| self.failed.iter().any(|failed| failed.reviewer == reviewer);
                     let status = match tracked.finding.reviewers().any(silent) {
                         true => tracked.status,
                         false => FindingStatus::Fixed,
@@ -118,7 +121,8 @@ impl ReviewRound {
         self.findings.extend(gone);
         let told = |dropped: &&DroppedFinding| {
             let again = |finding: &Finding| finding.says_again(&dropped.finding).is_some();
-            !self.findings.iter().any(|t| again(&t.finding)) && !self.dropped.iter().any(|d| again(&d.finding))
+            !self.findings.iter().any(|t| again(&t.finding))
+                && !self.dropped.iter().any(|d| again(&d.finding))
         };
         let dropped: Vec<DroppedFinding> = earlier.dropped.iter().filter(told).cloned().collect();
         self.dropped.extend(dropped);
@@ -167,7 +171,8 @@ fn absorb(known: &mut Finding, mut other: Finding) {
     if other.severity > known.severity {
         std::mem::swap(known, &mut other);
     }
-    let more: Vec<String> = other.reviewers().filter(|name| known.reviewer != *name).map(str::to_owned).collect();
+    let more: Vec<String> =
+        other.reviewers().filter(|name| known.reviewer != *name).map(str::to_owned).collect();
     known.also.extend(more);
     known.also.sort();
     known.also.dedup();
@@ -216,7 +221,8 @@ mod tests {
 
     #[test]
     fn a_finding_that_its_reviewer_no_longer_makes_was_fixed() {
-        let first = round(&[finding("safety", "A b"), finding("safety", "B c"), finding("quality", "C d")], &[]);
+        let first =
+            round(&[finding("safety", "A b"), finding("safety", "B c"), finding("quality", "C d")], &[]);
         let second = round(&[finding("safety", "B c")], &["quality"]).after(&first);
         assert_eq!(titles(second.open()), ["B c", "C d"]);
         assert_eq!(titles(second.fixed()), ["A b"]);
@@ -298,7 +304,8 @@ mod tests {
     fn any_finding() -> impl Strategy<Value = Finding> {
         let reviewer = proptest::sample::select(vec!["a", "b", "c"]);
         let severity = proptest::sample::select(Severity::ALL.to_vec());
-        let title = proptest::sample::select(vec!["null pointer", "pointer null", "race", "no test for race", ""]);
+        let title =
+            proptest::sample::select(vec!["null pointer", "pointer null", "race", "no test for race", ""]);
         let path = proptest::sample::select(vec!["x", "y"]);
         let found = (reviewer, severity, title, path, 1_u32..6, 0_u32..3);
         found.prop_map(|(reviewer, severity, title, path, start_line, more)| Finding {

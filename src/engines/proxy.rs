@@ -5,8 +5,8 @@
 //! and records what each really used. The key is put on outside of the sandbox. Nothing of a call is logged.
 
 mod account;
-mod forward;
 mod format;
+mod forward;
 mod reach;
 mod refusal;
 mod scrub;

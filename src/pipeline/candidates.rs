@@ -71,7 +71,8 @@ impl Pipeline {
         let mut made = self.kept_candidates(ground).await?;
         made.retain(|number, _| *number <= count);
         let missing: Vec<u32> = (1..=count).filter(|number| !made.contains_key(number)).collect();
-        let written = join_all(missing.iter().map(|number| self.candidate(ground, agent, (*number, time)))).await;
+        let written =
+            join_all(missing.iter().map(|number| self.candidate(ground, agent, (*number, time)))).await;
         for (number, written) in missing.into_iter().zip(written) {
             made.insert(number, written?);
         }

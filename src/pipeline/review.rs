@@ -2,9 +2,7 @@
 
 use crate::agents::{Change, ReviewAnswers, ReviewInput, VerifyInput, review_all, verify};
 use crate::config::RepositoryPolicy;
-use crate::domain::{
-    Event, FailedReviewer, Finding, ReviewRound, ReviewerSummary, Severity, Task, merged,
-};
+use crate::domain::{Event, FailedReviewer, Finding, ReviewRound, ReviewerSummary, Severity, Task, merged};
 use crate::guard;
 use crate::store::ArtifactKind;
 

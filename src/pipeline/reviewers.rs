@@ -34,7 +34,8 @@ pub(super) fn reviewers(
     (policy, files): (&RepositoryPolicy, &Snapshot),
     deployment: &[String],
 ) -> Result<Reviewers, StageError> {
-    let described: Vec<&str> = files.files.keys().filter_map(|path| reviewer_of_file(path.as_str())).collect();
+    let described: Vec<&str> =
+        files.files.keys().filter_map(|path| reviewer_of_file(path.as_str())).collect();
     let names = names(policy.reviewers.as_deref(), deployment, &described);
     let mut reviewers = Reviewers::default();
     for (index, name) in names.iter().enumerate() {
@@ -110,7 +111,10 @@ mod tests {
 
     #[test]
     fn a_description_that_says_nothing_or_too_much_is_told_and_not_used() {
-        assert_eq!(usable("p", b"Queries without a limit.".to_vec()), Ok("Queries without a limit.".to_owned()));
+        assert_eq!(
+            usable("p", b"Queries without a limit.".to_vec()),
+            Ok("Queries without a limit.".to_owned())
+        );
         let cases = [
             (b" \n".to_vec(), "p is empty"),
             (b"\xff".to_vec(), "p is not UTF-8"),

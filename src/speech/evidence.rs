@@ -4,8 +4,8 @@ use super::page::{Block, Page, Room, Summary};
 use super::text::{Line, Piece, code, figure, line_of, quote, quote_up_to, strong};
 use super::words;
 use crate::domain::{
-    Baseline, Choice, DroppedFinding, Finding, FindingStatus, GateReport, Requirement, Severity, TakenBack, Usage,
-    Verdict,
+    Baseline, Choice, DroppedFinding, Finding, FindingStatus, GateReport, Requirement, Severity, TakenBack,
+    Usage, Verdict,
 };
 
 /// What was spent on a task, and how much it may spend.

@@ -9,8 +9,8 @@ use super::notice::dry_run;
 use super::page::{Block, Page, Room, Summary};
 use super::status::approved;
 use super::text::{Line, code, figure, line_of, quote_up_to, strong};
-use super::words::{self, Mode, count, plural};
 use super::verification::{chosen, verification};
+use super::words::{self, Mode, count, plural};
 use super::{help, plain};
 use crate::domain::{Command, Task};
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use super::evidence::{Evidence, finding_counts, finding_lines, found_by, place, reviewers};
-use super::verification::verification;
 use super::gateway::{Body, Gateway};
 use super::page::{Block, Page, Room};
 use super::text::{Line, code, line_of, quote, strong};
+use super::verification::verification;
 use crate::domain::{Finding, FindingStatus};
 
 /// The lines of the new side that a diff shows, and so those that may carry a comment: GitHub answers

@@ -55,7 +55,11 @@ fn taken_back(taken: &TakenBack, room: Room) -> Line {
             line
         }
         Reason::BlockingFindings { count, .. } => {
-            line_of!["reviewers found ", figure(plural((*count).into(), "blocking fault", "blocking faults")), " in it"]
+            line_of![
+                "reviewers found ",
+                figure(plural((*count).into(), "blocking fault", "blocking faults")),
+                " in it"
+            ]
         }
         Reason::ReviewersFailed { .. } => line_of!["nobody could review it"],
         Reason::LimitReached { limit: said }
@@ -74,14 +78,8 @@ fn taken_back(taken: &TakenBack, room: Room) -> Line {
 /// Which candidate this is, and why.
 pub(super) fn chosen(choice: &Choice) -> Line {
     let chosen = choice.of_number(choice.chosen).and_then(|candidate| candidate.measured());
-    let mut line = line_of![
-        strong("Candidates"),
-        ": number ",
-        choice.chosen,
-        " of ",
-        choice.candidates.len(),
-        ", ",
-    ];
+    let mut line =
+        line_of![strong("Candidates"), ": number ", choice.chosen, " of ", choice.candidates.len(), ", ",];
     line.push(match choice.decided_by {
         DecidedBy::Alone => "the only one that came to an end",
         DecidedBy::Gates => "which does best at the gates",

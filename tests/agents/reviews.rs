@@ -50,7 +50,10 @@ async fn a_finding_that_the_code_refutes_is_dropped_and_the_others_stay() {
     let done = verified(&bench, &[finding("A"), finding("B")]).await;
     assert_eq!((titles(&done.kept), done.unverified), (vec!["B"], None));
     assert_eq!(done.dropped.len(), 1);
-    assert_eq!((done.dropped[0].finding.title.as_str(), done.dropped[0].why.as_str()), ("A", "It is rounded."));
+    assert_eq!(
+        (done.dropped[0].finding.title.as_str(), done.dropped[0].why.as_str()),
+        ("A", "It is rounded.")
+    );
     let prompt = prompt_of(&bench.server);
     assert!(prompt.contains("    2\t    (x + 5) / 10 * 10"), "the code at the place is shown: {prompt}");
 }

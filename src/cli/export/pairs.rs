@@ -73,7 +73,8 @@ fn candidate(candidate: &Candidate, files: &BTreeMap<String, Vec<u8>>) -> Option
     let patch = String::from_utf8_lossy(file("patch/work.patch")?).into_owned();
     let finished = candidate.measured().is_some();
     let gates = file("gates/gates.json").filter(|_| finished);
-    let gates: Vec<GateReport> = gates.and_then(|gates| serde_json::from_slice(gates).ok()).unwrap_or_default();
+    let gates: Vec<GateReport> =
+        gates.and_then(|gates| serde_json::from_slice(gates).ok()).unwrap_or_default();
     let gates: Vec<Value> = gates
         .iter()
         .map(|gate| json!({ "name": gate.name, "command": gate.command, "result": gate.verdict, "exit": gate.exit }))

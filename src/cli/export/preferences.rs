@@ -75,7 +75,10 @@ mod tests {
     #[test]
     fn a_time_is_a_day_or_a_moment() {
         assert_eq!(time("2026-11-01").expect("a day").to_rfc3339(), "2026-11-01T00:00:00+00:00");
-        assert_eq!(time("2026-11-01T09:30:00+01:00").expect("a time").to_rfc3339(), "2026-11-01T08:30:00+00:00");
+        assert_eq!(
+            time("2026-11-01T09:30:00+01:00").expect("a time").to_rfc3339(),
+            "2026-11-01T08:30:00+00:00"
+        );
         for wrong in ["yesterday", "2026-13-01", ""] {
             assert!(time(wrong).expect_err(wrong).contains("2026-11-01"), "{wrong}");
         }

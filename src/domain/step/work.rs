@@ -126,7 +126,11 @@ impl Turn<'_> {
             (Event::Reviewed { blocking: 0, remarks, .. }, State::Reviewing) => {
                 let tried = self.next.trial.take().is_some();
                 let rounds_left = self.next.review_rounds < self.rules.review_rounds;
-                if *remarks > 0 && rounds_left && !tried && let Some(begun) = self.try_remarks() {
+                if *remarks > 0
+                    && rounds_left
+                    && !tried
+                    && let Some(begun) = self.try_remarks()
+                {
                     return Ok(begun);
                 }
                 Ok(self.enter(State::Publishing))

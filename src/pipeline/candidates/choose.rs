@@ -23,7 +23,8 @@ impl Pipeline {
     ) -> Option<Choice> {
         let Standing { best, by } = standing(&candidates);
         let first = *best.first()?;
-        let version = self.prompts.in_force().find(|(name, ..)| *name == "implementer").map(|(_, version, _)| version);
+        let version =
+            self.prompts.in_force().find(|(name, ..)| *name == "implementer").map(|(_, version, _)| version);
         let mut choice = Choice {
             candidates,
             judged: vec![],

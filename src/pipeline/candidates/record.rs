@@ -85,7 +85,8 @@ impl Pipeline {
 
 fn taken_up(ground: &Ground<'_>, files: Vec<Artifact>) -> Result<Option<Made>, StageError> {
     let attempt = files.iter().find(|file| file.name == ATTEMPT);
-    let Some(attempt) = attempt.and_then(read::<Attempt>).filter(|attempt| attempt.base == ground.base) else {
+    let Some(attempt) = attempt.and_then(read::<Attempt>).filter(|attempt| attempt.base == ground.base)
+    else {
         return Ok(None);
     };
     let gates = files.iter().find(|file| file.kind == ArtifactKind::Gates).and_then(read::<Vec<GateReport>>);
@@ -149,7 +150,9 @@ mod tests {
         let origin = Origin::Local { repository: "/r".into(), base };
         let by = Account { id: UserId(0), login: "ada".into() };
         let task = Task::new(TaskId(uuid::Uuid::nil()), origin, by, chrono::DateTime::UNIX_EPOCH);
-        for kind in [ArtifactKind::Commits, ArtifactKind::Patch, ArtifactKind::Summary, ArtifactKind::Transcript] {
+        for kind in
+            [ArtifactKind::Commits, ArtifactKind::Patch, ArtifactKind::Summary, ArtifactKind::Transcript]
+        {
             let product = Artifact { kind, version: 3, name: "a file".into(), body: b"x".to_vec() };
             let kept = under(12, &product);
             assert_eq!((kept.kind, kept.version), (ArtifactKind::Candidate, 3));

@@ -312,8 +312,14 @@ impl Proof {
         };
         let taken = |why| TakenBack { first: 9, last: 12, round: 0, why };
         let head = CommitSha::parse("c".repeat(40)).expect("hex");
-        let measured =
-            Measured { head, gates_passed: 2, gates_run: 2, gates_blocking: 0, tests_added: 1, changed_lines: 24 };
+        let measured = Measured {
+            head,
+            gates_passed: 2,
+            gates_run: 2,
+            gates_blocking: 0,
+            tests_added: 1,
+            changed_lines: 24,
+        };
         let candidate = |number, came_to| Candidate { number, models: vec![], temperature: None, came_to };
         let limit = Reason::LimitReached { limit: "the limit of 60 steps is reached".into() };
         let choice = Choice {
@@ -423,16 +429,22 @@ impl Proof {
             failed_reviewers: vec![HOSTILE[1].into()],
             dropped: hostile_findings()
                 .into_iter()
-                .map(|(finding, _)| DroppedFinding { why: finding.why.clone(), proof: finding.why.clone(), finding })
+                .map(|(finding, _)| DroppedFinding {
+                    why: finding.why.clone(),
+                    proof: finding.why.clone(),
+                    finding,
+                })
                 .collect(),
             unverified: Some(text.clone()),
             taken_back: HOSTILE
                 .into_iter()
-                .flat_map(|text| [
-                    Reason::NothingChanged { said: text.into() },
-                    Reason::GatesFail { gates: vec![text.into()], rounds: 0 },
-                    Reason::LimitReached { limit: text.into() },
-                ])
+                .flat_map(|text| {
+                    [
+                        Reason::NothingChanged { said: text.into() },
+                        Reason::GatesFail { gates: vec![text.into()], rounds: 0 },
+                        Reason::LimitReached { limit: text.into() },
+                    ]
+                })
                 .map(|why| TakenBack { first: 1, last: 2, round: 0, why })
                 .collect(),
             ..Self::good()

@@ -29,12 +29,8 @@ fn a_fix_that_fails_for_what_does_not_block_is_noted_and_the_work_goes_on_as_it_
     let nothing = Changed::No { said: "It is as it should be.".into() };
     let reason = Reason::LimitReached { limit: "60 steps".into() };
     let failed = |stage| Event::StageFailed { stage, reason: reason.clone() };
-    let silent = Event::Reviewed {
-        blocking: 0,
-        remarks: 0,
-        failed_reviewers: vec!["safety".into()],
-        reviewers: 1,
-    };
+    let silent =
+        Event::Reviewed { blocking: 0, remarks: 0, failed_reviewers: vec!["safety".into()], reviewers: 1 };
     let cases = [
         (
             vec![Event::Fixed { head: sha('b'), changed: nothing, remote_head: None }],
@@ -99,7 +95,8 @@ fn a_task_that_was_kept_before_there_were_trials_is_read() {
         kept.as_object_mut().expect("an object").remove(field).expect("a field");
     }
     assert_eq!(serde_json::from_value::<Task>(kept).expect("reads"), published());
-    let reviewed = serde_json::json!({"event": "reviewed", "blocking": 1, "failed_reviewers": [], "reviewers": 3});
+    let reviewed =
+        serde_json::json!({"event": "reviewed", "blocking": 1, "failed_reviewers": [], "reviewers": 3});
     assert_eq!(serde_json::from_value::<Event>(reviewed).expect("reads"), found(1, 0));
 }
 
