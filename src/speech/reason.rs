@@ -15,7 +15,11 @@ pub(super) struct Advice {
 /// What to tell of a task that stopped for `reason` and would go on at `resume`. `label` is the one
 /// that starts work.
 pub(super) fn advice(task: &Task, reason: &Reason, resume: Resume, label: &str) -> Advice {
-    let (happened, said) = happened(task, reason);
+    let (mut happened, said) = happened(task, reason);
+    let tells = matches!(reason, Reason::BlockingFindings { .. });
+    if resume == Resume::Fix(FixCause::Findings) && !tells {
+        happened.push(" It was to mend a finding that blocks, so the work does not go on without it.");
+    }
     let mut to_do = match task.origin {
         Origin::GitHub(_) => vec![retry(task, resume, label)],
         Origin::Local { .. } => vec![resume_line(task, resume)],

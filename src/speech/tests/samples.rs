@@ -188,6 +188,7 @@ pub(in crate::speech) fn for_every_reason() -> Vec<Task> {
         ),
         (Reason::GatesFail { gates: vec![text("test")], rounds: 1 }, Resume::Fix(FixCause::Gates)),
         (Reason::BlockingFindings { count: 1, rounds: 2 }, Resume::Fix(FixCause::Findings)),
+        (Reason::LimitReached { limit: text("60 steps of the fixer") }, Resume::Fix(FixCause::Findings)),
         (Reason::ReviewersFailed { reviewers: vec![text("safety"), text("quality")] }, Resume::Review),
         (Reason::BranchMoved { actual: "c".repeat(40) }, Resume::Publish),
         (Reason::ChangeRefused { detail: text(".github/workflows/ci.yml is protected") }, Resume::Implement),
