@@ -32,6 +32,13 @@ pub trait Model: Send + Sync {
         request: Request,
     ) -> BoxFuture<'a, Result<Answer, LlmError>>;
 
+    /// The same, with another model of each role asked first: the one at `first` in its list, counted around.
+    /// `None`: there is nothing to choose from.
+    fn beginning_with(&self, first: usize) -> Option<Arc<dyn Model>> {
+        let _ = first;
+        None
+    }
+
     /// The model that a role asks first, where that is known: its family decides how it is asked.
     fn first_choice(&self, _role: Role) -> Option<ModelName> {
         None
@@ -47,6 +54,8 @@ pub struct InvalidSettings(pub String);
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    /// Which of a role's models is asked first.
+    first: usize,
 }
 
 struct Inner {
@@ -71,7 +80,7 @@ impl Client {
                 return Err(InvalidSettings(reason));
             }
         }
-        Ok(Self { inner: Arc::new(Inner { settings, wires, ledger }) })
+        Ok(Self { inner: Arc::new(Inner { settings, wires, ledger }), first: 0 })
     }
 
     /// Asks the models of the role, one after the other, until one answers.
@@ -89,7 +98,8 @@ impl Client {
         let request = Arc::new(request);
         let mut attempt = 0;
         let mut errors: Vec<(ModelName, LlmError)> = Vec::new();
-        for model in models {
+        let (later, first) = models.split_at(self.first % models.len());
+        for model in first.iter().chain(later) {
             let ask = Ask { context: context.clone(), request: Arc::clone(&request), model: model.clone() };
             match self.call_model(ask, &mut attempt).await {
                 Ok(answer) => return Ok(answer),
@@ -213,9 +223,13 @@ impl Model for Client {
         Box::pin(Client::call(self, context, request))
     }
 
+    fn beginning_with(&self, first: usize) -> Option<Arc<dyn Model>> {
+        Some(Arc::new(Self { inner: Arc::clone(&self.inner), first }))
+    }
+
     fn first_choice(&self, role: Role) -> Option<ModelName> {
         let models = self.inner.settings.roles.get(&role)?;
-        models.first().map(|model| model.name.clone())
+        models.get(self.first % models.len().max(1)).map(|model| model.name.clone())
     }
 }
 
