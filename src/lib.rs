@@ -13,6 +13,7 @@ pub mod config;
 pub mod context;
 pub mod domain;
 pub mod effects;
+pub mod engines;
 pub mod gates;
 pub mod github;
 pub mod guard;

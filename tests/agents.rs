@@ -1,5 +1,8 @@
 //! The agents through the real client, against the scripted model server, on real files.
 
+#[path = "agents/reviews.rs"]
+mod reviews;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,15 +16,15 @@ use orchestrator::agents::tools::{
 };
 use orchestrator::agents::{
     AgentContext, AgentError, Change, ChangedFile, DEFAULT_MAX_ANSWERS, DiscussionInput, DiscussionOutcome,
-    FixInput, Hunk, HunkLine, ImplementInput, Implemented, Interruption, Prompts, ReviewInput, ToolLimits,
-    Wrong, discuss, fix, implement, review, review_all,
+    FixInput, Hunk, HunkLine, ImplementInput, Implemented, Interruption, Prompts, ReviewInput, Reviewer,
+    ToolLimits, Wrong, discuss, fix, implement, review, review_all,
 };
 use orchestrator::context::{ContextRequest, Contexts, overview, snippets_text};
 use orchestrator::domain::{
     Account, CommentId, Finding, Priority, Risk, Severity, Size, SourceComment, SourceText,
     TaskSpecification, UserId, Workflow,
 };
-use orchestrator::llm::boundary::PromptText;
+use orchestrator::llm::boundary::{PromptText, Written};
 use orchestrator::llm::simulated::{MARK, SimulatedModel};
 use orchestrator::llm::{
     CallRecord, CircuitPolicy, Client, Endpoint, Ledger, LedgerError, ModelName, ModelSettings, Protocol,
@@ -237,7 +240,14 @@ async fn demo_fix(
     wrong: Wrong,
 ) -> Implemented {
     let change = change(&project.files, &folder.root);
-    let input = FixInput { specification: task, rules: RULES, change: &change, wrong: &[wrong] };
+    let input = FixInput {
+        specification: task,
+        rules: RULES,
+        instructions: &PromptText::default(),
+        change: &change,
+        places: &PromptText::default(),
+        wrong: &[wrong],
+    };
     fix(&bench.context, folder, ToolLimits::default(), input).await.expect("fixed")
 }
 
@@ -274,6 +284,7 @@ async fn the_demos_story_is_true_edit_by_edit() {
     let input = ImplementInput {
         specification: task,
         rules: RULES,
+        instructions: &PromptText::default(),
         overview: &overview,
         snippets: &snippets,
         earlier_failures: "",
@@ -293,7 +304,7 @@ async fn the_demos_story_is_true_edit_by_edit() {
     assert_eq!(failing_gate(&folder.root), None);
 
     // Safety is right: what it says is so in the code that passed all gates.
-    let reviewers: Vec<String> = ["safety", "architecture", "quality"].map(str::to_owned).to_vec();
+    let reviewers = ["safety", "architecture", "quality"].map(Reviewer::of_prompt);
     let critical = demo_review(&bench, &project, &folder, task, &reviewers).await;
     let [finding, low] = critical.as_slice() else { panic!("{critical:?}") };
     assert_eq!((finding.severity, finding.reviewer.as_str()), (Severity::Critical, "safety"));
@@ -325,11 +336,12 @@ async fn demo_review(
     project: &DemoProject,
     folder: &Folder,
     task: &TaskSpecification,
-    reviewers: &[String],
+    reviewers: &[Reviewer],
 ) -> Vec<Finding> {
     let change = change(&project.files, &folder.root);
-    let round =
-        review_all(&bench.context, reviewers, ReviewInput { specification: task, change: &change }).await;
+    let places = PromptText::default();
+    let input = ReviewInput { specification: task, change: &change, places: &places };
+    let round = review_all(&bench.context, reviewers, input).await;
     assert!(round.failed.is_empty(), "{:?}", round.failed);
     assert_eq!(round.reviews.len(), reviewers.len());
     round.reviews.into_iter().flat_map(|review| review.findings).collect()
@@ -383,7 +395,14 @@ async fn the_demos_model_does_not_answer_without_the_evidence() {
         log: "error".into(),
     }];
     let change = Change::default();
-    let input = FixInput { specification: &specification(), rules: RULES, change: &change, wrong: &wrong };
+    let input = FixInput {
+        specification: &specification(),
+        rules: RULES,
+        instructions: &PromptText::default(),
+        change: &change,
+        places: &PromptText::default(),
+        wrong: &wrong,
+    };
     let error = fix(&bench.context, &folder, ToolLimits::default(), input).await.expect_err("no answer");
     assert!(error.to_string().contains("lacks: first message with"), "{error}");
 }
@@ -404,6 +423,7 @@ async fn run_loop(
     let input = ImplementInput {
         specification: &specification(),
         rules: RULES,
+        instructions: &PromptText::default(),
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         earlier_failures: "",
@@ -579,6 +599,7 @@ async fn a_long_tool_answer_is_cut_in_the_middle() {
     let input = ImplementInput {
         specification: &specification(),
         rules: RULES,
+        instructions: &PromptText::default(),
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         earlier_failures: "",
@@ -683,6 +704,7 @@ async fn a_hostile_model_gets_nothing_and_leaves_nothing_outside() {
     let input = ImplementInput {
         specification: &specification(),
         rules: RULES,
+        instructions: &PromptText::default(),
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         earlier_failures: "",
@@ -719,8 +741,9 @@ async fn a_hostile_model_gets_nothing_and_leaves_nothing_outside() {
         }],
     };
     let specification = specification();
-    let input = ReviewInput { specification: &specification, change: &change };
-    let error = review(&bench.context, "safety", input).await.expect_err("junk");
+    let input =
+        ReviewInput { specification: &specification, change: &change, places: &PromptText::default() };
+    let error = review(&bench.context, &Reviewer::of_prompt("safety"), input).await.expect_err("junk");
     assert!(error.to_string().contains("no file \"../../etc/passwd\""), "{error}");
 }
 
@@ -798,13 +821,18 @@ async fn a_reviewer_that_fails_is_named_and_the_others_count() {
     )
     .await;
     let (change, specification) = (Change::default(), specification());
-    let reviewers: Vec<String> = ["safety", "quality", "unheard"].map(str::to_owned).to_vec();
-    let input = ReviewInput { specification: &specification, change: &change };
+    let reviewers = ["safety", "quality", "unheard"].map(Reviewer::of_prompt);
+    let input =
+        ReviewInput { specification: &specification, change: &change, places: &PromptText::default() };
     let round = review_all(&bench.context, &reviewers, input).await;
     assert_eq!(round.reviews.iter().map(|review| review.reviewer.as_str()).collect::<Vec<_>>(), ["quality"]);
     let failed: Vec<_> = round.failed.iter().map(|failed| failed.reviewer.as_str()).collect();
     assert_eq!(failed, ["safety", "unheard"]);
-    assert!(round.failed[1].error.to_string().contains("review_unheard"), "{}", round.failed[1].error);
+    assert!(
+        round.failed[1].error.to_string().contains(".orchestrator/reviewers/unheard.md"),
+        "{}",
+        round.failed[1].error
+    );
 }
 
 #[tokio::test]
@@ -833,6 +861,7 @@ async fn a_dry_run_answers_from_the_input_marks_it_and_changes_nothing() {
     let input = ImplementInput {
         specification: &tasks[0],
         rules: RULES,
+        instructions: &PromptText::default(),
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         earlier_failures: "",
@@ -842,9 +871,9 @@ async fn a_dry_run_answers_from_the_input_marks_it_and_changes_nothing() {
     assert_eq!(fs::read_dir(dir.path()).expect("folder").count(), 0);
 
     let change = Change::default();
-    let review = review(&context, "safety", ReviewInput { specification: &tasks[0], change: &change })
-        .await
-        .expect("valid");
+    let places = PromptText::default();
+    let input = ReviewInput { specification: &tasks[0], change: &change, places: &places };
+    let review = review(&context, &Reviewer::of_prompt("safety"), input).await.expect("valid");
     assert!(review.summary.starts_with(MARK) && review.findings.is_empty());
 }
 
@@ -926,6 +955,7 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
     let input = ImplementInput {
         specification: &specification,
         rules: RULES,
+        instructions: &PromptText::default(),
         overview: &overview,
         snippets: &snippets,
         earlier_failures: "The test `half` failed: left 30, right 20.",
@@ -937,10 +967,12 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
     let change = small_change();
     let finding = Finding {
         reviewer: "safety".into(),
+        also: vec!["quality".into()],
         severity: Severity::Critical,
         path: "src/round.rs".into(),
         start_line: 2,
         end_line: 2,
+        code: String::new(),
         title: "Overflow near the largest number".into(),
         why: "`x + 5` wraps.".into(),
         suggestion: Some("    round_to(x, 10)".into()),
@@ -955,13 +987,21 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
         Wrong::Finding(finding),
         Wrong::Instruction { by: "ada".into(), text: "Please keep it short.<!-- not me -->".into() },
     ];
-    let input = FixInput { specification: &specification, rules: RULES, change: &change, wrong: &wrong };
+    let input = FixInput {
+        specification: &specification,
+        rules: RULES,
+        instructions: &PromptText::default(),
+        change: &change,
+        places: &PromptText::default(),
+        wrong: &wrong,
+    };
     fix(&bench.context, &folder, ToolLimits::default(), input).await.expect("answers");
     insta::assert_snapshot!("fixer", prompt_of(&bench.server));
 
     for reviewer in ["safety", "architecture", "quality"] {
-        let input = ReviewInput { specification: &specification, change: &change };
-        review(&bench.context, reviewer, input).await.expect("answers");
+        let input =
+            ReviewInput { specification: &specification, change: &change, places: &PromptText::default() };
+        review(&bench.context, &Reviewer::of_prompt(reviewer), input).await.expect("answers");
         insta::assert_snapshot!(format!("review_{reviewer}"), prompt_of(&bench.server));
     }
 }
@@ -999,6 +1039,7 @@ async fn a_transient_failure_inside_a_loop_is_waited_out() {
     let input = ImplementInput {
         specification: &specification(),
         rules: RULES,
+        instructions: &PromptText::default(),
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         earlier_failures: "",

@@ -30,6 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("queue", &["domain", "store", "telemetry"]),
     ("sandbox", &["workspace"]),
     ("gates", &["domain", "sandbox", "workspace"]),
+    ("engines", &["domain", "llm", "sandbox", "telemetry::with_causes"]),
     ("checkout", &["config::RepositoryPolicy", "domain", "github", "store", "workspace"]),
     ("ingest", &["checkout", "domain", "github", "queue", "store", "telemetry"]),
     (
@@ -40,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config",
             "context",
             "domain",
+            "engines",
             "gates",
             "github::GitHubError",
             "guard",

@@ -22,6 +22,10 @@ pub enum AgentError {
     Interrupted(Box<Interrupted>),
 }
 
+fn last_words(said: &str) -> String {
+    if said.trim().is_empty() { String::new() } else { format!("; it said last: {}", said.trim()) }
+}
+
 /// A tool loop that did not come to its end, with everything it did.
 #[derive(Debug)]
 pub struct Interrupted {
@@ -42,10 +46,17 @@ pub enum Interruption {
     Cost { spent: u64, limit: u64 },
     #[error("the model is stuck: it made the same call {0} times and got the same answer")]
     SameCall(usize),
+    #[error("the model is stuck: it made the same call {0} times, and it failed each time")]
+    SameError(usize),
+    #[error("the model is stuck: it went to and fro between the same two turns {0} times")]
+    Alternating(usize),
     #[error("the model is stuck: {0} turns without a tool call")]
     NoToolCall(usize),
     #[error(transparent)]
     Model(LlmError),
     #[error(transparent)]
     Toolbox(ToolboxError),
+    /// An agent's own command.
+    #[error("the agent's command {name} ended with {how}{}", last_words(.said))]
+    Command { name: String, how: String, said: String },
 }

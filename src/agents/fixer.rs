@@ -42,7 +42,11 @@ pub struct FixInput<'a> {
     pub specification: &'a TaskSpecification,
     /// What the change may not touch; see [`crate::guard::PathPolicy::in_words`].
     pub rules: &'a str,
+    /// What the repository's maintainers write for those who work in it, fenced; may be empty.
+    pub instructions: &'a PromptText,
     pub change: &'a Change,
+    /// Places that may matter for what is wrong; fenced by [`crate::context::snippets_text`].
+    pub places: &'a PromptText,
     pub wrong: &'a [Wrong],
 }
 
@@ -53,21 +57,26 @@ pub async fn fix(
     limits: ToolLimits,
     input: FixInput<'_>,
 ) -> Result<Implemented, AgentError> {
-    let change = input.change.text(CHANGE_MAX_CHARS);
-    // What cannot be shown is named behind the rest, so there is some room for that.
-    let change = PromptText::data("change", &change, Written::AsCode, CHANGE_MAX_CHARS + NAMES_MAX_CHARS);
-    let wrong = PromptText::joined(input.wrong.iter().map(Wrong::text), "\n\n");
-    let prompt = context.prompts.render(
-        "fixer",
-        &[
-            ("specification", &sections::specification(input.specification)),
-            ("rules", &sections::rules(input.rules)),
-            ("change", &change),
-            ("wrong", &wrong),
-        ],
-    )?;
+    let prompt = context.prompts.render_owned("fixer", &input.values())?;
     let call = context.call(Role::Fixer, "fix");
     tool_loop::run(LoopInput { context, call: &call, toolbox, limits }, prompt).await.map(Into::into)
+}
+
+impl FixInput<'_> {
+    /// What stands for the names in a prompt.
+    pub(super) fn values(&self) -> Vec<(&'static str, PromptText)> {
+        let change = self.change.text(CHANGE_MAX_CHARS);
+        // What cannot be shown is named behind the rest, so there is some room for that.
+        let change = PromptText::data("change", &change, Written::AsCode, CHANGE_MAX_CHARS + NAMES_MAX_CHARS);
+        vec![
+            ("specification", sections::specification(self.specification)),
+            ("rules", sections::rules(self.rules)),
+            ("instructions", self.instructions.or("(none)")),
+            ("change", change),
+            ("places", self.places.or("(none)")),
+            ("wrong", PromptText::joined(self.wrong.iter().map(Wrong::text), "\n\n")),
+        ]
+    }
 }
 
 impl Wrong {
@@ -87,7 +96,7 @@ impl Wrong {
                     finding.path,
                     finding.start_line,
                     finding.end_line,
-                    finding.reviewer,
+                    finding.reviewers().collect::<Vec<_>>().join(", "),
                     finding.title,
                     finding.why
                 );

@@ -17,6 +17,8 @@ pub struct ImplementInput<'a> {
     pub specification: &'a TaskSpecification,
     /// What the change may not touch; see [`crate::guard::PathPolicy::in_words`].
     pub rules: &'a str,
+    /// What the repository's maintainers write for those who work in it, fenced; may be empty.
+    pub instructions: &'a PromptText,
     /// See [`crate::context::overview`].
     pub overview: &'a PromptText,
     /// See [`crate::context::Contexts::select`]; fenced by [`crate::context::snippets_text`].
@@ -41,22 +43,27 @@ pub async fn implement(
     limits: ToolLimits,
     input: ImplementInput<'_>,
 ) -> Result<Implemented, AgentError> {
-    let failures = match input.earlier_failures.trim() {
-        "" => PromptText::own("(none)"),
-        failures => PromptText::data("earlier attempts", failures, Written::AsCode, FAILURES_MAX_CHARS),
-    };
-    let prompt = context.prompts.render(
-        "implementer",
-        &[
-            ("specification", &sections::specification(input.specification)),
-            ("rules", &sections::rules(input.rules)),
-            ("overview", &input.overview.or("(none)")),
-            ("snippets", &input.snippets.or("(none)")),
-            ("earlier_failures", &failures),
-        ],
-    )?;
+    let prompt = context.prompts.render_owned("implementer", &input.values())?;
     let call = context.call(Role::Implementer, "implement");
     tool_loop::run(LoopInput { context, call: &call, toolbox, limits }, prompt).await.map(Into::into)
+}
+
+impl ImplementInput<'_> {
+    /// What stands for the names in a prompt.
+    pub(super) fn values(&self) -> Vec<(&'static str, PromptText)> {
+        let failures = match self.earlier_failures.trim() {
+            "" => PromptText::own("(none)"),
+            failures => PromptText::data("earlier attempts", failures, Written::AsCode, FAILURES_MAX_CHARS),
+        };
+        vec![
+            ("specification", sections::specification(self.specification)),
+            ("rules", sections::rules(self.rules)),
+            ("instructions", self.instructions.or("(none)")),
+            ("overview", self.overview.or("(none)")),
+            ("snippets", self.snippets.or("(none)")),
+            ("earlier_failures", failures),
+        ]
+    }
 }
 
 impl From<Finished> for Implemented {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::tools::ToolRequest;
-use crate::llm::ToolDefinition;
+use crate::llm::{ModelName, ToolDefinition};
 
 /// Longest subject of a commit, in characters.
 const SUBJECT_MAX_CHARS: usize = 100;
@@ -27,17 +27,65 @@ pub struct Finish {
     pub commit_subject: String,
 }
 
-pub(super) fn definitions() -> Vec<ToolDefinition> {
-    let text = |description: &str| json!({"type": "string", "description": description});
-    let number = |description: &str| json!({"type": "integer", "description": description});
-    let path = text("Path from the root of the repository, with `/`.");
-    let tool = |name: &str, description: &str, properties: Value, required: &[&str]| ToolDefinition {
+/// The form of edits that a model was trained on. Each is taken from every model; this says which tools come
+/// first, and what their descriptions advise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EditStyle {
+    /// `*** Begin Patch`, as OpenAI's models write it.
+    Patch,
+    /// Old text and new text.
+    Replace,
+}
+
+impl EditStyle {
+    /// By the model's own name, whoever serves it: `gpt-5.2`, `openai/gpt-oss-120b`, `o4-mini`, `codex-mini-latest`.
+    pub fn of(model: Option<&ModelName>) -> Self {
+        let name = model.map(|model| model.model.to_ascii_lowercase()).unwrap_or_default();
+        let name = name.rsplit('/').next().unwrap_or_default();
+        let reasoning = |name: &str| {
+            let mut chars = name.chars();
+            chars.next() == Some('o') && chars.next().is_some_and(|c| c.is_ascii_digit())
+        };
+        let trained = ["gpt", "chatgpt", "codex"].iter().any(|family| name.starts_with(family));
+        if trained || reasoning(name) { Self::Patch } else { Self::Replace }
+    }
+}
+
+/// The tools, in the order in which they are offered.
+pub(super) fn definitions(style: EditStyle) -> Vec<ToolDefinition> {
+    let mut tools = looking();
+    let [replace, patch] = [replacing(style), patching(style)];
+    match style {
+        EditStyle::Patch => tools.extend(patch.into_iter().chain(replace)),
+        EditStyle::Replace => tools.extend(replace.into_iter().chain(patch)),
+    }
+    tools.extend(ending());
+    tools
+}
+
+fn text(description: &str) -> Value {
+    json!({"type": "string", "description": description})
+}
+
+fn number(description: &str) -> Value {
+    json!({"type": "integer", "description": description})
+}
+
+fn path() -> Value {
+    text("Path from the root of the repository, with `/`.")
+}
+
+fn tool(name: &str, description: &str, properties: Value, required: &[&str]) -> ToolDefinition {
+    ToolDefinition {
         name: name.to_owned(),
         description: description.to_owned(),
         schema: json!({
             "type": "object", "properties": properties, "required": required, "additionalProperties": false,
         }),
-    };
+    }
+}
+
+fn looking() -> Vec<ToolDefinition> {
     vec![
         tool(
             "list_files",
@@ -60,17 +108,28 @@ pub(super) fn definitions() -> Vec<ToolDefinition> {
             "read_file",
             "Reads a text file, with line numbers.",
             json!({
-                "path": path,
+                "path": path(),
                 "start": number("First line, from 1."),
                 "end": number("Last line, inclusive."),
             }),
             &["path"],
         ),
+    ]
+}
+
+fn replacing(style: EditStyle) -> Vec<ToolDefinition> {
+    let edit = match style {
+        EditStyle::Replace => {
+            "Replaces one place in a file: the way to change a few lines. `old` has to stand there exactly once."
+        }
+        EditStyle::Patch => "Replaces one place in a file. `old` has to stand there exactly once.",
+    };
+    vec![
         tool(
             "edit_file",
-            "Replaces one place in a file. `old` has to stand there exactly once.",
+            edit,
             json!({
-                "path": path,
+                "path": path(),
                 "old": text("The text to replace, copied exactly, without line numbers."),
                 "new": text("What stands there afterwards."),
             }),
@@ -80,21 +139,39 @@ pub(super) fn definitions() -> Vec<ToolDefinition> {
             "write_file",
             "Makes a file, or replaces a whole one.",
             json!({
-                "path": path, "content": text("The whole new text."),
+                "path": path(), "content": text("The whole new text."),
             }),
             &["path", "content"],
         ),
-        tool("delete_file", "Deletes a file.", json!({ "path": path }), &["path"]),
-        tool(
-            "apply_patch",
-            "Changes any number of files by one text. Its form is `*** Begin Patch`, then for each file \
-             `*** Update File: path`, `*** Add File: path` or `*** Delete File: path`, then `*** End Patch`; or a \
-             unified diff; or below the path of a file `<<<<<<< SEARCH`, `=======` and `>>>>>>> REPLACE`.",
-            json!({
-                "patch": text("The text. Old lines and lines of context are copied exactly, without line numbers."),
-            }),
-            &["patch"],
-        ),
+        tool("delete_file", "Deletes a file.", json!({ "path": path() }), &["path"]),
+    ]
+}
+
+fn patching(style: EditStyle) -> Vec<ToolDefinition> {
+    let description = match style {
+        EditStyle::Patch => {
+            "Changes any number of files by one patch: the way to edit here. Its form is `*** Begin Patch`, then for \
+             each file `*** Update File: path`, `*** Add File: path` or `*** Delete File: path`, below an update \
+             `@@` with lines that begin with a space, `-` or `+`, then `*** End Patch`."
+        }
+        EditStyle::Replace => {
+            "Changes any number of files by one text. Its form is, below the path of each file, `<<<<<<< SEARCH`, \
+             `=======` and `>>>>>>> REPLACE`; or a unified diff; or `*** Begin Patch`, then for each file \
+             `*** Update File: path`, `*** Add File: path` or `*** Delete File: path`, then `*** End Patch`."
+        }
+    };
+    vec![tool(
+        "apply_patch",
+        description,
+        json!({
+            "patch": text("The text. Old lines and lines of context are copied exactly, without line numbers."),
+        }),
+        &["patch"],
+    )]
+}
+
+fn ending() -> Vec<ToolDefinition> {
+    vec![
         tool(
             "run_command",
             "Runs a shell command in the root of the repository, without network.",
@@ -134,7 +211,7 @@ pub fn understand(name: &str, arguments: &Value) -> Result<Understood, String> {
         "run_command" => "run",
         "finish" => return finish(arguments).map(Understood::Finish),
         other => {
-            let names: Vec<_> = definitions().into_iter().map(|tool| tool.name).collect();
+            let names: Vec<_> = definitions(EditStyle::Replace).into_iter().map(|tool| tool.name).collect();
             return Err(format!("there is no tool {other:?}; the tools are {}", names.join(", ")));
         }
     };
@@ -162,7 +239,7 @@ pub fn understand(name: &str, arguments: &Value) -> Result<Understood, String> {
     Ok(Understood::Tool(request))
 }
 
-fn finish(arguments: &Value) -> Result<Finish, String> {
+pub(super) fn finish(arguments: &Value) -> Result<Finish, String> {
     let finish: Finish = serde_json::from_value(arguments.clone())
         .map_err(|error| format!("the arguments of finish are not right: {error}"))?;
     let finish = Finish {
@@ -186,6 +263,30 @@ fn finish(arguments: &Value) -> Result<Finish, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_edit_tools_that_a_model_was_trained_on_come_first_and_none_is_missing() {
+        let style = |name: &str| EditStyle::of(name.parse::<ModelName>().ok().as_ref());
+        for name in
+            ["openai:gpt-5.2", "groq:openai/gpt-oss-120b", "openai:o4-mini", "azure:codex-mini-latest"]
+        {
+            assert_eq!(style(name), EditStyle::Patch, "{name}");
+        }
+        for name in ["anthropic:claude-sonnet-5-5", "gemini:gemini-3-pro", "ollama:qwen3:8b", "x:olmo-2"] {
+            assert_eq!(style(name), EditStyle::Replace, "{name}");
+        }
+        assert_eq!(EditStyle::of(None), EditStyle::Replace);
+        let names = |style| -> Vec<String> { definitions(style).into_iter().map(|tool| tool.name).collect() };
+        let (patch, replace) = (names(EditStyle::Patch), names(EditStyle::Replace));
+        let place = |names: &[String], name: &str| names.iter().position(|one| one == name);
+        assert!(place(&patch, "apply_patch") < place(&patch, "edit_file"));
+        assert!(place(&replace, "edit_file") < place(&replace, "apply_patch"));
+        let sorted = |mut names: Vec<String>| {
+            names.sort();
+            names
+        };
+        assert_eq!(sorted(patch), sorted(replace));
+    }
 
     #[test]
     fn a_call_that_fits_its_description_is_understood() {

@@ -1,7 +1,8 @@
 //! The loop of a model with tools: calls, answers, limits, and a record of every step.
 //!
-//! The history only grows, so that a provider can cache its beginning. What the model is told about a
-//! limit is nothing: a loop that reaches one ends, and its record goes to whoever decides what follows.
+//! What is said is kept in [`super::history`], and whether it goes round in circles is told by
+//! [`super::stuck`]. What the model is told about a limit is nothing: a loop that reaches one ends, and its
+//! record goes to whoever decides what follows.
 
 use std::time::{Duration, Instant};
 
@@ -10,16 +11,15 @@ use serde_json::Value;
 
 use super::AgentContext;
 use super::error::{AgentError, Interrupted, Interruption};
+use super::history::History;
 use super::prompts::Rendered;
-use super::tool_calls::{self, Finish, Understood};
+use super::stuck::{Stuck, StuckLimits, StuckWatch};
+use super::tool_calls::{self, EditStyle, Finish, Understood};
 use super::tools::{ANSWER_MAX_CHARS, ToolAnswer, ToolOutcome, ToolRequest, Toolbox, cut_in_the_middle};
 use crate::domain::Usage;
 use crate::llm::boundary::PromptText;
-use crate::llm::{Answer, CallContext, Message, Request, StopReason, ToolCall, ToolResult};
+use crate::llm::{Answer, CallContext, Message, Request, StopReason, ToolCall, ToolDefinition, ToolResult};
 
-/// The same calls with the same answers, so often in a row, are a loop.
-const SAME_TURN_LIMIT: usize = 4;
-const NO_CALL_LIMIT: usize = 3;
 /// Longest argument that is kept in a record, in characters.
 const RECORDED_MAX_CHARS: usize = 4_000;
 
@@ -32,11 +32,24 @@ pub struct ToolLimits {
     /// All tokens of the loop, cached ones included.
     pub tokens: Option<u64>,
     pub cost_micro_usd: Option<u64>,
+    /// Bytes of the conversation after which it is condensed.
+    pub history_bytes: usize,
+    pub stuck: StuckLimits,
 }
+
+/// About 100,000 tokens: half of what the usual models take.
+const DEFAULT_HISTORY_BYTES: usize = 400_000;
 
 impl Default for ToolLimits {
     fn default() -> Self {
-        Self { steps: 60, wall: Duration::from_secs(30 * 60), tokens: None, cost_micro_usd: None }
+        Self {
+            steps: 60,
+            wall: Duration::from_secs(30 * 60),
+            tokens: None,
+            cost_micro_usd: None,
+            history_bytes: DEFAULT_HISTORY_BYTES,
+            stuck: StuckLimits::default(),
+        }
     }
 }
 
@@ -73,22 +86,16 @@ pub(super) struct LoopInput<'a> {
 }
 
 pub(super) async fn run(input: LoopInput<'_>, prompt: Rendered) -> Result<Finished, AgentError> {
-    let request = Request {
-        system: prompt.system.into_string(),
-        messages: vec![Message::user(prompt.user)],
-        tools: tool_calls::definitions(),
-        max_output_tokens: None,
-        temperature: None,
-        response_schema: None,
-    };
+    let style = EditStyle::of(input.context.model.first_choice(input.call.role).as_ref());
     let mut state = Loop {
         input,
-        request,
+        system: prompt.system.into_string(),
+        tools: tool_calls::definitions(style),
+        history: History::new(prompt.user, input.limits.history_bytes),
         started: Instant::now(),
         transcript: Vec::new(),
         usage: Usage::default(),
-        turns_without_call: 0,
-        repeated: 0,
+        stuck: StuckWatch::new(input.limits.stuck),
         objected: Objected::NotYet,
     };
     // The wall time holds for a command or call that is under way, too.
@@ -105,12 +112,13 @@ pub(super) async fn run(input: LoopInput<'_>, prompt: Rendered) -> Result<Finish
 
 struct Loop<'a> {
     input: LoopInput<'a>,
-    request: Request,
+    system: String,
+    tools: Vec<ToolDefinition>,
+    history: History,
     started: Instant,
     transcript: Vec<Step>,
     usage: Usage,
-    turns_without_call: usize,
-    repeated: usize,
+    stuck: StuckWatch,
     objected: Objected,
 }
 
@@ -125,9 +133,9 @@ impl Loop<'_> {
     async fn run(&mut self) -> Result<Finish, Interruption> {
         loop {
             self.check_limits()?;
+            self.history.condense(&self.transcript);
             let model = &self.input.context.model;
-            let answer =
-                model.call(self.input.call, self.request.clone()).await.map_err(Interruption::Model)?;
+            let answer = model.call(self.input.call, self.request()).await.map_err(Interruption::Model)?;
             self.usage += answer.usage;
             let number = self.transcript.len() as u32 + 1;
             self.transcript.push(Step { number, text: answer.text.clone(), calls: Vec::new() });
@@ -135,10 +143,20 @@ impl Loop<'_> {
                 self.without_call(answer)?;
                 continue;
             }
-            self.turns_without_call = 0;
             if let Some(finish) = self.with_calls(answer).await? {
                 return Ok(finish);
             }
+        }
+    }
+
+    fn request(&self) -> Request {
+        Request {
+            system: self.system.clone(),
+            messages: self.history.messages().to_vec(),
+            tools: self.tools.clone(),
+            max_output_tokens: None,
+            temperature: None,
+            response_schema: None,
         }
     }
 
@@ -162,9 +180,8 @@ impl Loop<'_> {
     }
 
     fn without_call(&mut self, answer: Answer) -> Result<(), Interruption> {
-        self.turns_without_call += 1;
-        if self.turns_without_call >= NO_CALL_LIMIT {
-            return Err(Interruption::NoToolCall(self.turns_without_call));
+        if let Some(stuck) = self.stuck.turn_without_call() {
+            return Err(stuck.into());
         }
         let reminder = match answer.stop {
             StopReason::OutputLimit => {
@@ -175,21 +192,21 @@ impl Loop<'_> {
                 "You called no tool. Go on with a tool, or call `finish` if the work is done or cannot be done."
             }
         };
-        self.request.messages.push(answer.into_message());
-        self.request.messages.push(Message::user(PromptText::own(reminder)));
+        self.history.push(answer.into_message());
+        self.history.push(Message::user(PromptText::own(reminder)));
         Ok(())
     }
 
     async fn with_calls(&mut self, answer: Answer) -> Result<Option<Finish>, Interruption> {
         let calls = answer.tool_calls.clone();
         let cut_off = answer.stop == StopReason::OutputLimit;
-        self.request.messages.push(answer.into_message());
+        self.history.push(answer.into_message());
         let understood: Vec<_> =
             calls.iter().map(|call| tool_calls::understand(&call.name, &call.arguments)).collect();
-        let mut results = Vec::with_capacity(calls.len());
-        let mut failed_before = false;
-        while let Some(call) = calls.get(results.len()) {
-            let at = results.len();
+        let mut told: Vec<ToolAnswer> = Vec::with_capacity(calls.len());
+        while let Some(call) = calls.get(told.len()) {
+            let at = told.len();
+            let failed_before = told.iter().any(|answer| answer.outcome == ToolOutcome::Failed);
             let edits = calls[at..].iter().take_while(|call| tool_calls::edits(&call.name)).count();
             let answers = if cut_off {
                 vec![ToolAnswer::failed(
@@ -217,13 +234,19 @@ impl Loop<'_> {
             };
             for (call, answer) in calls[at..].iter().zip(answers) {
                 let answer = ToolAnswer { text: cut_in_the_middle(&answer.text, ANSWER_MAX_CHARS), ..answer };
-                failed_before |= answer.outcome == ToolOutcome::Failed;
-                results.push(ToolResult::of(call, shown(&answer)));
-                self.write_down(call, answer);
+                if answer.outcome == ToolOutcome::Done {
+                    self.history.note_edit(call);
+                }
+                self.write_down(call, answer.clone());
+                told.push(answer);
             }
         }
-        self.check_repetition()?;
-        self.request.messages.push(Message::ToolResults { results });
+        if let Some(stuck) = self.stuck.turn(calls.iter().zip(&told)) {
+            return Err(stuck.into());
+        }
+        let results =
+            calls.iter().zip(&told).map(|(call, answer)| ToolResult::of(call, shown(answer))).collect();
+        self.history.push(Message::ToolResults { results });
         Ok(None)
     }
 
@@ -280,15 +303,16 @@ impl Loop<'_> {
             step.calls.push(call);
         }
     }
+}
 
-    /// The same calls with the same answers, turn after turn.
-    fn check_repetition(&mut self) -> Result<(), Interruption> {
-        let again = match self.transcript.as_slice() {
-            [.., before, last] => before.calls == last.calls,
-            _ => false,
-        };
-        self.repeated = if again { self.repeated + 1 } else { 1 };
-        if self.repeated >= SAME_TURN_LIMIT { Err(Interruption::SameCall(self.repeated)) } else { Ok(()) }
+impl From<Stuck> for Interruption {
+    fn from(stuck: Stuck) -> Self {
+        match stuck {
+            Stuck::SameTurn(times) => Self::SameCall(times),
+            Stuck::SameError(times) => Self::SameError(times),
+            Stuck::Alternating(times) => Self::Alternating(times),
+            Stuck::NoCall(times) => Self::NoToolCall(times),
+        }
     }
 }
 
@@ -303,7 +327,7 @@ fn shown(answer: &ToolAnswer) -> PromptText {
 }
 
 /// Arguments with long texts cut: a record is for reading.
-fn recorded(arguments: &Value) -> Value {
+pub(super) fn recorded(arguments: &Value) -> Value {
     match arguments {
         Value::Object(object) => object
             .iter()

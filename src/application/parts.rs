@@ -12,6 +12,7 @@ use crate::config::{AppCredentials, Config, SandboxBackend, SeverityName};
 use crate::context::Contexts;
 use crate::domain::{Role, Severity};
 use crate::effects::{self, Effects};
+use crate::engines::{AgentCommand, Metering};
 use crate::gates::EgressPolicy;
 use crate::github::{GitHub, GitHubOptions};
 use crate::ingest::Ingest;
@@ -188,11 +189,16 @@ fn pipeline(
     redactor: Arc<Redactor>,
     sandbox: Arc<dyn Sandbox>,
 ) -> anyhow::Result<Pipeline> {
-    let model: Arc<dyn Model> = if config.dry_run {
-        Arc::new(SimulatedModel)
+    check_commands(config, &redactor)?;
+    let (model, metering): (Arc<dyn Model>, _) = if config.dry_run {
+        (Arc::new(SimulatedModel), None)
     } else {
         let ledger = Arc::new(StoreLedger(store.clone()));
-        Arc::new(Client::new(model_settings(&config.models), ledger)?)
+        let settings = model_settings(&config.models);
+        let folder = config.data_dir.join("proxies");
+        let metering = Metering::new(settings.clone(), ledger.clone(), folder)
+            .context("the proxy for agents' commands cannot be set up")?;
+        (Arc::new(Client::new(settings, ledger)?), Some(Arc::new(metering)))
     };
     let prompts = prompts(config.prompts_dir.as_deref())?;
     let egress = egress_policy(config)?;
@@ -204,12 +210,20 @@ fn pipeline(
         prompts: Arc::new(prompts),
         redactor,
         contexts: Arc::new(Contexts::new(config.data_dir.join("context"))),
+        metering,
         settings: pipeline::Settings {
             limits: config.limits.clone(),
+            implementer: config.implementer.clone(),
             paths: config.paths.clone(),
             author: Author::new(&config.git.author_name, &config.git.author_email)?,
             reviewers: config.reviewers.clone(),
             blocking: config.blocking_severities.iter().map(severity).collect(),
+            candidates: pipeline::CandidateSettings {
+                count: config.candidates.count,
+                most: config.candidates.most,
+                temperatures: config.candidates.temperatures.clone(),
+            },
+            worth_a_fix: config.fix_severities.iter().map(severity).collect(),
             wait_days: WAIT_DAYS,
             command_limits: command_limits(config),
             gates_at_once: config.sandbox.gates_at_once,
@@ -217,6 +231,23 @@ fn pipeline(
             dependencies: config.data_dir.join("dependencies"),
         },
     })
+}
+
+/// Commands of agents that cannot work, or that would carry a secret into the sandbox, are refused at the start.
+fn check_commands(config: &Config, redactor: &Redactor) -> anyhow::Result<()> {
+    for (name, line) in &config.implementer.commands {
+        let command =
+            AgentCommand { argv: line.argv.clone(), env: line.env.clone(), mounts: line.mounts.clone() };
+        command.check().with_context(|| format!("`implementer.commands.{name}` cannot work"))?;
+        let texts = line.argv.iter().chain(line.env.values());
+        if texts.into_iter().any(|text| redactor.gives_away(text)) {
+            anyhow::bail!(
+                "`implementer.commands.{name}` holds a secret of this deployment, and what a command is given is seen \
+                 inside the sandbox: write {{key}} in its place; the proxy puts the real key on outside"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// What a command in the sandbox may use.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 
+use super::implementer::ImplementerFile;
 use super::paths::Paths;
 
 /// A value that must not be printed.
@@ -28,6 +29,7 @@ pub(super) struct File {
     pub github: Github,
     pub web: Web,
     pub models: Models,
+    pub implementer: ImplementerFile,
     pub limits: LimitsSection,
     pub polling: PollingSection,
     pub git: Git,
@@ -36,6 +38,7 @@ pub(super) struct File {
     pub paths: Paths,
     pub reviewers: Option<Vec<String>>,
     pub blocking_severities: Option<Vec<String>>,
+    pub fix_severities: Option<Vec<String>>,
     pub prompts_dir: Option<String>,
     pub log: Log,
 }

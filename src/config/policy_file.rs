@@ -3,6 +3,7 @@
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::implementer::ImplementerPolicyFile;
 use super::paths::Paths;
 use super::policy::GateCommand;
 
@@ -14,8 +15,10 @@ pub(super) struct PolicyFile {
     pub setup: Option<Vec<GateCommand>>,
     pub coverage: Coverage,
     pub reviewers: Option<Vec<String>>,
+    pub blocking_severities: Option<Vec<String>>,
     pub paths: Paths,
     pub mail_to: Option<Vec<String>>,
+    pub implementer: ImplementerPolicyFile,
     pub limits: PolicyLimitsFile,
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
+use super::implementer::AgentLine;
 use super::sections::{ModelChoice, ProviderConfig};
 use super::{Config, percent_decoded};
 use crate::domain::BudgetLimits;
@@ -33,6 +34,7 @@ impl Config {
             },
             "web": { "listen": self.web.listen.to_string() },
             "models": self.redacted_models(),
+            "implementer": self.redacted_implementer(),
             "limits": {
                 "gate_rounds": self.limits.gate_rounds,
                 "review_rounds": self.limits.review_rounds,
@@ -103,10 +105,36 @@ impl Config {
             "reviewers": self.reviewers,
             "blocking_severities":
                 self.blocking_severities.iter().map(|severity| severity.as_str()).collect::<Vec<_>>(),
+            "fix_severities":
+                self.fix_severities.iter().map(|severity| severity.as_str()).collect::<Vec<_>>(),
             "prompts_dir": self.prompts_dir,
             "log": { "filter": self.log.filter, "format": self.log.format.as_str() },
         });
         serde_saphyr::to_string(&without_nulls(value)).unwrap_or_else(|error| format!("# {error}\n"))
+    }
+
+    fn redacted_implementer(&self) -> Value {
+        let implementer = &self.implementer;
+        // A value without a placeholder could be a key that somebody put there by mistake.
+        let variable = |(name, value): (&String, &String)| {
+            let shown = if value.contains('{') || value.len() < 8 { value } else { REDACTED };
+            (name.clone(), Value::from(shown))
+        };
+        let command = |line: &AgentLine| {
+            let env: Map<String, Value> = line.env.iter().map(variable).collect();
+            json!({ "argv": line.argv, "env": env, "mounts": line.mounts })
+        };
+        let commands: BTreeMap<_, _> =
+            implementer.commands.iter().map(|(name, line)| (name, command(line))).collect();
+        json!({
+            "engine": implementer.engine.as_str(),
+            "command": implementer.command,
+            "allowed": implementer.allowed.iter().map(|engine| engine.as_str()).collect::<Vec<_>>(),
+            "commands": commands,
+            "candidates": self.candidates.count,
+            "max_candidates": self.candidates.most,
+            "temperatures": self.candidates.temperatures,
+        })
     }
 
     fn redacted_models(&self) -> Value {

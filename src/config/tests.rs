@@ -247,7 +247,10 @@ fn each_providers_own_variables_are_heeded() {
     let providers = load("", &pairs).unwrap().models.providers;
     let url = |name: &str| providers[name].base_url.as_str();
     assert_eq!(url("gemini"), "https://gemini.example.org");
-    assert_eq!((url("xai"), url("groq")), ("https://xai.example.org/v1", "https://groq.example.org/openai/v1"));
+    assert_eq!(
+        (url("xai"), url("groq")),
+        ("https://xai.example.org/v1", "https://groq.example.org/openai/v1")
+    );
     assert_eq!(url("ollama"), "http://127.0.0.1:9000");
     assert_eq!(providers["openai"].protocol, Protocol::OpenAi, "another's server knows chat completions");
     assert!(!providers["openai"].asks_for_key() && providers["gemini"].api_key.is_some());
@@ -263,7 +266,8 @@ fn each_providers_own_variables_are_heeded() {
 #[test]
 fn prices_come_from_the_list_then_the_operators_list_then_the_key_beside_the_model() {
     let folder = tempfile::tempdir().unwrap();
-    let list = "openai:gpt-5.2: {context_tokens: 5000, input: 7.0, output: 8.0}\nmine:m: {input: 1, output: 2}\n";
+    let list =
+        "openai:gpt-5.2: {context_tokens: 5000, input: 7.0, output: 8.0}\nmine:m: {input: 1, output: 2}\n";
     std::fs::write(folder.path().join("models.yaml"), list).unwrap();
     let text = |catalog: &str, model: &str| {
         let mine = "providers: {mine: {base_url: 'http://127.0.0.1:1'}}";

@@ -30,7 +30,7 @@ pub struct Estimate {
 pub struct Reservation(Option<Box<dyn Held>>);
 
 /// What is behind a [`Reservation`].
-pub trait Held: Send {
+pub trait Held: Send + Sync {
     /// The call used this much; the rest is free again.
     fn release(self: Box<Self>, used: Usage) -> BoxFuture<'static, ()>;
 }

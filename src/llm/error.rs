@@ -102,7 +102,7 @@ impl LlmError {
     }
 
     /// Whether the provider may have worked on the call, and so may charge for it.
-    pub(super) fn may_have_cost(&self) -> bool {
+    pub(crate) fn may_have_cost(&self) -> bool {
         matches!(self, Self::TimedOut { .. } | Self::Silent { .. } | Self::Malformed(_) | Self::Transport(_))
     }
 

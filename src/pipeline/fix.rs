@@ -1,15 +1,19 @@
 //! Mending: what a gate, a reviewer or a person objects to.
 
-use crate::agents::{FixInput, Wrong, fix};
+use crate::agents::{Change, FixInput, Wrong};
+use crate::config::ChosenEngine;
 use crate::domain::{
-    Age, Baseline, Changed, Event, Finding, FixCause, GateReport, Reason, ReviewRound, State, Task, Verdict,
+    Age, Baseline, Changed, Event, FixCause, GateReport, Reason, ReviewRound, State, Task, Verdict,
 };
-use crate::guard;
+use crate::llm::boundary::PromptText;
 use crate::store::ArtifactKind;
 
 use super::change::{change_of, fork_point, policy, snapshot};
+use super::engine::{Desk, Job, Written, with_kept};
 use super::gate::gate_policy;
-use super::implement::specification_of;
+use super::implement::{specification_of, whole_files};
+use super::instructions::instructions;
+use super::review::blocks;
 use super::time::StageTime;
 use super::{Pipeline, StageEnd, StageError};
 
@@ -34,6 +38,7 @@ impl Pipeline {
         };
         let base = task.base.clone().unwrap_or_else(|| checkout.tip.clone());
         let policy = policy(&checkout, &base)?;
+        let engine = self.engine(&policy)?;
         let limits = self.settings.limits.lowered_by(&policy.limits);
         let wrong = self.wrong(task, *cause).await?;
         let from = fork_point(&checkout, &base, &parent)?;
@@ -51,10 +56,33 @@ impl Pipeline {
         let dependencies = self.dependencies(task, &gate_policy(&policy), &base_files).await?;
         let toolbox = self.toolbox(dependencies, &next, session.as_ref());
         let rules = next.fence.in_words();
-        let input = FixInput { specification, rules: &rules, change: &change, wrong: &wrong };
-        let done = fix(&agent, &toolbox, time.tool_limits(&limits), input).await;
+        let places = self.places_of_wrong(&checkout, &parent, (&wrong, &change)).await;
+        let touched: Vec<String> = touched(&change, &wrong);
+        let instructions = instructions(&base_files, &touched);
+        let whole = match engine {
+            ChosenEngine::SingleShot => whole_files(&files, touched),
+            ChosenEngine::ToolLoop | ChosenEngine::Command { .. } => PromptText::default(),
+        };
+        let input = FixInput {
+            specification,
+            rules: &rules,
+            instructions: &instructions,
+            change: &change,
+            places: &places,
+            wrong: &wrong,
+        };
+        let desk = Desk {
+            task,
+            agent: &agent,
+            session: session.as_ref(),
+            toolbox: &toolbox,
+            limits: time.tool_limits(&limits),
+            files: &whole,
+        };
+        let Written { done, kept } = self.write(engine, &desk, Job::Fix(input)).await?;
         drop(toolbox);
-        let (head, artifacts) = self.take_in(task, "fixer", &next, session, done).await?;
+        let taken = self.take_in(task, "fixer", &next, session, done).await;
+        let (head, artifacts) = with_kept(taken, kept)?;
         let event = match head {
             Ok(head) => Event::Fixed { head, changed: Changed::Yes, remote_head },
             Err(said) => Event::Fixed { head: parent, changed: Changed::No { said }, remote_head },
@@ -73,17 +101,14 @@ impl Pipeline {
                 let reports: Vec<GateReport> = self.kept(task, ArtifactKind::Gates).await?;
                 Ok(reports.iter().filter(|report| report.blocks()).map(gate_in_words).collect())
             }
-            FixCause::Findings => {
+            // Those that block come first; the others are mended with them, or tried alone.
+            FixCause::Findings | FixCause::Remarks => {
                 let round: ReviewRound = self.kept(task, ArtifactKind::Review).await?;
-                let blocking = round.open().filter(|finding| self.blocks(finding));
-                Ok(blocking.cloned().map(Wrong::Finding).collect())
+                let blocking = round.open().filter(|finding| blocks(&round, finding));
+                let remarks = round.open().filter(|finding| self.is_remark(&round, finding));
+                Ok(blocking.chain(remarks).cloned().map(Wrong::Finding).collect())
             }
         }
-    }
-
-    /// Whether an open finding holds the change up.
-    pub(super) fn blocks(&self, finding: &Finding) -> bool {
-        self.settings.blocking.contains(&finding.severity) || guard::is_blocking(finding)
     }
 
     /// The newest kept results of a kind; empty where there are none.
@@ -100,6 +125,15 @@ impl Pipeline {
             None => Ok(T::default()),
         }
     }
+}
+
+/// The files that a fix is about: those of the change, and those that findings name.
+fn touched(change: &Change, wrong: &[Wrong]) -> Vec<String> {
+    let named = wrong.iter().filter_map(|wrong| match wrong {
+        Wrong::Finding(finding) => Some(finding.path.clone()),
+        Wrong::Gate { .. } | Wrong::Instruction { .. } => None,
+    });
+    change.files.iter().map(|file| file.path.clone()).chain(named).collect()
 }
 
 fn gate_in_words(report: &GateReport) -> Wrong {

@@ -4,18 +4,24 @@
 //! result, its products and the end of its job in one transaction. Until then nothing of it counts.
 
 mod base_tests;
+mod candidates;
 mod change;
 mod commit;
 mod discuss;
+mod earlier;
+mod engine;
 mod fence;
 mod fix;
 mod gate;
 mod implement;
+mod instructions;
 mod ledger;
 mod metered;
+mod places;
 mod publish;
 mod purse;
 mod review;
+mod reviewers;
 mod time;
 mod toolbox;
 mod weakened;
@@ -26,9 +32,10 @@ use std::time::Duration;
 
 use crate::agents::{AgentContext, AgentError, DEFAULT_MAX_ANSWERS, Interruption, Prompts};
 use crate::checkout::{CheckoutError, Repositories};
-use crate::config::{Limits, PathSettings, RepositoryPolicy};
+use crate::config::{ImplementerConfig, Limits, PathSettings, RepositoryPolicy};
 use crate::context::Contexts;
 use crate::domain::{Event, Reason, Rules, Severity, Stage, State, Task, TaskId};
+use crate::engines::Metering;
 use crate::gates::EgressPolicy;
 use crate::github::GitHubError;
 use crate::llm::{LlmError, Model};
@@ -38,6 +45,7 @@ use crate::store::{Applied, Artifact, ArtifactKind, Lease, Store, StoreError};
 use crate::telemetry::{Redactor, clock};
 use crate::workspace::{Author, WorkspaceError};
 
+pub use candidates::CandidateSettings;
 pub use gate::gate_policy;
 pub use ledger::StoreLedger;
 use metered::Meter;
@@ -61,6 +69,8 @@ pub struct Pipeline {
     pub prompts: Arc<Prompts>,
     pub redactor: Arc<Redactor>,
     pub contexts: Arc<Contexts>,
+    /// The way of agents' own commands to models; `None` in a dry run, where none is run.
+    pub metering: Option<Arc<Metering>>,
     pub settings: Settings,
 }
 
@@ -68,12 +78,17 @@ pub struct Pipeline {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub limits: Limits,
+    /// Who writes changes.
+    pub implementer: ImplementerConfig,
     /// What changes may touch; a repository's policy can only be stricter.
     pub paths: PathSettings,
     pub author: Author,
     pub reviewers: Vec<String>,
     /// Findings of these severities hold a change up.
     pub blocking: Vec<Severity>,
+    /// Findings of these severities are worth a fix that the change can do without.
+    pub worth_a_fix: Vec<Severity>,
+    pub candidates: CandidateSettings,
     /// Days that a task waits for the ones that it builds on.
     pub wait_days: u32,
     pub command_limits: crate::sandbox::Limits,
@@ -212,9 +227,11 @@ fn agent_failure(role: &str, error: &AgentError) -> Reason {
         AgentError::Interrupted(interrupted) => match &interrupted.why {
             Interruption::Model(error) => of_model(error),
             Interruption::Toolbox(_) => Reason::SandboxUnavailable { detail },
-            Interruption::SameCall(_) | Interruption::NoToolCall(_) => {
-                Reason::ModelJunk { role: role.to_owned(), fault: detail }
-            }
+            Interruption::SameCall(_)
+            | Interruption::SameError(_)
+            | Interruption::Alternating(_)
+            | Interruption::NoToolCall(_)
+            | Interruption::Command { .. } => Reason::ModelJunk { role: role.to_owned(), fault: detail },
             Interruption::Steps(_)
             | Interruption::WallTime(_)
             | Interruption::Tokens { .. }
@@ -247,7 +264,7 @@ impl Pipeline {
         }
         self.start(lease, id, stage).await?;
         let task = self.store.task(id).await?;
-        let limit = self.settings.limits.stage_wall;
+        let limit = self.settings.limits.stage_wall * self.shares(stage);
         let meter = Meter::default();
         let work = meter.measure(self.stage(&task, stage, StageTime::begin()));
         let done = match tokio::time::timeout(limit, work).await {

@@ -23,7 +23,7 @@ impl StageTime {
     /// kept.
     pub(super) fn tool_limits(&self, limits: &Limits) -> ToolLimits {
         let wall = agent_wall(limits.stage_wall, self.began.elapsed());
-        ToolLimits { steps: limits.agent_steps, wall, tokens: None, cost_micro_usd: None }
+        ToolLimits { steps: limits.agent_steps, wall, ..ToolLimits::default() }
     }
 }
 

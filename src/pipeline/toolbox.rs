@@ -37,6 +37,19 @@ impl Pipeline {
 }
 
 impl SandboxToolbox<'_> {
+    /// Folders of the project's packages for `PATH`, each with a colon behind it.
+    pub(super) fn path(&self) -> String {
+        self.dependencies.path().iter().map(|folder| format!("{folder}:")).collect()
+    }
+
+    /// A command with what the gates see of the project's packages; what it says itself is stronger.
+    pub(super) fn with_dependencies(&self, command: Command) -> Command {
+        let (mut env, mut mounts) = (self.dependencies.env(), self.dependencies.mounts());
+        env.extend(command.env);
+        mounts.extend(command.mounts);
+        Command { env, mounts, scratch: self.dependencies.scratch(), ..command }
+    }
+
     async fn serve(&self, request: &ToolRequest) -> Result<ToolAnswer, ToolboxError> {
         let broken = |error: String| ToolboxError(error);
         let stdin = serde_json::to_vec(request).map_err(|error| broken(error.to_string()))?;
@@ -53,15 +66,11 @@ impl SandboxToolbox<'_> {
 
     async fn run(&self, line: &str, timeout: Option<u32>) -> Result<ToolAnswer, ToolboxError> {
         let asked = timeout.map_or(DEFAULT_COMMAND, |seconds| Duration::from_secs(seconds.into()));
-        let path: String = self.dependencies.path().iter().map(|folder| format!("{folder}:")).collect();
-        let line = format!("PATH={path}$PATH; export PATH\n{line}");
-        let command = Command {
-            env: self.dependencies.env(),
-            mounts: self.dependencies.mounts(),
-            scratch: self.dependencies.scratch(),
+        let line = format!("PATH={}$PATH; export PATH\n{line}", self.path());
+        let command = self.with_dependencies(Command {
             limits: Limits { wall: asked.min(self.limits.wall), ..self.limits.clone() },
             ..Command::new(["/bin/sh", "-c", &line])
-        };
+        });
         let outcome = self.session.run(&command).await.map_err(|error| ToolboxError(error.to_string()))?;
         let end = CommandEnd {
             how: how(outcome.exit),
@@ -111,14 +120,14 @@ fn unreadable(error: &SandboxError) -> Option<String> {
     }
 }
 
-fn how(exit: Exit) -> String {
+pub(super) fn how(exit: Exit) -> String {
     match exit {
         Exit::Code(code) => format!("exit code {code}"),
         Exit::Signal(signal) => format!("signal {signal}"),
     }
 }
 
-fn in_words(limit: LimitHit) -> &'static str {
+pub(super) fn in_words(limit: LimitHit) -> &'static str {
     match limit {
         LimitHit::Wall => "ended by the time limit",
         LimitHit::Cpu => "ended by the processor time limit",

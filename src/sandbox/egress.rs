@@ -1,6 +1,6 @@
-//! The only way out of a sandbox that has one: a CONNECT proxy on a Unix socket.
+//! The only way out of a sandbox that has one: a CONNECT proxy on a Unix socket, or one server of our own.
 //!
-//! It takes the names that the operator listed and nothing else, resolves them on the host's side, and
+//! The proxy takes the names that the operator listed and nothing else, resolves them on the host's side, and
 //! writes down what was asked of it. What flows through is encrypted between the sandbox and the server.
 
 use std::fmt;
@@ -58,10 +58,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 type Log = Arc<Mutex<Vec<EgressRecord>>>;
 
-/// A proxy that lives as long as one command.
+/// The host's end of a command's way out.
 #[derive(Debug)]
 pub(super) struct Proxy {
     socket: PathBuf,
+    /// `None` where somebody else listens.
+    own: Option<Listening>,
+}
+
+/// A proxy that lives as long as one command.
+#[derive(Debug)]
+struct Listening {
     task: JoinHandle<()>,
     log: Log,
 }
@@ -73,7 +80,11 @@ impl Proxy {
         session: Option<&SessionFolder>,
         owner: Owner,
     ) -> Result<Option<Self>, SandboxError> {
-        let Network::AllowList(hosts) = &command.network else { return Ok(None) };
+        let hosts = match &command.network {
+            Network::None => return Ok(None),
+            Network::Service(socket) => return Ok(Some(Self { socket: socket.clone(), own: None })),
+            Network::AllowList(hosts) => hosts,
+        };
         let folder = session.map(|folder| folder.path().to_path_buf()).unwrap_or_default();
         let proxy = Self::start(folder.join("egress.sock"), hosts.clone(), owner).await;
         proxy.map(Some).map_err(SandboxError::io("starting the egress proxy"))
@@ -88,7 +99,7 @@ impl Proxy {
         std::os::unix::fs::chown(&socket, owner.uid(), owner.gid())?;
         let log = Log::default();
         let task = tokio::spawn(serve(listener, Arc::new(hosts), log.clone()));
-        Ok(Self { socket, task, log })
+        Ok(Self { socket, own: Some(Listening { task, log }) })
     }
 
     pub(super) fn socket(&self) -> &Path {
@@ -97,14 +108,17 @@ impl Proxy {
 
     /// Ends the proxy and gives its records.
     pub(super) fn finish(self) -> Vec<EgressRecord> {
-        std::mem::take(&mut *self.log.lock().unwrap_or_else(PoisonError::into_inner))
+        let records =
+            |own: &Listening| std::mem::take(&mut *own.log.lock().unwrap_or_else(PoisonError::into_inner));
+        self.own.as_ref().map(records).unwrap_or_default()
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
+        let Some(own) = &self.own else { return };
         // The task owns its connections, which end with it.
-        self.task.abort();
+        own.task.abort();
         let _ = std::fs::remove_file(&self.socket);
     }
 }

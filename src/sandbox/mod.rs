@@ -55,3 +55,6 @@ pub use model::{
 pub use probe::{Finding, ProbeReport};
 pub use toolchain::{Toolchain, detect as detect_toolchains};
 pub use walk::make_readable;
+
+/// Where a command reaches the one server of [`Network::Service`].
+pub const SERVICE_INSIDE: &str = inside::FORWARDER;

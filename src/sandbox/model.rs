@@ -123,6 +123,20 @@ pub enum Network {
     None,
     /// Besides that, HTTPS to these hosts through a proxy on the host, which records every request.
     AllowList(Vec<HostName>),
+    /// Besides that, one server of our own, which listens on this Unix socket of the host. Inside it is
+    /// [`SERVICE_INSIDE`](super::SERVICE_INSIDE). Everybody may write to the socket; its folder has to be closed to
+    /// others.
+    Service(PathBuf),
+}
+
+impl Network {
+    /// Whether connections are carried to the host.
+    pub(super) fn leads_out(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::AllowList(_) | Self::Service(_) => true,
+        }
+    }
 }
 
 /// A folder or file of the host that is made visible inside.

@@ -33,7 +33,8 @@ pub(super) async fn call(
     }
     if wire.endpoint.delivery == Delivery::Whole {
         let text = response.text().await.map_err(|error| wire_error::transport(&error))?;
-        let body = serde_json::from_str::<Value>(&text).map_err(|error| wire_error::unreadable(&error, &text))?;
+        let body =
+            serde_json::from_str::<Value>(&text).map_err(|error| wire_error::unreadable(&error, &text))?;
         draft.lock().unwrap_or_else(std::sync::PoisonError::into_inner).whole(&body);
         return Ok(());
     }

@@ -10,7 +10,7 @@ use bollard::models::{
 
 use super::Shared;
 use crate::sandbox::arguments::{CA_BUNDLE, PROGRAM_INSIDE, SOCKET, WORK, base_environment};
-use crate::sandbox::model::{Access, Command, Limits, Network};
+use crate::sandbox::model::{Access, Command, Limits};
 use crate::sandbox::supervise::OWN_TASKS;
 use crate::sandbox::supervise::wire::{Rooms, Run};
 
@@ -188,7 +188,7 @@ pub(super) fn request(shared: &Shared, command: &Command) -> Run {
     }
     env.extend(command.env.clone());
     let mut argv = vec![];
-    if matches!(command.network, Network::AllowList(_)) {
+    if command.network.leads_out() {
         argv.extend([PROGRAM_INSIDE, "in-sandbox", "forward", "--socket", SOCKET, "--"].map(str::to_owned));
     }
     argv.extend(command.argv.clone());

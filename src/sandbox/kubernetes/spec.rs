@@ -204,8 +204,8 @@ pub(super) fn request(options: &KubernetesOptions, image_env: &[(String, String)
     limits.disk_bytes = limits.disk_bytes.min(options.limits.disk_bytes);
     let writable = command.mounts.iter().filter(|mount| mount.access == Access::ReadWrite);
     let watched = [WORK.into()].into_iter().chain(writable.map(|mount| mount.inside.clone()));
-    let tunnel = matches!(command.network, Network::AllowList(_));
-    let bundle = bundle.filter(|_| tunnel).map(PathBuf::from);
+    let tunnel = command.network.leads_out();
+    let bundle = bundle.filter(|_| matches!(command.network, Network::AllowList(_))).map(PathBuf::from);
     Run {
         argv,
         env,
