@@ -444,7 +444,10 @@ fn every_variable_of_the_code_is_in_the_example_and_the_other_way_round() {
     assert_eq!(code, documented);
     for variable in VARIABLES {
         let Some(key) = variable.key else { continue };
-        let generic = key.replace(".anthropic.", ".<name>.").replace(".openai.", ".<name>.");
+        let generic = match key.strip_prefix("models.providers.").and_then(|rest| rest.split_once('.')) {
+            Some((_, field)) => format!("models.providers.<name>.{field}"),
+            None => key.to_owned(),
+        };
         assert!(deployment_keys().contains(&generic), "{} names no key: {key}", variable.name);
     }
 }
@@ -471,6 +474,9 @@ fn the_example_is_valid_as_it_stands_and_with_every_key_active() {
         ("GITHUB_WEBHOOK_SECRET", "s"),
         ("ANTHROPIC_API_KEY", "k"),
         ("OPENAI_API_KEY", "k"),
+        ("GEMINI_API_KEY", "k"),
+        ("XAI_API_KEY", "k"),
+        ("GROQ_API_KEY", "k"),
         ("SMTP_URL", "smtp://mail"),
     ];
     let config = load(&all, &pairs).unwrap();

@@ -53,10 +53,7 @@ fn table() -> Vec<Row> {
         row(
             "a stream cut in the middle of a tool call",
             Scripted::CutStream { at: Cut::InCall },
-            // Here a call comes whole or not at all, and its signs are not separate events.
-            |wire| {
-                if wire == "gemini" { Some("the connection failed") } else { Some("the connection failed") }
-            },
+            |_| Some("the connection failed"),
             estimated,
         ),
         row(
