@@ -140,7 +140,10 @@ impl History {
         let mut parts = Vec::new();
         let words = |step: &&Step| !step.text.trim().is_empty();
         if let Some(first) = record.iter().find(words) {
-            parts.push(format!("Your plan at the beginning:\n{}", cut_in_the_middle(&first.text, WORDS_MAX_CHARS)));
+            parts.push(format!(
+                "Your plan at the beginning:\n{}",
+                cut_in_the_middle(&first.text, WORDS_MAX_CHARS)
+            ));
         }
         let files: Vec<&str> = self.edited.iter().map(String::as_str).take(MOST_FILES).collect();
         let files = if files.is_empty() { "(none)".to_owned() } else { files.join("\n") };
@@ -161,7 +164,10 @@ impl History {
         let commands: Vec<_> = calls().filter(|(_, call)| call.name == "run_command").collect();
         for (number, call) in &commands[commands.len().saturating_sub(KEPT_COMMANDS)..] {
             let answer = cut_in_the_middle(&call.answer.text, RESULT_MAX_CHARS);
-            parts.push(format!("What {} answered, turn {number}:\n{answer}", in_short(&call.name, &call.arguments)));
+            parts.push(format!(
+                "What {} answered, turn {number}:\n{answer}",
+                in_short(&call.name, &call.arguments)
+            ));
         }
         if let Some(last) = record.iter().rev().find(words) {
             parts.push(format!("Your last words:\n{}", cut_in_the_middle(&last.text, WORDS_MAX_CHARS)));
@@ -179,7 +185,8 @@ fn left_out(result: &ToolResult, call: Option<&ToolCall>) -> ToolResult {
     let what = call.map_or_else(|| result.name.clone(), |call| in_short(&call.name, &call.arguments));
     let end = if result.content.starts_with("FAILED: ") { "failed" } else { "was done" };
     let chars = result.content.chars().count();
-    let line = format!("[left out: {what} {end} and said {chars} characters; call it again if you need them]");
+    let line =
+        format!("[left out: {what} {end} and said {chars} characters; call it again if you need them]");
     ToolResult { content: PromptText::answer(&line, 2 * CALL_MAX_CHARS).into_string(), ..result.clone() }
 }
 
@@ -208,7 +215,8 @@ fn edited_paths(call: &ToolCall) -> Vec<String> {
         return vec![path.to_owned()];
     }
     let patch = text("patch").or_else(|| text("input")).unwrap_or_default();
-    let heads = ["*** Update File: ", "*** Add File: ", "*** Delete File: ", "*** Move to: ", "+++ b/", "--- a/"];
+    let heads =
+        ["*** Update File: ", "*** Add File: ", "*** Delete File: ", "*** Move to: ", "+++ b/", "--- a/"];
     let mut paths: Vec<String> = Vec::new();
     let mut before = "";
     for line in patch.lines() {
@@ -304,7 +312,11 @@ mod tests {
     #[test]
     fn old_answers_become_a_line_first_and_the_last_results_of_commands_stay() {
         let mut played = Played::new(60_000);
-        played.turn("run_command", json!({"command": "cargo test"}), &format!("FAILED one {}", "y".repeat(2_000)));
+        played.turn(
+            "run_command",
+            json!({"command": "cargo test"}),
+            &format!("FAILED one {}", "y".repeat(2_000)),
+        );
         for round in 0..12 {
             played.turn("read_file", json!({"path": format!("src/{round}.rs")}), &"x".repeat(5_000));
         }
@@ -328,7 +340,9 @@ mod tests {
         }
         assert!(played.history.bytes <= 40_000 && played.condensed > 3, "{}", played.condensed);
         let text = played.text();
-        for part in ["TASK: greet the world", "PLAN: first look", "src/0.rs", "src/6.rs", "docs/a.md", "round 299"] {
+        for part in
+            ["TASK: greet the world", "PLAN: first look", "src/0.rs", "src/6.rs", "docs/a.md", "round 299"]
+        {
             assert!(text.contains(part), "{part} is lost");
         }
         assert_eq!(text.matches("TASK: greet the world").count(), 1);
@@ -343,7 +357,10 @@ mod tests {
         let search = "```\nsrc/a.rs\n<<<<<<< SEARCH\nx\n=======\ny\n>>>>>>> REPLACE\n```";
         let cases = [
             (call("edit_file", json!({"path": "a", "old": "x", "new": "y"})), vec!["a"]),
-            (call("apply_patch", json!({"input": "*** Add File: b\n+x\n*** Delete File: c\n"})), vec!["b", "c"]),
+            (
+                call("apply_patch", json!({"input": "*** Add File: b\n+x\n*** Delete File: c\n"})),
+                vec!["b", "c"],
+            ),
             (call("apply_patch", json!({"patch": "--- a/d\n+++ b/d\n@@ -1 +1 @@\n-a\n+b\n"})), vec!["d"]),
             (call("apply_patch", json!({ "patch": search })), vec!["src/a.rs"]),
             (call("read_file", json!({"path": "e"})), vec![]),

@@ -25,8 +25,8 @@ use std::sync::Arc;
 use crate::domain::TaskId;
 use crate::llm::{Budget, CallContext, CallLabel, Model, Role};
 
-pub use command::{command_fix_prompt, command_prompt};
 pub use change::{Change, ChangedFile, Hunk, HunkLine};
+pub use command::{command_fix_prompt, command_prompt};
 pub use discussion::{DiscussionInput, DiscussionOutcome, MAX_QUESTIONS, discuss};
 pub use error::{AgentError, Interrupted, Interruption};
 pub use fixer::{FixInput, Wrong, fix};

@@ -21,10 +21,7 @@ const SEPARATOR: &str = "\n=== user ===\n";
 /// The values that each prompt has to name. A reviewer of a repository's own is `review_<name>`.
 const VALUES: [(&str, &[&str]); 7] = [
     ("discussion", &["max_tasks", "max_questions", "protected", "issue", "overview", "snippets"]),
-    (
-        "implementer",
-        &["specification", "rules", "instructions", "overview", "snippets", "earlier_failures"],
-    ),
+    ("implementer", &["specification", "rules", "instructions", "overview", "snippets", "earlier_failures"]),
     ("fixer", &["specification", "rules", "instructions", "change", "wrong"]),
     ("single_shot", &["specification", "rules", "instructions", "overview", "files", "earlier_failures"]),
     ("single_shot_fix", &["specification", "rules", "instructions", "change", "files", "wrong"]),

@@ -238,7 +238,10 @@ fn proposal(answer: &Answer) -> Result<(Vec<ToolRequest>, Finish), String> {
         (StopReason::Refused, _) => return Err("you refused to answer".to_owned()),
         (_, Some(object)) => object,
         (StopReason::OutputLimit, None) => {
-            return Err("the answer was cut off at the output limit: give edits of places instead of whole files".into());
+            return Err(
+                "the answer was cut off at the output limit: give edits of places instead of whole files"
+                    .into(),
+            );
         }
         (_, None) => return Err("there is no JSON object in the answer".to_owned()),
     };
@@ -296,11 +299,18 @@ mod tests {
     #[test]
     fn an_edit_is_told_from_a_whole_file_and_from_a_deletion() {
         let edit = |old: Option<&str>, new: Option<&str>| {
-            EditAnswer { path: "a".into(), old: old.map(str::to_owned), new: new.map(str::to_owned) }.request()
+            EditAnswer { path: "a".into(), old: old.map(str::to_owned), new: new.map(str::to_owned) }
+                .request()
         };
         let path = || "a".to_owned();
-        assert_eq!(edit(Some("x"), Some("y")), ToolRequest::Edit { path: path(), old: "x".into(), new: "y".into() });
-        assert_eq!(edit(Some("x"), None), ToolRequest::Edit { path: path(), old: "x".into(), new: String::new() });
+        assert_eq!(
+            edit(Some("x"), Some("y")),
+            ToolRequest::Edit { path: path(), old: "x".into(), new: "y".into() }
+        );
+        assert_eq!(
+            edit(Some("x"), None),
+            ToolRequest::Edit { path: path(), old: "x".into(), new: String::new() }
+        );
         assert_eq!(edit(None, Some("y")), ToolRequest::Write { path: path(), content: "y".into() });
         assert_eq!(edit(Some(""), Some("y")), ToolRequest::Write { path: path(), content: "y".into() });
         assert_eq!(edit(None, None), ToolRequest::Delete { path: path() });

@@ -59,7 +59,10 @@ impl StuckWatch {
     }
 
     /// A turn with calls and their answers, in order.
-    pub fn turn<'a>(&mut self, calls: impl IntoIterator<Item = (&'a ToolCall, &'a ToolAnswer)>) -> Option<Stuck> {
+    pub fn turn<'a>(
+        &mut self,
+        calls: impl IntoIterator<Item = (&'a ToolCall, &'a ToolAnswer)>,
+    ) -> Option<Stuck> {
         self.without_call = 0;
         let (mut action, mut observation) = (DefaultHasher::new(), DefaultHasher::new());
         let mut outcome = ToolOutcome::Done;
@@ -119,7 +122,8 @@ mod tests {
 
     /// A turn of one call: what it does, and what it answers; a `!` at its beginning is a failure.
     fn turn(watch: &mut StuckWatch, action: &str, said: &str) -> Option<Stuck> {
-        let call = ToolCall { id: "1".into(), name: "run_command".into(), arguments: json!({"command": action}) };
+        let call =
+            ToolCall { id: "1".into(), name: "run_command".into(), arguments: json!({"command": action}) };
         let answer = match said.strip_prefix('!') {
             Some(said) => ToolAnswer::failed(said),
             None => ToolAnswer::done(said),
@@ -137,7 +141,7 @@ mod tests {
 
     fn turns(list: &[(&str, &str)], times: usize) -> Vec<(String, String)> {
         let list: Vec<_> = list.iter().map(|(a, s)| ((*a).to_owned(), (*s).to_owned())).collect();
-        list.repeat(times)
+        (0..times).flat_map(|_| list.clone()).collect()
     }
 
     #[test]
@@ -145,7 +149,8 @@ mod tests {
         assert_eq!(ends_at(turns(&[("make", "ok")], 9)), Some((4, Stuck::SameTurn(4))));
         let polled = (0..30).map(|round| ("make".to_owned(), format!("{round} left")));
         assert_eq!(ends_at(polled), None);
-        let interrupted = [turns(&[("make", "ok")], 3), turns(&[("ls", "a")], 1), turns(&[("make", "ok")], 3)];
+        let interrupted =
+            [turns(&[("make", "ok")], 3), turns(&[("ls", "a")], 1), turns(&[("make", "ok")], 3)];
         assert_eq!(ends_at(interrupted.concat()), None);
     }
 

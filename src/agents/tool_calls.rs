@@ -267,7 +267,9 @@ mod tests {
     #[test]
     fn the_edit_tools_that_a_model_was_trained_on_come_first_and_none_is_missing() {
         let style = |name: &str| EditStyle::of(name.parse::<ModelName>().ok().as_ref());
-        for name in ["openai:gpt-5.2", "groq:openai/gpt-oss-120b", "openai:o4-mini", "azure:codex-mini-latest"] {
+        for name in
+            ["openai:gpt-5.2", "groq:openai/gpt-oss-120b", "openai:o4-mini", "azure:codex-mini-latest"]
+        {
             assert_eq!(style(name), EditStyle::Patch, "{name}");
         }
         for name in ["anthropic:claude-sonnet-5-5", "gemini:gemini-3-pro", "ollama:qwen3:8b", "x:olmo-2"] {

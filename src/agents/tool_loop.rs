@@ -18,9 +18,7 @@ use super::tool_calls::{self, EditStyle, Finish, Understood};
 use super::tools::{ANSWER_MAX_CHARS, ToolAnswer, ToolOutcome, ToolRequest, Toolbox, cut_in_the_middle};
 use crate::domain::Usage;
 use crate::llm::boundary::PromptText;
-use crate::llm::{
-    Answer, CallContext, Message, Request, StopReason, ToolCall, ToolDefinition, ToolResult,
-};
+use crate::llm::{Answer, CallContext, Message, Request, StopReason, ToolCall, ToolDefinition, ToolResult};
 
 /// Longest argument that is kept in a record, in characters.
 const RECORDED_MAX_CHARS: usize = 4_000;

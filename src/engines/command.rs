@@ -70,12 +70,11 @@ impl AgentCommand {
     /// long for an argument is named there instead.
     pub fn command(&self, filled: Filled<'_>, limits: Limits, socket: PathBuf) -> Command {
         let in_the_file = format!("Read your task in the file {PROMPT_FILE} and carry out what it says.");
-        let prompt =
-            if filled.prompt.len() <= LONGEST_ARGUMENT && !filled.prompt.contains('\0') {
-                filled.prompt
-            } else {
-                &in_the_file
-            };
+        let prompt = if filled.prompt.len() <= LONGEST_ARGUMENT && !filled.prompt.contains('\0') {
+            filled.prompt
+        } else {
+            &in_the_file
+        };
         let url = format!("http://{SERVICE_INSIDE}");
         let fill = |text: &String| {
             substitute(text, |name| match name {

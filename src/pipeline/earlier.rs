@@ -46,7 +46,8 @@ impl Pipeline {
         let history = self.store.history(task.id).await?;
         let stops: Vec<_> = history.iter().filter(|record| record.state == "needs_person").collect();
         for stop in &stops[stops.len().saturating_sub(MOST_REASONS)..] {
-            if let State::NeedsPerson { reason, .. } = self.store.task_as_of(task.id, stop.version).await?.state
+            if let State::NeedsPerson { reason, .. } =
+                self.store.task_as_of(task.id, stop.version).await?.state
                 && let Some(reason) = reason_in_short(&reason)
             {
                 parts.push(format!("An attempt stopped: {reason}"));
@@ -141,8 +142,15 @@ mod tests {
             ..GateReport::of(gate, command, Verdict::Failed)
         };
         let text = gate_in_short(&report);
-        assert!(text.starts_with("The gate \"test\" failed ($ cargo test), exit code 101. Tests that failed: t0,"));
-        assert!(text.contains("t19.") && !text.contains("t20") && text.ends_with("line 498\nline 499"), "{text}");
+        assert!(
+            text.starts_with(
+                "The gate \"test\" failed ($ cargo test), exit code 101. Tests that failed: t0,"
+            )
+        );
+        assert!(
+            text.contains("t19.") && !text.contains("t20") && text.ends_with("line 498\nline 499"),
+            "{text}"
+        );
         assert!(text.len() < 3_000);
     }
 

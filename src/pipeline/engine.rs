@@ -90,9 +90,7 @@ impl Pipeline {
     ) -> Result<Written, StageError> {
         let internal = |detail: String| StageError::stop(Reason::Internal { detail });
         let (role, stage, prompt) = match &job {
-            Job::Implement(input) => {
-                (Role::Implementer, "implement", command_prompt(&self.prompts, input))
-            }
+            Job::Implement(input) => (Role::Implementer, "implement", command_prompt(&self.prompts, input)),
             Job::Fix(input) => (Role::Fixer, "fix", command_fix_prompt(&self.prompts, input)),
         };
         let prompt = prompt.map_err(|error| internal(error.to_string()))?;
@@ -109,11 +107,8 @@ impl Pipeline {
             .await
             .map_err(|error| internal(format!("the metering proxy cannot be started: {error}")))?;
         let model = metering.model(role).map(|model| model.model.clone()).unwrap_or_default();
-        let agent = AgentCommand {
-            argv: line.argv.clone(),
-            env: line.env.clone(),
-            mounts: line.mounts.clone(),
-        };
+        let agent =
+            AgentCommand { argv: line.argv.clone(), env: line.env.clone(), mounts: line.mounts.clone() };
         // It works as long as the stage lets it, however long a gate may.
         let limits = Limits { wall: desk.limits.wall, ..self.settings.command_limits.clone() };
         let limits = Limits { cpu: limits.cpu.max(limits.wall * 4), ..limits };
@@ -166,7 +161,9 @@ impl Pipeline {
         for refused in &ran.metered.refused {
             log.push_str(&format!("refused: {} {}: {}\n", refused.status, refused.path, refused.reason));
         }
-        for (name, stream) in [("standard output", &ran.outcome.stdout), ("standard error", &ran.outcome.stderr)] {
+        for (name, stream) in
+            [("standard output", &ran.outcome.stdout), ("standard error", &ran.outcome.stderr)]
+        {
             let mut bytes = Vec::new();
             let whole = stream.whole().take(MOST_KEPT).read_to_end(&mut bytes);
             let text = match whole {

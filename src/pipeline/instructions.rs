@@ -95,9 +95,9 @@ mod tests {
 
     fn tree(files: &[(&str, &str, FileMode)]) -> Snapshot {
         let entry = |text: &str, mode| FileEntry { mode, bytes: text.as_bytes().into() };
-        let files = files.iter().map(|&(path, text, mode)| {
-            (RepoPath::parse(path).expect("a path"), entry(text, mode))
-        });
+        let files = files
+            .iter()
+            .map(|&(path, text, mode)| (RepoPath::parse(path).expect("a path"), entry(text, mode)));
         Snapshot { files: files.collect() }
     }
 

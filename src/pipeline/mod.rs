@@ -220,9 +220,7 @@ fn agent_failure(role: &str, error: &AgentError) -> Reason {
             | Interruption::SameError(_)
             | Interruption::Alternating(_)
             | Interruption::NoToolCall(_)
-            | Interruption::Command { .. } => {
-                Reason::ModelJunk { role: role.to_owned(), fault: detail }
-            }
+            | Interruption::Command { .. } => Reason::ModelJunk { role: role.to_owned(), fault: detail },
             Interruption::Steps(_)
             | Interruption::WallTime(_)
             | Interruption::Tokens { .. }

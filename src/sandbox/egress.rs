@@ -108,9 +108,8 @@ impl Proxy {
 
     /// Ends the proxy and gives its records.
     pub(super) fn finish(self) -> Vec<EgressRecord> {
-        let records = |own: &Listening| {
-            std::mem::take(&mut *own.log.lock().unwrap_or_else(PoisonError::into_inner))
-        };
+        let records =
+            |own: &Listening| std::mem::take(&mut *own.log.lock().unwrap_or_else(PoisonError::into_inner));
         self.own.as_ref().map(records).unwrap_or_default()
     }
 }

@@ -89,7 +89,9 @@ impl Books {
     ) -> Result<Reserved, Refusal> {
         let mut state = self.lock();
         if let Some(error) = &state.unrecorded {
-            return Err(Refusal::spent(format!("the cost of an earlier call could not be recorded: {error}")));
+            return Err(Refusal::spent(format!(
+                "the cost of an earlier call could not be recorded: {error}"
+            )));
         }
         let most = self.account.most_calls;
         if state.calls >= most {
@@ -119,13 +121,7 @@ impl Books {
     }
 
     /// Takes from the budgets what a call used, and writes it down.
-    pub async fn settle(
-        &self,
-        ledger: &dyn Ledger,
-        model: &ModelSettings,
-        reserved: Reserved,
-        ended: Ended,
-    ) {
+    pub async fn settle(&self, ledger: &dyn Ledger, model: &ModelSettings, reserved: Reserved, ended: Ended) {
         let usage: Usage = ended.tokens.usage(&model.price.unwrap_or_default());
         let attempt = reserved.number as usize;
         for reservation in reserved.reservations {

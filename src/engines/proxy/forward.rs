@@ -69,7 +69,9 @@ pub(super) async fn forward(calls: Arc<Calls>, admitted: Admitted) -> Response {
     let (head, begun) = oneshot::channel();
     let (pieces, coming) = mpsc::channel(PIECES_AHEAD);
     let tasks = calls.tasks.clone();
-    tasks.spawn(async move { carry(&calls, admitted, Agent { head: Some(head), pieces, told: Told::Part }).await });
+    tasks.spawn(async move {
+        carry(&calls, admitted, Agent { head: Some(head), pieces, told: Told::Part }).await
+    });
     match begun.await {
         Ok(Ok((status, headers))) => {
             let body = stream::unfold(coming, async |mut coming: mpsc::Receiver<io::Result<Bytes>>| {
@@ -216,7 +218,8 @@ async fn refused(admitted: &Admitted, agent: &mut Agent, mut response: reqwest::
     let error = by_status(status.as_u16(), &String::from_utf8_lossy(&clean));
     match &error {
         LlmError::Unauthorized(_) | LlmError::OutOfCredit(_) => {
-            let message = "the provider refuses this deployment: its operator has to look at the key and the account";
+            let message =
+                "the provider refuses this deployment: its operator has to look at the key and the account";
             agent.begin(Err(Refusal::not_allowed(message)));
         }
         _ if status.is_redirection() => {

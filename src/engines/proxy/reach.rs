@@ -44,7 +44,9 @@ fn tool_kind(format: Format, tool: &Value) -> Result<(), String> {
         // Tools of these kinds are described by the provider and run by the client.
         Format::Messages => kind.is_none_or(|kind| {
             kind == "custom"
-                || ["bash_", "text_editor_", "computer_", "memory_"].iter().any(|start| kind.starts_with(start))
+                || ["bash_", "text_editor_", "computer_", "memory_"]
+                    .iter()
+                    .any(|start| kind.starts_with(start))
         }),
         Format::Chat => matches!(kind, Some("function" | "custom")),
         Format::Responses => matches!(kind, Some("function" | "custom" | "local_shell" | "apply_patch")),
@@ -83,7 +85,9 @@ fn address(value: &Value, depth: usize) -> Option<String> {
                         | ("input_schema" | "parameters" | "parametersJsonSchema" | "args" | "response", _)
                 )
             };
-            if matches!(kind, Some("url" | "file")) && (object.contains_key("url") || object.contains_key("file_id")) {
+            if matches!(kind, Some("url" | "file"))
+                && (object.contains_key("url") || object.contains_key("file_id"))
+            {
                 return Some("pictures and files have to be sent along, not named by an address".to_owned());
             }
             object.iter().find_map(|(name, inner)| {

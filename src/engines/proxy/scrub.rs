@@ -53,8 +53,7 @@ mod tests {
         let text = b"a sk-sk-sk-key sk-k and sk-key\n";
         for piece in 1..text.len() {
             let mut scrubber = Scrubber::new(Some("sk-key"));
-            let mut passed: Vec<u8> =
-                text.chunks(piece).flat_map(|chunk| scrubber.pass(chunk)).collect();
+            let mut passed: Vec<u8> = text.chunks(piece).flat_map(|chunk| scrubber.pass(chunk)).collect();
             passed.extend(scrubber.rest());
             assert_eq!(
                 String::from_utf8_lossy(&passed),

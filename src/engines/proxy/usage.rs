@@ -165,7 +165,11 @@ impl UsageReader {
             });
         }
         if let Some(usage) = event.get("usage").filter(|usage| usage.is_object()) {
-            self.counted(usage, ["prompt_tokens", "completion_tokens"], "/prompt_tokens_details/cached_tokens");
+            self.counted(
+                usage,
+                ["prompt_tokens", "completion_tokens"],
+                "/prompt_tokens_details/cached_tokens",
+            );
         }
     }
 
@@ -175,9 +179,7 @@ impl UsageReader {
         self.complete |= matches!(kind, "response.completed" | "response.incomplete" | "response.failed");
         match answer["status"].as_str() {
             Some("completed") => {
-                let calls = |item: &Value| {
-                    item["type"].as_str().is_some_and(|kind| kind.ends_with("_call"))
-                };
+                let calls = |item: &Value| item["type"].as_str().is_some_and(|kind| kind.ends_with("_call"));
                 let output = answer["output"].as_array();
                 let calls = output.is_some_and(|items| items.iter().any(calls));
                 self.stop = Some(if calls { StopReason::ToolCalls } else { StopReason::Completed });
@@ -266,7 +268,8 @@ mod tests {
 
     #[test]
     fn a_stream_tells_what_it_used_however_it_is_cut_into_pieces() {
-        let count = |input, cached, cache_written, output| TokenCount { input, cached, cache_written, output };
+        let count =
+            |input, cached, cache_written, output| TokenCount { input, cached, cache_written, output };
         let gemini = Format::Gemini { streams: true };
         let cases = [
             (Format::Messages, MESSAGES, count(35, 100, 10, 15), StopReason::ToolCalls),
@@ -278,7 +281,8 @@ mod tests {
             for piece in [1, 7, text.len()] {
                 let found = read(format, true, text, piece);
                 let pieces = text.matches("data:").count() as u64;
-                let expected = Read { tokens: Some(tokens), complete: true, stop: Some(stop.clone()), pieces };
+                let expected =
+                    Read { tokens: Some(tokens), complete: true, stop: Some(stop.clone()), pieces };
                 assert_eq!(found, expected, "{format:?} in pieces of {piece}");
             }
         }
@@ -296,7 +300,8 @@ mod tests {
 
     #[test]
     fn a_whole_answer_tells_it_too_and_junk_tells_nothing() {
-        let text = r#"{"type":"message","stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":4}}"#;
+        let text =
+            r#"{"type":"message","stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":4}}"#;
         let found = read(Format::Messages, false, text, 10);
         assert_eq!(found.tokens.map(|tokens| (tokens.input, tokens.output)), Some((3, 4)));
         assert_eq!((found.complete, found.stop), (true, Some(StopReason::Completed)));
