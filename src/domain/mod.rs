@@ -1,5 +1,6 @@
 //! What the product is about, and nothing else: no I/O, no clock, no randomness in here.
 
+mod budget;
 mod command;
 mod effect;
 mod event;
@@ -16,6 +17,7 @@ mod task;
 mod usage;
 mod visible_text;
 
+pub use budget::{Amount, BudgetChange, BudgetLimits, BudgetScope, TaskBudget};
 pub use command::{Command, CommandFault, parse_command};
 pub use effect::{Effect, MailKind, Notice, reply_key};
 pub use event::{Changed, Event, ObservedText, Reading, Thumb};

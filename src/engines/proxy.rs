@@ -241,7 +241,7 @@ async fn admit(calls: &Arc<Calls>, request: Request) -> Result<forward::Admitted
         None => return Err(unknown_model(&calls.metering, &asked)),
     };
     let most_output = asked.limit_output(settings.max_output_tokens.into());
-    let reserved = calls.books.reserve(&settings, body.len(), most_output)?;
+    let reserved = calls.books.reserve(&settings, body.len(), most_output).await?;
     let url = format.url(&endpoint.base_url, &asked.model);
     Ok(forward::Admitted { asked, settings, endpoint, url, headers: parts.headers, reserved, _room: room })
 }

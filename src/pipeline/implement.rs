@@ -38,7 +38,7 @@ impl Pipeline {
             ChosenEngine::Command { .. } => (PromptText::default(), PromptText::default()),
         };
         let earlier = self.earlier_failures(task).await?;
-        let agent = self.agent(task, &limits).await?;
+        let agent = self.agent(task, &limits);
         let fence = self.fence(task, &checkout, &base, &policy)?;
         let next = self.next_commit(fence, (&base, &base), &files);
         let session = self.sandbox.open(&files).await?;

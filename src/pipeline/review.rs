@@ -20,7 +20,7 @@ impl Pipeline {
         let reviewers = policy.reviewers.as_ref().unwrap_or(&self.settings.reviewers);
         let from = fork_point(&checkout, base, head)?;
         let change = change_of(&checkout, head, &checkout.mirror.diff(&from, head)?)?;
-        let agent = self.agent(task, &limits).await?;
+        let agent = self.agent(task, &limits);
         let round = review_all(&agent, reviewers, ReviewInput { specification, change: &change }).await;
         let earlier: ReviewRound = self.kept(task, ArtifactKind::Review).await?;
         let mut round = tracked(round);

@@ -1,3 +1,5 @@
+mod budget;
+
 use proptest::prelude::*;
 
 use super::super::command::Command;
@@ -425,6 +427,9 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Command::Retry),
         Just(Command::Cancel),
         Just(Command::Fix("x".into())),
+        Just(Command::Budget(super::super::budget::BudgetChange::Add(super::super::budget::Amount::Tokens(
+            5
+        )))),
     ];
     let body = prop_oneof![Just("b"), Just("edited")];
     let digit = prop_oneof![Just('a'), Just('b'), Just('c')];
