@@ -24,8 +24,8 @@ use orchestrator::domain::{
 use orchestrator::llm::boundary::{PromptText, Written};
 use orchestrator::llm::simulated::{MARK, SimulatedModel};
 use orchestrator::llm::{
-    CallRecord, Client, Endpoint, Ledger, LedgerError, ModelName, ModelSettings, Protocol, RetryPolicy, Role,
-    Settings,
+    CallRecord, CircuitPolicy, Client, Endpoint, Ledger, LedgerError, ModelName, ModelSettings, Protocol,
+    RetryPolicy, Role, Settings,
 };
 use orchestrator::simulator::model::{Answer as Scripted, DemoProject, ModelServer, Scenario};
 use orchestrator::workspace::{CommitSha, FileEntry, FileMode, RepoPath, Snapshot};
@@ -101,24 +101,20 @@ async fn bench_with(scenario: Scenario, model: &str) -> Bench {
     let server = ModelServer::start(scenario).await.expect("starts");
     let key = || Some(SecretString::from(server.api_key()));
     let endpoints = BTreeMap::from([
-        (
-            "anthropic".to_owned(),
-            Endpoint { protocol: Protocol::Anthropic, base_url: server.anthropic_url(), key: key() },
-        ),
-        (
-            "openai".to_owned(),
-            Endpoint { protocol: Protocol::OpenAi, base_url: server.openai_url(), key: key() },
-        ),
+        ("anthropic".to_owned(), Endpoint::new(Protocol::Anthropic, server.anthropic_url(), key())),
+        ("openai".to_owned(), Endpoint::new(Protocol::OpenAi, server.openai_url(), key())),
     ]);
     let model = |role| {
         let name = if role == Role::Reviewer { "openai:gpt-5" } else { others };
         let name: ModelName = name.parse().expect("name");
-        vec![ModelSettings { name, temperature: None, max_output_tokens: 8_000, price: None }]
+        vec![ModelSettings::of(name, 8_000)]
     };
     let settings = Settings {
         endpoints,
         roles: Role::ALL.into_iter().map(|role| (role, model(role))).collect(),
         call_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(10),
+        circuit: CircuitPolicy::default(),
         retry: RetryPolicy {
             max_calls: 2,
             max_waiting: Duration::from_secs(1),

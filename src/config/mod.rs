@@ -9,6 +9,7 @@
 //! Every key is described in `orchestrator.example.yaml`, every variable in `.env.example`; a test
 //! holds code and documents together.
 
+mod catalog;
 mod document;
 mod environment;
 mod error;
@@ -26,7 +27,7 @@ mod sections;
 
 use std::path::{Path, PathBuf};
 
-pub use environment::{Environment, VARIABLES, Variable};
+pub use environment::{Environment, VARIABLES, Variable, variable_of};
 pub use error::ConfigError;
 pub use implementer::{AgentLine, ChosenEngine, EngineName, ImplementerConfig, ImplementerPolicy};
 pub use keys::{deployment_keys, policy_keys};
@@ -34,9 +35,9 @@ pub use paths::{PathPolicy, PathSettings};
 pub use policy::{GATE_KINDS, GateCommand, GateEntry, PolicyLimits, RepositoryPolicy};
 pub(crate) use resolve::percent_decoded;
 pub use sections::{
-    AppCredentials, ContainerConfig, DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits,
-    LogConfig, MailConfig, ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig, RoleModels,
-    SandboxBackend, SandboxConfig, SeverityName, UidRange, WebConfig,
+    AppCredentials, ContainerConfig, DatabaseConfig, DigestSchedule, EffortName, GitIdentity, GithubConfig,
+    Limits, LogConfig, MailConfig, ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig,
+    RoleModels, SandboxBackend, SandboxConfig, SeverityName, UidRange, WebConfig,
 };
 
 /// The name of the configuration file that is looked for in the working directory.
