@@ -35,7 +35,7 @@ async fn reports(files: &[(&str, &str)]) -> Vec<GateReport> {
     };
     let dependencies = prepare(&place.sandbox, &base, None, stores).await.expect("prepared");
     let mut reports = vec![];
-    for gate in discover(&base, None) {
+    for gate in discover(&base, None).expect("readable") {
         let session = place.sandbox.open(&base).await.expect("a session");
         reports.push(run(&*session, &gate, &dependencies).await.expect("ran"));
         session.close().await.expect("closed");
@@ -110,7 +110,8 @@ async fn a_change_that_asks_for_a_crate_the_base_has_not_could_not_run() {
     let place = place();
     let manifest = format!("{RUST_MANIFEST}[dependencies]\nitoa = \"1\"\n");
     let changed = snapshot(&[("Cargo.toml", &manifest), ("src/lib.rs", "")]);
-    let gates = discover(&snapshot(&[("Cargo.toml", RUST_MANIFEST), ("src/lib.rs", "")]), None);
+    let gates =
+        discover(&snapshot(&[("Cargo.toml", RUST_MANIFEST), ("src/lib.rs", "")]), None).expect("readable");
     let session = place.sandbox.open(&changed).await.expect("a session");
     let report = run(&*session, &gates[0], &Dependencies::default()).await.expect("ran");
     assert_eq!(
@@ -214,8 +215,8 @@ async fn the_changes_own_configuration_chooses_no_gate() {
     let base = snapshot(&[("Cargo.toml", RUST_MANIFEST)]);
     let policy: GatePolicy =
         serde_json::from_str(r#"{"gates": [{"name": "x", "run": "true"}]}"#).expect("a policy");
-    assert_eq!(discover(&base, None).len(), 1);
-    assert_eq!(discover(&base, Some(&policy))[0].command, ["sh", "-c", "true"]);
+    assert_eq!(discover(&base, None).expect("readable").len(), 1);
+    assert_eq!(discover(&base, Some(&policy)).expect("readable")[0].command, ["sh", "-c", "true"]);
 }
 
 #[tokio::test]
@@ -236,7 +237,8 @@ async fn a_set_up_that_is_refused_a_host_says_which() {
     };
     let dependencies = prepare(&place.sandbox, &base, None, stores).await.expect("prepared");
     let session = place.sandbox.open(&base).await.expect("a session");
-    let report = run(&*session, &discover(&base, None)[0], &dependencies).await.expect("ran");
+    let report =
+        run(&*session, &discover(&base, None).expect("readable")[0], &dependencies).await.expect("ran");
     assert_eq!(
         could_not_run(&report),
         "fetching the project's rust packages was refused mirror.example:443: list them in `sandbox.setup.allow_hosts` if \
@@ -321,7 +323,7 @@ async fn the_base_of_a_real_crate_is_compared_by_the_names_of_its_tests() {
     fn files(lib: &str) -> [(&str, &str); 2] {
         [("Cargo.toml", RUST_MANIFEST), ("src/lib.rs", lib)]
     }
-    let gates = discover(&snapshot(&files(&base)), None);
+    let gates = discover(&snapshot(&files(&base)), None).expect("readable");
     let of = async |change: &str| {
         compared(&gates[..1], &files(&base), &files(change), &[]).await.reports.remove(0)
     };

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use orchestrator::domain::Usage;
+use orchestrator::domain::{BudgetLimits, BudgetScope, Usage};
 use orchestrator::llm::{
-    Accounting, Answer, Budget, BudgetLimits, CallContext, CallLabel, CallRecord, Client, Endpoint, Ledger,
-    LedgerError, LlmError, Message, ModelName, ModelSettings, Price, Protocol, Request, RetryPolicy, Role,
-    Settings, StopReason, ToolDefinition, ToolResult,
+    Accounting, Answer, Budget, CallContext, CallLabel, CallRecord, Client, Endpoint, Ledger, LedgerError,
+    LlmError, Message, ModelName, ModelSettings, Price, Protocol, Request, RetryPolicy, Role, Settings,
+    StopReason, ToolDefinition, ToolResult,
 };
 use orchestrator::simulator::model::{Answer as Scripted, ModelServer, Scenario};
 use secrecy::SecretString;
@@ -537,8 +537,8 @@ async fn when_every_model_fails_each_reason_is_named() {
 async fn a_budget_stops_a_call_before_it_is_made() {
     let bench = bench("anthropic").await;
     let limits = BudgetLimits { tokens: None, cost_micro_usd: Some(15_500) };
-    let budget = Budget::new("of the task", limits, Usage::default());
-    let context = CallContext { budgets: vec![Arc::clone(&budget)], ..context() };
+    let budget = Budget::new(BudgetScope::Task, limits, Usage::default());
+    let context = CallContext { budgets: vec![Arc::clone(&budget) as _], ..context() };
     bench.client.call(&context, ask("hello")).await.expect("the first fits");
     let spent = budget.spent();
     assert_eq!(spent.cost_micro_usd, bench.book.records()[0].usage.cost_micro_usd);
@@ -551,8 +551,8 @@ async fn a_budget_stops_a_call_before_it_is_made() {
 #[tokio::test]
 async fn a_failed_call_that_may_have_cost_something_is_taken_from_the_budget() {
     let bench = bench("anthropic").await;
-    let budget = Budget::new("of the task", BudgetLimits::default(), Usage::default());
-    let context = CallContext { budgets: vec![Arc::clone(&budget)], ..context() };
+    let budget = Budget::new(BudgetScope::Task, BudgetLimits::default(), Usage::default());
+    let context = CallContext { budgets: vec![Arc::clone(&budget) as _], ..context() };
     bench.client.call(&context, ask("drop")).await.expect_err("fails");
     assert_eq!(budget.spent().calls, 4);
     assert!(budget.spent().cost_micro_usd > 0);
@@ -562,8 +562,8 @@ async fn a_failed_call_that_may_have_cost_something_is_taken_from_the_budget() {
 async fn a_call_whose_caller_went_away_is_recorded_all_the_same() {
     let bench = bench_with(&[model("anthropic")], |settings| settings.retry.max_calls = 1).await;
     bench.server.inject([Scripted::Hang { seconds: 0.3 }]);
-    let budget = Budget::new("of the task", BudgetLimits::default(), Usage::default());
-    let context = CallContext { budgets: vec![Arc::clone(&budget)], ..context() };
+    let budget = Budget::new(BudgetScope::Task, BudgetLimits::default(), Usage::default());
+    let context = CallContext { budgets: vec![Arc::clone(&budget) as _], ..context() };
     let call = bench.client.call(&context, ask("hello"));
     tokio::time::timeout(Duration::from_millis(100), call).await.expect_err("given up");
     assert!(bench.book.records().is_empty());

@@ -1,5 +1,7 @@
 //! The store on a real PostgreSQL: leases and fences, lanes, concurrent events, migrations.
 
+#[path = "store/budgets.rs"]
+mod budgets;
 #[path = "store/heartbeats.rs"]
 mod heartbeats;
 #[path = "store/leases.rs"]

@@ -25,7 +25,7 @@ mod verifier;
 use std::sync::Arc;
 
 use crate::domain::TaskId;
-use crate::llm::{Budget, CallContext, CallLabel, Model, Role};
+use crate::llm::{CallContext, CallLabel, Model, Purse, Role};
 
 pub use change::{Change, ChangedFile, Hunk, HunkLine};
 pub use command::{command_fix_prompt, command_prompt};
@@ -53,7 +53,7 @@ pub struct AgentContext {
     /// For the records.
     pub task: Option<TaskId>,
     /// All of them have to cover each call.
-    pub budgets: Vec<Arc<Budget>>,
+    pub budgets: Vec<Arc<dyn Purse>>,
     /// How often a model may answer one question, the first time included.
     pub max_answers: usize,
 }

@@ -71,6 +71,7 @@ pub fn rules(config: &Config, source: Source) -> Rules {
         Source::GitHub => Approvals::Wait,
     };
     Rules::new(config.limits.gate_rounds, config.limits.review_rounds, approvals, WAIT_DAYS)
+        .with_budgets_up_to(config.limits.most)
 }
 
 impl Application {

@@ -295,7 +295,8 @@ fn effect_settings(config: &Config) -> effects::Settings {
         gate_rounds: config.limits.gate_rounds,
         review_rounds: config.limits.review_rounds,
         wait_days: WAIT_DAYS,
-        budget_micro_usd: Some((config.limits.task_usd * 1e6) as u64),
+        budget: config.limits.task(),
+        most: config.limits.most,
         estimate: estimate(config),
         link_hosts: link_hosts(config),
         mail_from: config.mail.from.clone(),
@@ -313,7 +314,7 @@ const LARGE_TASK: (f64, f64) = (1_500_000.0, 60_000.0);
 /// budget. `None` where no prices are configured.
 fn estimate(config: &Config) -> Option<Estimate> {
     let prices = config.models.roles.of(Role::Implementer).first()?.prices?;
-    let budget = (config.limits.task_usd * 1e6) as u64;
+    let budget = config.limits.task().cost_micro_usd.unwrap_or(u64::MAX);
     let cost =
         |(input, output): (f64, f64)| ((input * prices.input + output * prices.output) as u64).min(budget);
     Some(Estimate { least_micro_usd: cost(SMALL_TASK), most_micro_usd: cost(LARGE_TASK) })

@@ -73,7 +73,7 @@ async fn work(
     quiet_log(arguments.verbose)?;
     let config = load_quietly(file, environment)?;
     let looked = look(&arguments, &config).await?;
-    let found = gates::discover(&looked.files, Some(&looked.policy));
+    let found = gates::discover(&looked.files, Some(&looked.policy))?;
     let say = |line: &dyn Fn(&Gateway) -> String| {
         if !arguments.json {
             let redactor = redactor(&config, None);

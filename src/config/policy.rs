@@ -13,8 +13,9 @@ use super::implementer::ImplementerPolicy;
 use super::keys::policy_keys;
 use super::paths::PathPolicy;
 use super::policy_file::{Gate, PolicyFile, PolicyLimitsFile};
-use super::resolve::{ROUNDS, SEVERITIES, check_address, check_reviewers, is_reviewer_name};
+use super::resolve::{ROUNDS, SEVERITIES, check_address, check_reviewers, is_reviewer_name, micro_usd};
 use super::sections::{Limits, SeverityName};
+use crate::domain::BudgetLimits;
 
 /// The largest policy file that is read, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
@@ -94,6 +95,7 @@ pub struct PolicyLimits {
     pub stage_wall: Option<Duration>,
     pub task_tokens: Option<u64>,
     pub task_usd: Option<f64>,
+    pub repository_day: BudgetLimits,
 }
 
 impl RepositoryPolicy {
@@ -207,8 +209,10 @@ fn resolve_limits(document: &Document, file: &PolicyLimitsFile) -> Result<Policy
     let rounds = |value: Option<u64>| {
         value.map(|rounds| u8::try_from(rounds.clamp(*ROUNDS.start(), *ROUNDS.end())).unwrap_or(4))
     };
-    if file.task_usd.is_some_and(|usd| !(usd.is_finite() && usd > 0.0)) {
-        return Err(document.error("limits.task_usd", "must be greater than 0"));
+    for (name, usd) in [("task_usd", file.task_usd), ("repository_day_usd", file.repository_day_usd)] {
+        if usd.is_some_and(|usd| !(usd.is_finite() && usd > 0.0)) {
+            return Err(document.error(&format!("limits.{name}"), "must be greater than 0"));
+        }
     }
     let steps = at_least_one("agent_steps", file.agent_steps)?;
     Ok(PolicyLimits {
@@ -218,15 +222,27 @@ fn resolve_limits(document: &Document, file: &PolicyLimitsFile) -> Result<Policy
         stage_wall: at_least_one("stage_wall_seconds", file.stage_wall_seconds)?.map(Duration::from_secs),
         task_tokens: at_least_one("task_tokens", file.task_tokens)?,
         task_usd: file.task_usd,
+        repository_day: BudgetLimits {
+            tokens: at_least_one("repository_day_tokens", file.repository_day_tokens)?,
+            cost_micro_usd: file.repository_day_usd.map(micro_usd),
+        },
     })
 }
 
 impl Limits {
+    /// What a task may spend where nobody changed it.
+    pub fn task(&self) -> BudgetLimits {
+        BudgetLimits { tokens: Some(self.task_tokens), cost_micro_usd: Some(micro_usd(self.task_usd)) }
+    }
+
     /// The deployment's limits, lowered where the repository's policy asks for less.
     #[must_use]
     pub fn lowered_by(&self, policy: &PolicyLimits) -> Self {
         fn lower<T: PartialOrd + Copy>(ours: T, theirs: Option<T>) -> T {
             theirs.filter(|theirs| *theirs < ours).unwrap_or(ours)
+        }
+        fn lower_of(ours: Option<u64>, theirs: Option<u64>) -> Option<u64> {
+            [ours, theirs].into_iter().flatten().min()
         }
         Self {
             gate_rounds: lower(self.gate_rounds, policy.gate_rounds),
@@ -235,6 +251,13 @@ impl Limits {
             stage_wall: lower(self.stage_wall, policy.stage_wall),
             task_tokens: lower(self.task_tokens, policy.task_tokens),
             task_usd: lower(self.task_usd, policy.task_usd),
+            repository_day: BudgetLimits {
+                tokens: lower_of(self.repository_day.tokens, policy.repository_day.tokens),
+                cost_micro_usd: lower_of(
+                    self.repository_day.cost_micro_usd,
+                    policy.repository_day.cost_micro_usd,
+                ),
+            },
             ..self.clone()
         }
     }

@@ -47,6 +47,8 @@ pub(super) struct PolicyLimitsFile {
     pub stage_wall_seconds: Option<u64>,
     pub task_tokens: Option<u64>,
     pub task_usd: Option<f64>,
+    pub repository_day_usd: Option<f64>,
+    pub repository_day_tokens: Option<u64>,
 }
 
 impl<'de> Deserialize<'de> for GateCommand {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::implementer::AgentLine;
 use super::sections::{ModelChoice, ProviderConfig};
 use super::{Config, percent_decoded};
+use crate::domain::BudgetLimits;
 
 const REDACTED: &str = "[redacted]";
 
@@ -41,6 +42,14 @@ impl Config {
                 "stage_wall_seconds": self.limits.stage_wall.as_secs(),
                 "task_tokens": self.limits.task_tokens,
                 "task_usd": self.limits.task_usd,
+                "most_tokens": self.limits.most.tokens,
+                "most_usd": usd(self.limits.most),
+                "repository_day_tokens": self.limits.repository_day.tokens,
+                "repository_day_usd": usd(self.limits.repository_day),
+                "day_tokens": self.limits.day.tokens,
+                "day_usd": usd(self.limits.day),
+                "month_tokens": self.limits.month.tokens,
+                "month_usd": usd(self.limits.month),
                 "concurrent_tasks": self.limits.concurrent_tasks,
                 "concurrent_tasks_per_repository": self.limits.concurrent_tasks_per_repository,
             },
@@ -173,6 +182,10 @@ impl Config {
         let whole = github.into_iter().chain(urls).chain(keys).flatten().cloned();
         whole.chain(passwords).collect()
     }
+}
+
+fn usd(limits: BudgetLimits) -> Option<f64> {
+    limits.cost_micro_usd.map(|micro| micro as f64 / 1e6)
 }
 
 fn mask(secret: Option<&SecretString>) -> Option<&'static str> {

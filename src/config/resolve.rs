@@ -18,6 +18,7 @@ use super::sections::{
     SeverityName, WebConfig,
 };
 use super::{Config, candidates, resolve_models};
+use crate::domain::BudgetLimits;
 use crate::telemetry::LogFormat;
 
 const DEFAULT_REVIEWERS: [&str; 3] = ["safety", "architecture", "quality"];
@@ -27,6 +28,9 @@ pub(super) const SEVERITIES: [SeverityName; 4] =
     [SeverityName::Critical, SeverityName::High, SeverityName::Medium, SeverityName::Low];
 /// Rounds are clamped, not refused: a model-made or copied number must not stop the deployment.
 pub(super) const ROUNDS: RangeInclusive<u64> = 1..=4;
+const TOKENS: RangeInclusive<u64> = 1000..=1_000_000_000_000;
+const TOKENS_OF_A_TASK: u64 = 2_000_000;
+const MOST_USD: f64 = 1e6;
 
 pub(super) fn resolve(document: Document, file: File, env: &Environment) -> Result<Config, ConfigError> {
     let mut r = Resolver { document: &document, env, notices: Vec::new() };
@@ -242,10 +246,14 @@ impl Resolver<'_> {
     }
 
     fn limits(&mut self, file: file::LimitsSection) -> Result<Limits, ConfigError> {
-        let task_usd = file.task_usd.unwrap_or(10.0);
-        if !(task_usd.is_finite() && task_usd > 0.0) {
-            return Err(self.error("limits.task_usd", "must be greater than 0"));
-        }
+        let task_usd = self.usd("limits.task_usd", file.task_usd)?.unwrap_or(10.0);
+        let task_tokens = self.number("limits.task_tokens", file.task_tokens, TOKENS_OF_A_TASK, TOKENS)?;
+        let most = BudgetLimits {
+            tokens: Some(self.number("limits.most_tokens", file.most_tokens, task_tokens * 5, TOKENS)?),
+            cost_micro_usd: Some(micro_usd(
+                self.usd("limits.most_usd", file.most_usd)?.unwrap_or(task_usd * 5.0),
+            )),
+        };
         let wall = self.number("limits.stage_wall_seconds", file.stage_wall_seconds, 1800, 10..=86_400)?;
         let concurrent: u32 = self.number("limits.concurrent_tasks", file.concurrent_tasks, 2, 1..=256)?;
         let key = "limits.concurrent_tasks_per_repository";
@@ -254,13 +262,16 @@ impl Resolver<'_> {
             review_rounds: self.rounds("limits.review_rounds", file.review_rounds, 2),
             agent_steps: self.number("limits.agent_steps", file.agent_steps, 60, 1..=1000)?,
             stage_wall: Duration::from_secs(wall),
-            task_tokens: self.number(
-                "limits.task_tokens",
-                file.task_tokens,
-                2_000_000,
-                1000..=10_u64.pow(12),
-            )?,
+            task_tokens,
             task_usd,
+            most,
+            repository_day: self.purse(
+                "repository_day",
+                file.repository_day_usd,
+                file.repository_day_tokens,
+            )?,
+            day: self.purse("day", file.day_usd, file.day_tokens)?,
+            month: self.purse("month", file.month_usd, file.month_tokens)?,
             concurrent_tasks: concurrent,
             concurrent_tasks_per_repository: self.number(
                 key,
@@ -269,6 +280,21 @@ impl Resolver<'_> {
                 1..=256,
             )?,
         })
+    }
+
+    /// A limit that holds only where it is written.
+    fn purse(&self, name: &str, usd: Option<f64>, tokens: Option<u64>) -> Result<BudgetLimits, ConfigError> {
+        let key = format!("limits.{name}_tokens");
+        let tokens = tokens.map(|tokens| self.number(&key, Some(tokens), 0, TOKENS)).transpose()?;
+        let usd = self.usd(&format!("limits.{name}_usd"), usd)?;
+        Ok(BudgetLimits { tokens, cost_micro_usd: usd.map(micro_usd) })
+    }
+
+    fn usd(&self, key: &str, usd: Option<f64>) -> Result<Option<f64>, ConfigError> {
+        if usd.is_some_and(|usd| !(usd.is_finite() && usd > 0.0 && usd <= MOST_USD)) {
+            return Err(self.error(key, "must be greater than 0, and a million at most"));
+        }
+        Ok(usd)
     }
 
     fn polling(&self, file: &file::PollingSection) -> Result<Polling, ConfigError> {
@@ -403,6 +429,11 @@ pub(super) fn is_reviewer_name(name: &str) -> bool {
 }
 
 /// Names become names of prompt files and parts of comments.
+/// Millionths of a US dollar.
+pub(super) fn micro_usd(usd: f64) -> u64 {
+    (usd * 1e6).round() as u64
+}
+
 pub(super) fn check_reviewers(names: &[String]) -> Result<(), String> {
     if names.is_empty() {
         return Err("name at least one reviewer".to_owned());

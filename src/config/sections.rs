@@ -8,6 +8,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::ConfigError;
+use crate::domain::BudgetLimits;
 use crate::domain::Role;
 use crate::telemetry::LogFormat;
 
@@ -181,7 +182,7 @@ pub struct ModelsConfig {
     pub retries: u32,
 }
 
-/// What one task may use. A repository's policy can only lower these.
+/// What tasks may use. A repository's policy can only lower these.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// 1..=4: rounds of fixing after failed gates.
@@ -193,6 +194,14 @@ pub struct Limits {
     pub stage_wall: Duration,
     pub task_tokens: u64,
     pub task_usd: f64,
+    /// What `/orchestrate budget` may raise a task's limits to.
+    pub most: BudgetLimits,
+    /// All tasks of one repository, each day.
+    pub repository_day: BudgetLimits,
+    /// The whole deployment, each day.
+    pub day: BudgetLimits,
+    /// The whole deployment, each month.
+    pub month: BudgetLimits,
     pub concurrent_tasks: u32,
     pub concurrent_tasks_per_repository: u32,
 }

@@ -6,6 +6,8 @@
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use serde::{Deserialize, Serialize};
 
+use super::budget::BudgetChange;
+
 /// What a person asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "verb", content = "text")]
@@ -17,6 +19,7 @@ pub enum Command {
     Retry,
     Fix(String),
     Cancel,
+    Budget(BudgetChange),
 }
 
 /// A comment that addresses us but says nothing we can act on.
@@ -29,6 +32,8 @@ pub enum CommandFault {
     UnknownVerb(String),
     #[error("`fix` needs a text that says what to change")]
     NothingToFix,
+    #[error("`budget` needs an amount, and {0:?} is none")]
+    NoAmount(String),
     #[error("`{0}` takes no text after it")]
     UnexpectedText(String),
     #[error("there is more than one command in the comment, and I act on one at a time")]
@@ -58,6 +63,7 @@ fn command(verb: &str, text: &str, below: &str) -> Result<Command, CommandFault>
     let plain = match verb {
         "" => return Err(CommandFault::NoVerb),
         "fix" => return fix(text, below),
+        "budget" => return budget(text),
         "help" => Command::Help,
         "status" => Command::Status,
         "approve" => Command::Approve,
@@ -76,6 +82,11 @@ fn fix(text: &str, below: &str) -> Result<Command, CommandFault> {
         return Err(CommandFault::NothingToFix);
     }
     Ok(Command::Fix(whole.chars().take(FIX_MAX_CHARS).collect()))
+}
+
+fn budget(text: &str) -> Result<Command, CommandFault> {
+    let change = BudgetChange::parse(text);
+    change.map(Command::Budget).ok_or_else(|| CommandFault::NoAmount(text.chars().take(40).collect()))
 }
 
 /// Byte offsets of every `/orchestrate` that begins a line of a paragraph at the top level.
@@ -124,6 +135,7 @@ fn addresses_us(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::Amount;
     use super::*;
 
     fn fix(text: &str) -> Option<Result<Command, CommandFault>> {
@@ -143,6 +155,16 @@ mod tests {
             ("/orchestrate fix\n```\nlet x;\n```", fix("```\nlet x;\n```")),
             ("/orchestrate", Some(Err(CommandFault::NoVerb))),
             ("/orchestrate fix", Some(Err(CommandFault::NothingToFix))),
+            (
+                "/orchestrate budget +2.50",
+                Some(Ok(Command::Budget(BudgetChange::Add(Amount::MicroUsd(2_500_000))))),
+            ),
+            (
+                "/orchestrate budget 9k tokens",
+                Some(Ok(Command::Budget(BudgetChange::Set(Amount::Tokens(9_000))))),
+            ),
+            ("/orchestrate budget", Some(Err(CommandFault::NoAmount(String::new())))),
+            ("/orchestrate budget much", Some(Err(CommandFault::NoAmount("much".into())))),
             ("/orchestrate dance", Some(Err(CommandFault::UnknownVerb("dance".into())))),
             ("/orchestrate approve all", Some(Err(CommandFault::UnexpectedText("approve".into())))),
             ("/orchestrate approve\n/orchestrate cancel", Some(Err(CommandFault::Several))),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::budget::{Amount, BudgetChange};
 use super::command::CommandFault;
 use super::ids::{CommentId, IssueNumber};
 use super::task::Task;
@@ -31,6 +32,13 @@ pub enum Notice {
     Cancelled,
     NeedsPerson,
     Retrying,
+    BudgetChanged {
+        change: BudgetChange,
+    },
+    /// More than the operator lets a task have.
+    BudgetTooLarge {
+        most: Amount,
+    },
     FixStarted,
     FixChangedNothing {
         said: String,

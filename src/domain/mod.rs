@@ -1,5 +1,6 @@
 //! What the product is about, and nothing else: no I/O, no clock, no randomness in here.
 
+mod budget;
 mod candidate;
 mod command;
 mod effect;
@@ -18,6 +19,7 @@ mod task;
 mod usage;
 mod visible_text;
 
+pub use budget::{Amount, BudgetChange, BudgetLimits, BudgetScope, TaskBudget};
 pub use candidate::{CameTo, Candidate, Choice, DecidedBy, Judged, Measured, Standing, standing};
 pub use command::{Command, CommandFault, parse_command};
 pub use effect::{Effect, MailKind, Notice, reply_key};

@@ -32,7 +32,9 @@ impl Command {
     pub fn needs(&self) -> Permission {
         match self {
             Self::Help | Self::Status => Permission::None,
-            Self::Approve | Self::Reject | Self::Retry | Self::Fix(_) | Self::Cancel => Permission::Write,
+            Self::Approve | Self::Reject | Self::Retry | Self::Fix(_) | Self::Cancel | Self::Budget(_) => {
+                Permission::Write
+            }
         }
     }
 
@@ -45,6 +47,7 @@ impl Command {
             Self::Retry => "retry",
             Self::Fix(_) => "fix",
             Self::Cancel => "cancel",
+            Self::Budget(_) => "budget",
         }
     }
 }

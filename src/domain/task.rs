@@ -5,6 +5,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::budget::{BudgetScope, TaskBudget};
 use super::ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId};
 use super::refs::{BranchName, CommitSha};
 use super::source_text::{SourceText, TextDigest};
@@ -163,6 +164,11 @@ pub enum Reason {
     },
     LimitReached {
         limit: String,
+    },
+    /// The next call could cost more than is left.
+    BudgetReached {
+        scope: BudgetScope,
+        detail: String,
     },
     NothingChanged {
         said: String,
@@ -341,6 +347,9 @@ pub struct Task {
     pub pull_request: Option<IssueNumber>,
     /// The text of the `fix` that is being worked on.
     pub instruction: Option<String>,
+    /// What people changed about what the task may spend.
+    #[serde(default)]
+    pub budget: TaskBudget,
     /// The newest comment that came while the issue was being read, and may have come too late for it.
     #[serde(default)]
     pub unread: Option<CommentId>,
@@ -379,6 +388,7 @@ impl Task {
             branch: None,
             pull_request: None,
             instruction: None,
+            budget: TaskBudget::default(),
             unread: None,
             trial: None,
             taken_back: Vec::new(),

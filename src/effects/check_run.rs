@@ -16,7 +16,7 @@ impl Effects {
         let head = head_of(task)?;
         let client = self.client(task, Purpose::Check)?;
         let gathered = Gathered::of(&self.store, task).await?;
-        let evidence = gathered.evidence(self.settings.budget_micro_usd);
+        let evidence = gathered.evidence(self.settings.budget_of(task));
         let text = self.with_gateway(|gateway| speech::check_run(gateway, &CheckView { evidence }));
         let runs = client.check_runs(head, text.name).await?;
         let mut run: Option<CheckRun> = runs.into_iter().find(|run| run.external_id.as_deref() == Some(key));

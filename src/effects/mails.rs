@@ -51,7 +51,7 @@ impl Effects {
                     issue_url: &issue_url,
                     pull_request_url: pull_request_url.as_deref(),
                     estimate: self.settings.estimate,
-                    evidence: gathered.evidence(self.settings.budget_micro_usd),
+                    evidence: gathered.evidence(self.settings.budget_of(task)),
                 },
             )
         });

@@ -23,7 +23,7 @@ pub use pull_request::{altered_tests, diff_of, size_of};
 pub use view::Gathered;
 
 use crate::checkout::{CheckoutError, Repositories};
-use crate::domain::{Effect, Event, State, Task, TaskId};
+use crate::domain::{BudgetLimits, Effect, Event, State, Task, TaskId};
 use crate::github::{AppIdentity, GitHub, GitHubError, Purpose, RepositoryClient};
 use crate::mail::Mailer;
 use crate::queue::JobFailure;
@@ -55,7 +55,9 @@ pub struct Settings {
     pub gate_rounds: u8,
     pub review_rounds: u8,
     pub wait_days: u32,
-    pub budget_micro_usd: Option<u64>,
+    /// What a task may spend where nobody changed it, and what people may raise that to.
+    pub budget: BudgetLimits,
+    pub most: BudgetLimits,
     /// What one task costs at least and at most by the configured prices, where there are any.
     pub estimate: Option<crate::speech::Estimate>,
     /// Hosts that quoted text may link to.
@@ -64,6 +66,13 @@ pub struct Settings {
     pub mail_to: Vec<String>,
     /// Where people look at issues: the server's base address.
     pub server_url: String,
+}
+
+impl Settings {
+    /// Millionths of a US dollar.
+    fn budget_of(&self, task: &Task) -> Option<u64> {
+        task.budget.limits(self.budget, self.most).cost_micro_usd
+    }
 }
 
 /// What came of an effect.

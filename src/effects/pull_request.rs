@@ -22,7 +22,7 @@ impl Effects {
         let diff = diff_of(&checkout, task)?;
         let gathered = Gathered::of(&self.store, task).await?;
         let altered_tests = altered_tests(&diff);
-        let evidence = gathered.evidence(self.settings.budget_micro_usd);
+        let evidence = gathered.evidence(self.settings.budget_of(task));
         // What nobody could verify is put forward as unfinished.
         let unverified = gathered.gates.iter().all(|gate| gate.verdict != crate::domain::Verdict::Passed);
         let text = self.with_gateway(|gateway| {

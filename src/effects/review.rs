@@ -27,7 +27,7 @@ impl Effects {
             }
         }
         let gathered = Gathered::of(&self.store, task).await?;
-        let evidence = gathered.evidence(self.settings.budget_micro_usd);
+        let evidence = gathered.evidence(self.settings.budget_of(task));
         let text = self
             .with_gateway(|gateway| speech::review(gateway, &ReviewView { key, evidence, lines: &lines }));
         let comments: Vec<ReviewComment> = text.comments.iter().map(comment).collect();

@@ -84,7 +84,7 @@ pub async fn prepare(
     policy: Option<&GatePolicy>,
     stores: Stores<'_>,
 ) -> Result<Dependencies, SandboxError> {
-    let gates = discover(base, policy);
+    let gates = discover(base, policy).map_err(|error| SandboxError::Setup { reason: error.to_string() })?;
     let mut dependencies = Dependencies { limits: stores.limits.clone(), ..Dependencies::default() };
     let projects = discover::projects(base);
     let setup = policy.map(|policy| &policy.setup);

@@ -31,15 +31,24 @@ use regex::Regex;
 use super::model::{Ecosystem, Gate};
 use super::policy::{GatePolicy, TIMEOUT};
 use crate::domain::{GateKind, Requirement};
-use crate::workspace::{RepoPath, Snapshot};
+use crate::workspace::{RepoPath, Snapshot, WorkspaceError};
 use ci::Ci;
 
 /// The gates of a repository. `base` is the tree of its default branch, `policy` the part of
 /// `.orchestrator/config.yaml` in that same tree: where it names gates, exactly those.
-pub fn discover(base: &Snapshot, policy: Option<&GatePolicy>) -> Vec<Gate> {
+///
+/// # Errors
+/// Where a file that tells of gates cannot be read: a gate could be missed.
+pub fn discover(base: &Snapshot, policy: Option<&GatePolicy>) -> Result<Vec<Gate>, WorkspaceError> {
     if let Some(rules) = policy.and_then(|policy| policy.gates.as_ref()) {
-        return rules.iter().map(|rule| rule.gate()).collect();
+        return Ok(rules.iter().map(|rule| rule.gate()).collect());
     }
+    let gates = found(base);
+    base.whole()?;
+    Ok(gates)
+}
+
+fn found(base: &Snapshot) -> Vec<Gate> {
     let ci = Ci::read(base);
     let projects = projects(base);
     let mut gates: Vec<Gate> = projects.iter().flat_map(|project| gates_of(project, &ci)).collect();

@@ -71,6 +71,7 @@ fn takes(task: &Task, command: &Command, reader: &Task) -> bool {
         (Command::Retry, State::NeedsPerson { .. }) => task.ordinal == 1 || !unread(reader),
         (Command::Fix(_), State::NeedsPerson { .. } | State::PullRequestOpen) => task.head.is_some(),
         (Command::Cancel, state) => !state.has_ended() && task.pull_request.is_none(),
+        (Command::Budget(_), state) => !state.has_ended(),
         (Command::Approve | Command::Reject | Command::Retry | Command::Fix(_), _) => false,
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use backon::BackoffBuilder;
 use futures::future::BoxFuture;
 
-use super::budget::{Budget, Estimate, Reservation};
+use super::budget::{Estimate, Purse, Reservation};
 use super::error::LlmError;
 use super::ledger::{Accounting, CallLabel, CallRecord, Ledger};
 use super::message::{Answer, Request, StopReason};
@@ -21,7 +21,7 @@ pub struct CallContext {
     pub role: Role,
     pub label: CallLabel,
     /// All of them have to cover the call.
-    pub budgets: Vec<Arc<Budget>>,
+    pub budgets: Vec<Arc<dyn Purse>>,
 }
 
 /// Something that answers: a provider's model, or the simulated one of a dry run.
@@ -169,17 +169,14 @@ impl Inner {
             timeout: self.settings.call_timeout,
         };
         let price = model.price.unwrap_or_default();
-        let reservations = reserve(ask, &price, options.max_output_tokens)?;
+        let reservations = reserve(ask, &price, options.max_output_tokens).await?;
         let wire = self.wires.get(&model.name.provider).ok_or(LlmError::NoModel(ask.context.role))?;
         let schema = ask.request.response_schema.as_ref().filter(|_| schema == Schema::Sent);
         let started = Instant::now();
         let outcome = wire.call(&model.name, &ask.request, options, schema).await;
         let spent = Spent::of(&outcome, &ask.request);
         let usage = spent.tokens.usage(&price);
-        for reservation in reservations {
-            reservation.settle(usage);
-        }
-        self.record(&CallRecord {
+        let record = CallRecord {
             label: ask.context.label.clone(),
             role: ask.context.role,
             model: model.name.clone(),
@@ -193,8 +190,12 @@ impl Inner {
                 .as_ref()
                 .err()
                 .map(|failed| (failed.error.kind().into(), failed.error.to_string())),
-        })
-        .await?;
+        };
+        let recorded = self.record(&record).await;
+        for reservation in reservations {
+            reservation.settle(usage).await;
+        }
+        recorded?;
         let reply = outcome.map_err(|failed| failed.error)?;
         Ok(answer(&model.name, reply, usage))
     }
@@ -273,7 +274,7 @@ fn estimated_tokens(request: &Request) -> u64 {
     (request.bytes() as u64).div_ceil(4)
 }
 
-fn reserve(ask: &Ask, price: &Price, max_output_tokens: u32) -> Result<Vec<Reservation>, LlmError> {
+async fn reserve(ask: &Ask, price: &Price, max_output_tokens: u32) -> Result<Vec<Reservation>, LlmError> {
     let tokens = TokenCount {
         input: estimated_tokens(&ask.request),
         output: max_output_tokens.into(),
@@ -281,7 +282,11 @@ fn reserve(ask: &Ask, price: &Price, max_output_tokens: u32) -> Result<Vec<Reser
     };
     let estimate =
         Estimate { tokens: tokens.input + tokens.output, cost_micro_usd: price.cost_micro_usd(&tokens) };
-    ask.context.budgets.iter().map(|budget| budget.reserve(estimate)).collect()
+    let mut reservations = Vec::with_capacity(ask.context.budgets.len());
+    for budget in &ask.context.budgets {
+        reservations.push(budget.reserve(estimate).await?);
+    }
+    Ok(reservations)
 }
 
 /// Whether a provider or server refused the field that carries the schema, and not the question.

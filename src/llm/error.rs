@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::model::ModelName;
-use crate::domain::Role;
+use crate::domain::{Amount, BudgetScope, Role};
 
 /// A failed call.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -29,8 +29,10 @@ pub enum LlmError {
     Transport(String),
     #[error("the request has {bytes} bytes of text, the limit is {max_bytes}")]
     TooLarge { bytes: usize, max_bytes: usize },
-    #[error("the budget {budget} does not cover the call: {needed} needed, {left} left of {limit} {unit}")]
-    BudgetExhausted { budget: String, unit: &'static str, needed: u64, left: u64, limit: u64 },
+    #[error(
+        "the budget {scope} does not cover the call: it may need {needed}, and {left} of {limit} is left"
+    )]
+    BudgetExhausted { scope: BudgetScope, needed: Amount, left: Amount, limit: Amount },
     #[error("no model is configured for the role {0}")]
     NoModel(Role),
     /// The call was made, but what it cost could not be written down.

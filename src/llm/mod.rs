@@ -15,7 +15,7 @@ mod wire;
 mod wire_error;
 
 pub use crate::domain::Role;
-pub use budget::{Budget, BudgetLimits, Estimate, Reservation};
+pub use budget::{Budget, Estimate, Held, Purse, Reservation, covers};
 pub use client::{CallContext, Client, InvalidSettings, Model};
 pub use error::LlmError;
 pub use ledger::{Accounting, CallLabel, CallRecord, Ledger, LedgerError};

@@ -44,6 +44,8 @@ impl Pipeline {
         let belongs = |path: &str| is_test_file(path) || is_gate_setting(path) || gate_files.contains(path);
         let wanted = |path: &str| belongs(path) && !kept(path);
         let put_back = aside(|| with_tests_of(before.tree, round.tree, wanted, kept));
+        before.tree.whole()?;
+        round.tree.whole()?;
         let Some(tree) = put_back else { return Ok(RoundEnd::default()) };
         // What a change reaches with fewer tests than its own says nothing, so there is no floor here.
         let again = Round { tree: &tree, coverage_floor: None, ..*round };

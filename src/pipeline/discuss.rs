@@ -23,7 +23,7 @@ impl Pipeline {
         let protected: Vec<&str> = paths.protected_globs().collect();
         let overview = overview(&snapshot(&checkout, &checkout.tip).await?, OVERVIEW_TOKENS);
         let snippets = self.snippets(&checkout, &checkout.tip, query(&source)).await;
-        let agent = self.agent(task, &limits).await?;
+        let agent = self.agent(task, &limits);
         let input = DiscussionInput {
             source: &source,
             overview: &overview,

@@ -91,6 +91,7 @@ fn reason_in_short(reason: &Reason) -> Option<String> {
         Reason::TextChanged
         | Reason::NotApproved
         | Reason::ModelUnavailable { .. }
+        | Reason::BudgetReached { .. }
         | Reason::ReviewersFailed { .. }
         | Reason::BranchMoved { .. }
         | Reason::Refused { .. }

@@ -44,7 +44,7 @@ impl Pipeline {
         let from = fork_point(&checkout, &base, &parent)?;
         let change = change_of(&checkout, &parent, &checkout.mirror.diff(&from, &parent)?)?;
         let files = snapshot(&checkout, &parent).await?;
-        let agent = self.agent(task, &limits).await?;
+        let agent = self.agent(task, &limits);
         let base_files = snapshot(&checkout, &base).await?;
         let mut fence = self.fence(task, &checkout, &base, &policy)?;
         let remote_head = remote_head.filter(|_| *cause == FixCause::Instruction);

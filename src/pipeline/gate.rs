@@ -47,7 +47,7 @@ impl Pipeline {
             tree: &head_files,
             base: Some(before),
         };
-        let gates = gates::discover(&base_files, Some(&rules));
+        let gates = gates::discover(&base_files, Some(&rules))?;
         let RoundEnd { mut reports, base_runs, mut outputs } = round.run(&gates).await?;
         let again = self.base_tests(task, &checkout, (&round, before, &gates), &reports).await?;
         reports.extend(again.reports);

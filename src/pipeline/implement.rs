@@ -72,7 +72,7 @@ impl Pipeline {
             snippets,
             whole,
         };
-        let agent = self.agent(task, &limits).await?;
+        let agent = self.agent(task, &limits);
         let candidates = self.settings.candidates.count_for(policy.candidates);
         if candidates > 1 {
             return self.best_of(&ground, &agent, (candidates, time)).await;

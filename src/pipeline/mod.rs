@@ -19,6 +19,7 @@ mod ledger;
 mod metered;
 mod places;
 mod publish;
+mod purse;
 mod review;
 mod reviewers;
 mod time;
@@ -37,7 +38,7 @@ use crate::domain::{Event, Reason, Rules, Severity, Stage, State, Task, TaskId};
 use crate::engines::Metering;
 use crate::gates::EgressPolicy;
 use crate::github::GitHubError;
-use crate::llm::{Budget, BudgetLimits, LlmError, Model};
+use crate::llm::{LlmError, Model};
 use crate::queue::JobFailure;
 use crate::sandbox::{Sandbox, SandboxError};
 use crate::store::{Applied, Artifact, ArtifactKind, Lease, Store, StoreError};
@@ -211,17 +212,20 @@ impl From<CheckoutError> for StageError {
 /// models before it fails.
 fn agent_failure(role: &str, error: &AgentError) -> Reason {
     let detail = error.to_string();
-    let exhausted = |error: &LlmError| matches!(error, LlmError::BudgetExhausted { .. });
+    let of_model = |error: &LlmError| match error {
+        LlmError::BudgetExhausted { scope, .. } => {
+            Reason::BudgetReached { scope: *scope, detail: error.to_string() }
+        }
+        _ => Reason::ModelUnavailable { detail: detail.clone() },
+    };
     match error {
         AgentError::Junk { last_fault, .. } => {
             Reason::ModelJunk { role: role.to_owned(), fault: last_fault.clone() }
         }
-        AgentError::Model(error) if exhausted(error) => Reason::LimitReached { limit: detail },
-        AgentError::Model(_) => Reason::ModelUnavailable { detail },
+        AgentError::Model(error) => of_model(error),
         AgentError::Prompt(_) => Reason::Internal { detail },
         AgentError::Interrupted(interrupted) => match &interrupted.why {
-            Interruption::Model(error) if exhausted(error) => Reason::LimitReached { limit: detail },
-            Interruption::Model(_) => Reason::ModelUnavailable { detail },
+            Interruption::Model(error) => of_model(error),
             Interruption::Toolbox(_) => Reason::SandboxUnavailable { detail },
             Interruption::SameCall(_)
             | Interruption::SameError(_)
@@ -408,19 +412,14 @@ impl Pipeline {
     }
 
     /// What an agent works with. What the task spent before counts against its budget.
-    async fn agent(&self, task: &Task, limits: &Limits) -> Result<AgentContext, StageError> {
-        let budget = BudgetLimits {
-            tokens: Some(limits.task_tokens),
-            cost_micro_usd: Some((limits.task_usd * 1e6) as u64),
-        };
-        let spent = self.store.usage_of(task.id).await?;
-        Ok(AgentContext {
+    fn agent(&self, task: &Task, limits: &Limits) -> AgentContext {
+        AgentContext {
             model: Arc::clone(&self.model),
             prompts: Arc::clone(&self.prompts),
             task: Some(task.id),
-            budgets: vec![Budget::new("this task", budget, spent)],
+            budgets: vec![Arc::new(purse::purse(&self.store, task, limits))],
             max_answers: DEFAULT_MAX_ANSWERS,
-        })
+        }
     }
 }
 

@@ -27,7 +27,7 @@ impl Pipeline {
         let (base, head) = commits_of(task)?;
         let specification = specification_of(task)?;
         let base_files = snapshot(checkout, base).await?;
-        let gates = gates::discover(&base_files, Some(&gate_policy(policy)));
+        let gates = gates::discover(&base_files, Some(&gate_policy(policy)))?;
         let gate_files = files_of_gates(&gates, &base_files);
         let from = fork_point(checkout, base, head)?;
         let look = |from: &CommitSha| aside(|| findings(checkout, (from, head), &gate_files, specification));

@@ -2,10 +2,10 @@
 
 use super::page::{Block, Page};
 use super::text::{code, line_of};
-use crate::domain::{Command, Permission};
+use crate::domain::{Amount, BudgetChange, Command, Permission};
 
-/// One of each command; the text of `fix` stands for any text.
-pub(super) fn commands() -> [Command; 7] {
+/// One of each command; the text of `fix` stands for any text, the amount for any amount.
+pub(super) fn commands() -> [Command; 8] {
     [
         Command::Help,
         Command::Status,
@@ -14,6 +14,7 @@ pub(super) fn commands() -> [Command; 7] {
         Command::Retry,
         Command::Fix("<text>".to_owned()),
         Command::Cancel,
+        Command::Budget(BudgetChange::Set(Amount::MicroUsd(5_000_000))),
     ]
 }
 
@@ -38,6 +39,11 @@ pub(super) fn usage(command: &Command) -> (&'static str, &'static str) {
             "Works one more round by this instruction, and pushes on top of what is there.",
         ),
         Command::Cancel => ("/orchestrate cancel", "Stops the work. An open pull request stays as it is."),
+        Command::Budget(_) => (
+            "/orchestrate budget 5",
+            "Lets the task spend 5 US dollars in all on models; `+5` lets it spend 5 more, `500k tokens` counts \
+             tokens. A task that stopped for its budget goes on.",
+        ),
     }
 }
 
@@ -100,6 +106,7 @@ mod tests {
             Command::Retry => 4,
             Command::Fix(_) => 5,
             Command::Cancel => 6,
+            Command::Budget(_) => 7,
         };
         let places: Vec<usize> = commands().iter().map(place).collect();
         assert_eq!(places, (0..places.len()).collect::<Vec<_>>());

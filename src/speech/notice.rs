@@ -7,10 +7,10 @@ use super::evidence::{
 use super::gateway::{Body, Gateway};
 use super::page::{Block, Page, Room};
 use super::reason::{self, advice};
-use super::text::{Line, code, commit, line_of, quote_up_to, strong};
+use super::text::{Line, code, commit, figure, line_of, quote_up_to, strong};
 use super::words::{self, Mode};
 use super::{help, status};
-use crate::domain::{ApprovalMeans, CommandFault, Notice, Reason, Resume, State, Task};
+use crate::domain::{Amount, ApprovalMeans, BudgetChange, CommandFault, Notice, Reason, Resume, State, Task};
 
 /// What a notice may have to tell beside itself.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +67,8 @@ fn notice_page(notice: &Notice, view: &NoticeView, room: Room) -> Page {
         (Notice::Cancelled, Some(task)) => cancelled(task),
         (Notice::NeedsPerson, Some(task)) => needs_person(task, view, room),
         (Notice::Retrying, Some(task)) => retrying(task),
+        (Notice::BudgetChanged { change }, Some(task)) => budget_changed(*change, task),
+        (Notice::BudgetTooLarge { most }, Some(_)) => budget_too_large(*most),
         (Notice::FixStarted, Some(task)) => fix_started(task, room),
         (Notice::FixChangedNothing { said }, Some(_)) => fix_changed_nothing(said, room),
         (Notice::SameTextAgain, Some(task)) => same_text(task, view.label),
@@ -108,6 +110,28 @@ fn not_a_command(fault: &CommandFault) -> Page {
         CommandFault::NoVerb => line_of!["There is no verb after ", code("/orchestrate"), "."],
         CommandFault::UnknownVerb(verb) => line_of![code(verb), " is not a verb that I know."],
         CommandFault::NothingToFix => line_of![code("fix"), " needs a text that says what to change."],
+        CommandFault::NoAmount(text) if text.is_empty() => {
+            line_of![
+                code("budget"),
+                " needs an amount, such as ",
+                code("5"),
+                ", ",
+                code("+2.50"),
+                " or ",
+                code("500k tokens"),
+                "."
+            ]
+        }
+        CommandFault::NoAmount(text) => line_of![
+            code(text),
+            " is no amount. Amounts are ",
+            code("5"),
+            " and ",
+            code("+2.50"),
+            " in US dollars, or ",
+            code("500k tokens"),
+            "."
+        ],
         CommandFault::UnexpectedText(verb) => line_of![code(verb), " takes no text after it."],
         CommandFault::Several => {
             "There is more than one command in the comment, and I act on one at a time.".into()
@@ -193,6 +217,7 @@ fn possible(task: &Task) -> Vec<&'static str> {
     const RETRY: &str = "/orchestrate retry";
     const FIX: &str = "/orchestrate fix <text>";
     const CANCEL: &str = "/orchestrate cancel";
+    const BUDGET: &str = "/orchestrate budget +5";
     match &task.state {
         State::AwaitingApproval => vec!["/orchestrate approve", "/orchestrate reject", CANCEL],
         State::WaitingForAnswer { .. } => vec!["/orchestrate reject", CANCEL],
@@ -201,6 +226,9 @@ fn possible(task: &Task) -> Vec<&'static str> {
             // The first task of a plan reads the issue for all of them.
             if *resume != Resume::Discuss || task.ordinal == 1 {
                 possible.push(RETRY);
+            }
+            if matches!(reason, Reason::BudgetReached { .. }) {
+                possible.push(BUDGET);
             }
             if task.head.is_some() && *reason != Reason::TextChanged {
                 possible.push(FIX);
@@ -306,6 +334,30 @@ fn retrying(task: &Task) -> Page {
         ": ",
         words::state(&task.state),
         ".",
+    ]);
+    page
+}
+
+fn budget_changed(change: BudgetChange, task: &Task) -> Page {
+    let amount = figure(change.amount().to_string());
+    let mut line = match change {
+        BudgetChange::Set(_) => line_of!["This task may now spend ", amount, " in all on models."],
+        BudgetChange::Add(_) => line_of!["This task may now spend ", amount, " more on models."],
+    };
+    if task.state.stage().is_some() {
+        line.extend(line_of![" It is ", words::state(&task.state), "."]);
+    }
+    let mut page = Page::default();
+    page.paragraph(line);
+    page
+}
+
+fn budget_too_large(most: Amount) -> Page {
+    let mut page = Page::default();
+    page.paragraph(line_of![
+        "The operator of this deployment lets a task spend ",
+        figure(most.to_string()),
+        " at most, in all or more at a time. Nothing was changed.",
     ]);
     page
 }
@@ -424,6 +476,8 @@ mod tests {
             fault(CommandFault::UnknownVerb("dance @octocat".into())),
             fault(CommandFault::NothingToFix),
             fault(CommandFault::UnexpectedText("approve".into())),
+            fault(CommandFault::NoAmount(String::new())),
+            fault(CommandFault::NoAmount("5 @octocat".into())),
             fault(CommandFault::Several),
             Notice::NotAllowed { verb: "approve".into(), login: "mallory".into() },
             Notice::NoTaskHere,
@@ -475,6 +529,7 @@ mod tests {
             Reason::Internal { .. } => 14,
             Reason::DependencyEnded { .. } => 15,
             Reason::NotApproved => 16,
+            Reason::BudgetReached { .. } => 17,
         };
         let tasks = samples::for_every_reason();
         let mut places: Vec<usize> = tasks
@@ -485,7 +540,7 @@ mod tests {
             .collect();
         places.sort_unstable();
         places.dedup();
-        assert_eq!(places, (0..=16).collect::<Vec<_>>());
+        assert_eq!(places, (0..=17).collect::<Vec<_>>());
     }
 
     #[test]
@@ -499,6 +554,15 @@ mod tests {
             (Notice::Questions, with(State::WaitingForAnswer { questions })),
             (approved, with(State::Queued)),
             (Notice::Retrying, Task { attempt: 2, ..with(State::Gating) }),
+            (
+                Notice::BudgetChanged { change: BudgetChange::Set(Amount::MicroUsd(5_000_000)) },
+                with(State::Queued),
+            ),
+            (
+                Notice::BudgetChanged { change: BudgetChange::Add(Amount::Tokens(500_000)) },
+                with(State::Queued),
+            ),
+            (Notice::BudgetTooLarge { most: Amount::MicroUsd(50_000_000) }, with(State::PullRequestOpen)),
             (Notice::FixStarted, Task { instruction, round: 1, ..with(State::PullRequestOpen) }),
             (Notice::FixChangedNothing { said: "It is done already.".into() }, with(State::PullRequestOpen)),
             (

@@ -107,6 +107,7 @@ fn short(reason: &Reason) -> Line {
         Reason::ModelJunk { role, .. } => line_of!["no usable answer from the ", code(role)],
         Reason::ModelUnavailable { detail } => line_of!["no model answers: ", quote(detail)],
         Reason::LimitReached { limit } => line_of!["limit reached: ", quote(limit)],
+        Reason::BudgetReached { scope, .. } => line_of!["the budget ", scope.as_str(), " is spent"],
         Reason::NothingChanged { .. } => "the model changed nothing".into(),
         Reason::GatesFail { gates, .. } => {
             let mut line = line_of!["gates still fail: "];

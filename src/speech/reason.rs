@@ -2,7 +2,7 @@
 
 use super::text::{Line, Piece, code, commit, figure, line_of, quote};
 use super::words::plural;
-use crate::domain::{FixCause, Origin, Reason, Resume, Task};
+use crate::domain::{BudgetScope, FixCause, Origin, Reason, Resume, Task};
 
 pub(super) struct Advice {
     pub happened: Line,
@@ -62,6 +62,14 @@ fn happened(task: &Task, reason: &Reason) -> (Line, Option<String>) {
             ("No model answered, also not after several tries.".into(), Some(detail.clone()))
         }
         Reason::LimitReached { limit } => (line_of!["The work reached a limit: ", quote(limit), "."], None),
+        Reason::BudgetReached { scope, detail } => (
+            line_of![
+                "The budget ",
+                scope.as_str(),
+                " does not cover the next call of a model. Work stops before money is spent that nobody allowed."
+            ],
+            Some(detail.clone()),
+        ),
         Reason::NothingChanged { said } => {
             ("The model ended its work without changing a file. It said:".into(), Some(said.clone()))
         }
@@ -278,6 +286,32 @@ fn before_retrying(task: &Task, reason: &Reason) -> Option<Line> {
             "Limits are set by the operator in ",
             code("orchestrator.yaml"),
             "; a smaller task reaches them later.",
+        ]),
+        Reason::BudgetReached { scope: BudgetScope::Task, .. } if task.origin.github().is_some() => {
+            Some(line_of![
+                code("/orchestrate budget +5"),
+                " lets this task spend 5 US dollars more and goes on; ",
+                code("/orchestrate budget +500k tokens"),
+                " does so where tokens ran out.",
+            ])
+        }
+        Reason::BudgetReached { scope: BudgetScope::Task, .. } => Some(line_of![
+            "Raise ",
+            code("limits.task_usd"),
+            " or ",
+            code("limits.task_tokens"),
+            " in ",
+            code("orchestrator.yaml"),
+            " first.",
+        ]),
+        Reason::BudgetReached { scope, .. } => Some(line_of![
+            match scope {
+                BudgetScope::Month => "The next month (UTC) brings a new budget",
+                _ => "The next day (UTC) brings a new budget",
+            },
+            "; the operator sets it in ",
+            code("orchestrator.yaml"),
+            ".",
         ]),
         Reason::NothingChanged { .. } if task.origin.github().is_some() => {
             Some("If the issue itself should say more, edit it: that makes a new plan.".into())

@@ -5,6 +5,7 @@
 //! transaction. Nothing here waits for a network, a model or a sandbox.
 
 mod artifacts;
+mod budgets;
 mod deliveries;
 pub mod embedded;
 mod jobs;
@@ -26,6 +27,7 @@ use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
 use crate::domain::{Illegal, Rules, TaskId};
 
 pub use artifacts::{Artifact, ArtifactKind, KeptArtifact};
+pub use budgets::{SetAside, Spending};
 pub use deliveries::{Arrival, Arriving, Delivery, DeliveryEnd};
 pub use jobs::{JobKind, JobListener, LEASE, Lease, LeaseLost, ScheduleName, Work};
 pub use model_calls::ModelCall;

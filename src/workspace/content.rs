@@ -15,8 +15,9 @@ use super::error::WorkspaceError;
 
 /// The bytes of a file. Copies share them.
 ///
-/// As a slice it is read once and then kept in memory. What cannot be read is empty there, with an error in the
-/// log: that is for looking at a file. What is made from a file reads it with [`Content::read`].
+/// As a slice it is read once and then kept in memory. What cannot be read is empty there, and the tree is not
+/// [`whole`](super::Snapshot::whole) any more: that is for looking at many files and asking once. What is made
+/// from a file reads it with [`Content::read`].
 #[derive(Clone)]
 pub struct Content(Arc<Held>);
 
@@ -29,7 +30,8 @@ struct Stored {
     id: Oid,
     bytes: u64,
     objects: Objects,
-    looked_at: OnceLock<Vec<u8>>,
+    /// What was found by looking, or why nothing was.
+    looked_at: OnceLock<Result<Vec<u8>, WorkspaceError>>,
 }
 
 /// The objects of a mirror, read by several threads. Nothing but the folder `objects` is opened.
@@ -144,9 +146,17 @@ impl Content {
         match &*self.0 {
             Held::Memory(bytes) => Ok(bytes),
             Held::Stored(stored) => match stored.looked_at.get() {
-                Some(bytes) => Ok(bytes),
-                None => reader.stored(stored),
+                Some(Ok(bytes)) => Ok(bytes),
+                Some(Err(_)) | None => reader.stored(stored),
             },
+        }
+    }
+
+    /// Why the bytes could not be looked at, where that was tried.
+    pub(super) fn fault(&self) -> Option<&WorkspaceError> {
+        match &*self.0 {
+            Held::Memory(_) => None,
+            Held::Stored(stored) => stored.looked_at.get()?.as_ref().err(),
         }
     }
 
@@ -165,13 +175,16 @@ impl Deref for Content {
     fn deref(&self) -> &[u8] {
         match &*self.0 {
             Held::Memory(bytes) => bytes,
-            Held::Stored(stored) => stored.looked_at.get_or_init(|| {
-                let read = ContentReader::default().stored(stored).map(<[u8]>::to_vec);
-                read.unwrap_or_else(|error| {
-                    tracing::error!(%error, "a file of a mirror cannot be looked at");
-                    Vec::new()
+            Held::Stored(stored) => stored
+                .looked_at
+                .get_or_init(|| {
+                    let read = ContentReader::default().stored(stored).map(<[u8]>::to_vec);
+                    read.inspect_err(
+                        |error| tracing::error!(%error, "a file of a mirror cannot be looked at"),
+                    )
                 })
-            }),
+                .as_deref()
+                .unwrap_or_default(),
         }
     }
 }

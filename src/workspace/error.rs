@@ -1,5 +1,6 @@
 //! What can go wrong between the host and a repository.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,6 +57,16 @@ pub enum WorkspaceError {
 }
 
 impl WorkspaceError {
+    /// The same, said of a file.
+    pub(super) fn of_file(&self, path: &impl fmt::Display) -> Self {
+        match self {
+            Self::Unreadable { id, reason } => {
+                Self::Unreadable { id: format!("{id} ({path})"), reason: reason.clone() }
+            }
+            other => Self::Unreadable { id: path.to_string(), reason: other.to_string() },
+        }
+    }
+
     /// Whether the same request may succeed a little later.
     pub fn is_transient(&self) -> bool {
         match self {

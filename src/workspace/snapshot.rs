@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::content::Content;
+use super::error::WorkspaceError;
 use super::names::is_ignored;
 
 /// A path inside a repository: relative, `/`-separated, without empty, `.`, `..` or `.git` parts.
@@ -90,6 +91,17 @@ pub struct FileEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Snapshot {
     pub files: BTreeMap<RepoPath, FileEntry>,
+}
+
+impl Snapshot {
+    /// To be asked after looking at files and before deciding by what was seen.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Unreadable`] where a file that was looked at could not be read.
+    pub fn whole(&self) -> Result<(), WorkspaceError> {
+        let damaged = self.files.iter().find_map(|(path, entry)| Some((path, entry.bytes.fault()?)));
+        damaged.map_or(Ok(()), |(path, fault)| Err(fault.of_file(path)))
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ async fn reports(files: &[(&str, &str)]) -> (Dependencies, Vec<GateReport>) {
         Stores { cache_root: &cache_root, repository: "test/1", egress: Some(&egress), limits: &limits };
     let dependencies = prepare(&place.sandbox, &base, None, stores).await.expect("prepared");
     let mut reports = vec![];
-    for gate in discover(&base, None) {
+    for gate in discover(&base, None).expect("readable") {
         let session = place.sandbox.open(&base).await.expect("a session");
         reports.push(run(&*session, &gate, &dependencies).await.expect("ran"));
         session.close().await.expect("closed");

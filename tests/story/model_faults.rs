@@ -1,8 +1,8 @@
 //! What goes wrong between us and the models: junk, silence, limits, and a budget that ends.
 
-use orchestrator::domain::{Reason, State};
+use orchestrator::domain::{BudgetScope, Reason, State};
 use orchestrator::simulator::model::{Answer, Stop};
-use orchestrator::simulator::surroundings::MAINTAINER;
+use orchestrator::simulator::surroundings::{MAINTAINER, READER};
 use orchestrator::store::ArtifactKind;
 
 use crate::scene::{Play, Scene};
@@ -128,11 +128,13 @@ async fn a_budget_that_ends_keeps_the_work_and_needs_a_person() {
     // Enough to plan and to write the first attempt, and not enough to mend it: the plan and the first
     // attempt take some 5,000 tokens, and each call needs room for its longest answer.
     let model = r#"{ model: "anthropic:claude-sonnet-4-5", max_tokens: 512 }"#;
-    let settings = format!("limits: {{ task_tokens: 6500 }}\nmodels: {{ default: [{model}] }}");
+    let limits = "limits: { task_tokens: 6500, most_tokens: 9000000 }";
+    let settings = format!("{limits}\nmodels: {{ default: [{model}] }}");
     let scene = Scene::play(Play::greeting().with_settings(&settings)).await;
     let issue = scene.approved_issue().await;
     let task = scene.until(issue, "needs_person").await;
-    assert!(matches!(reason(&task.state), Reason::LimitReached { .. }), "{:?}", task.state);
+    let of_task = matches!(reason(&task.state), Reason::BudgetReached { scope: BudgetScope::Task, .. });
+    assert!(of_task, "{:?}", task.state);
     let spent = scene.store.usage_of(task.id).await.expect("usage");
     assert!(task.head.is_some(), "the first attempt is kept: {spent:?}");
     let patch = scene.store.latest_artifact(&task, ArtifactKind::Patch).await.expect("an answer");
@@ -143,6 +145,33 @@ async fn a_budget_that_ends_keeps_the_work_and_needs_a_person() {
     scene.idle(issue).await;
     assert_eq!(scene.mails().len(), 2, "{:?}", scene.mails());
     scene.nothing_is_published().await;
+    scene.comment(READER, issue, "/orchestrate budget +2M tokens").await;
+    scene.answer(issue, "is for people with write permission").await;
+    scene.comment(MAINTAINER, issue, "/orchestrate budget 9M tokens and more").await;
+    scene.answer(issue, "is no amount").await;
+    scene.comment(MAINTAINER, issue, "/orchestrate budget 10M tokens").await;
+    scene.answer(issue, "at most").await;
+    scene.comment(MAINTAINER, issue, "/orchestrate budget +2M tokens").await;
+    scene.answer(issue, "may now spend 2000000 tokens more").await;
+    let task = scene.until(issue, "pull_request_open").await;
+    assert_eq!((task.attempt, task.revision), (2, 1), "it went on from what was kept");
+    scene.idle(issue).await;
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_that_spent_its_day_says_so_before_a_call_is_made() {
+    let model = r#"{ model: "anthropic:claude-sonnet-4-5", max_tokens: 4096 }"#;
+    let settings = format!("limits: {{ repository_day_tokens: 1000 }}\nmodels: {{ default: [{model}] }}");
+    let scene = Scene::play(Play::greeting().with_settings(&settings)).await;
+    let issue = scene.labelled_issue().await;
+    let task = scene.until(issue, "needs_person").await;
+    let of_day =
+        matches!(reason(&task.state), Reason::BudgetReached { scope: BudgetScope::RepositoryDay, .. });
+    assert!(of_day, "{:?}", task.state);
+    scene.answer(issue, "of this repository for today").await;
+    assert!(scene.around.model.journal().is_empty(), "nothing was asked");
+    scene.idle(issue).await;
     scene.finish().await;
 }
 

@@ -1,12 +1,14 @@
 //! Mirrors over time: several processes, processes that die, packs that pile up, and mirrors that nobody uses.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::Method;
+use orchestrator::gates::discover;
 use orchestrator::workspace::{ContentReader, Mirrors, Remote, RemoteUrl, TransferLimits, WorkspaceError};
 
 use crate::git_server::{Fault, TOKEN, git};
@@ -222,4 +224,23 @@ fn noise(bytes: usize) -> Vec<u8> {
         (state >> 33) as u8
     };
     (0..bytes).map(|_| next()).collect()
+}
+
+#[tokio::test]
+async fn gates_are_not_looked_for_in_files_that_cannot_be_read() {
+    let scene = Scene::start().await;
+    scene.write("Cargo.toml", "[package]\nname = \"hello\"\nversion = \"1.0.0\"\n");
+    scene.publish("a crate");
+    let mirror = scene.mirror().await;
+    let head = mirror.resolve(&branch("main")).expect("a branch");
+    assert!(!discover(&snapshot(&mirror, &head), None).expect("read").is_empty());
+    let damaged = snapshot(&mirror, &head);
+    for pack in files_named(&mirror_path(&scene).join("objects"), ".pack") {
+        let mut bytes = fs::read(&pack).expect("a pack");
+        bytes[12..].fill(0xff);
+        fs::set_permissions(&pack, fs::Permissions::from_mode(0o644)).expect("writable");
+        fs::write(&pack, bytes).expect("written");
+    }
+    let said = discover(&damaged, None).expect_err("a gate could be missed").to_string();
+    assert!(said.contains("(Cargo.toml) of the mirror cannot be read"), "{said}");
 }

@@ -150,11 +150,16 @@ async fn report_text(
 ) -> anyhow::Result<String> {
     let redact = |text: &str| application.redactor.clean(text);
     let gateway = Gateway::new(&redact, &[]);
-    let budget = Some((config.limits.task_usd * 1e6) as u64);
     let mut texts = Vec::new();
     for outcome in tasks {
         let task = &outcome.task;
-        let text = local_report(&gateway, &outcome.view(budget, mode(config.dry_run)));
+        let text = local_report(
+            &gateway,
+            &outcome.view(
+                task.budget.limits(config.limits.task(), config.limits.most).cost_micro_usd,
+                mode(config.dry_run),
+            ),
+        );
         let body = text.clone().into_bytes();
         let kept =
             Artifact { kind: ArtifactKind::Report, version: task.version, name: "report.md".into(), body };

@@ -9,6 +9,7 @@ mod work;
 
 use chrono::{DateTime, Utc};
 
+use super::budget::BudgetLimits;
 use super::effect::Effect;
 use super::event::Event;
 use super::task::{ApprovalMeans, Stage, Task};
@@ -21,6 +22,8 @@ pub struct Rules {
     pub approvals: Approvals,
     /// Days to wait for an answer or an approval before saying that the wait is over.
     pub wait_days: u32,
+    /// The most that people may let a task spend.
+    most: BudgetLimits,
 }
 
 /// Whether a plan waits for a person.
@@ -38,7 +41,14 @@ impl Rules {
             review_rounds: review_rounds.clamp(1, 4),
             approvals,
             wait_days: wait_days.max(1),
+            most: BudgetLimits::default(),
         }
+    }
+
+    /// The same, where no person may let a task spend more than this.
+    #[must_use]
+    pub fn with_budgets_up_to(self, most: BudgetLimits) -> Self {
+        Self { most, ..self }
     }
 
     /// The same with at most so many rounds, where a repository asks for less.
@@ -46,7 +56,7 @@ impl Rules {
     pub fn with_at_most(&self, gate_rounds: u8, review_rounds: u8) -> Self {
         let gate_rounds = self.gate_rounds.min(gate_rounds);
         let review_rounds = self.review_rounds.min(review_rounds);
-        Self::new(gate_rounds, review_rounds, self.approvals.clone(), self.wait_days)
+        Self { gate_rounds, review_rounds, ..self.clone() }
     }
 }
 

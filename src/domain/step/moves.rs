@@ -191,6 +191,7 @@ impl Turn<'_> {
             ordinal: self.next.ordinal,
             revision: self.next.revision + 1,
             version: self.next.version,
+            budget: self.next.budget,
             source,
             ..fresh
         };

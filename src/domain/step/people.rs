@@ -1,5 +1,6 @@
 //! What people do: labels, edits, commands, reactions, and their silence.
 
+use super::super::budget::BudgetChange;
 use super::super::command::Command;
 use super::super::effect::Notice;
 use super::super::event::{Event, ObservedText, Thumb};
@@ -142,9 +143,33 @@ impl Turn<'_> {
                 self.fix(text)
             }
             (Command::Cancel, _) => self.on_cancel(on, login),
-            (Command::Approve | Command::Reject | Command::Retry | Command::Fix(_), _) => {
-                self.answer(on, Notice::NotNow { verb: command.verb().into() })
+            (Command::Budget(change), state) if !state.has_ended() => {
+                let may_resume = match state {
+                    State::NeedsPerson { reason: Reason::BudgetReached { .. }, resume } => Some(*resume),
+                    _ => None,
+                };
+                self.on_budget(*change, on, may_resume)
             }
+            (
+                Command::Approve | Command::Reject | Command::Retry | Command::Fix(_) | Command::Budget(_),
+                _,
+            ) => self.answer(on, Notice::NotNow { verb: command.verb().into() }),
+        }
+    }
+
+    /// A task that stopped because its money was spent goes on with the new budget.
+    fn on_budget(&mut self, change: BudgetChange, on: IssueNumber, may_resume: Option<Resume>) -> Decision {
+        let asked = change.amount();
+        if let Some(most) = self.rules.most.in_unit_of(asked).filter(|most| most.is_less_than(asked)) {
+            return self.answer(on, Notice::BudgetTooLarge { most });
+        }
+        self.next.budget = self.next.budget.changed(change);
+        let said = self.answer(on, Notice::BudgetChanged { change });
+        match may_resume {
+            // A task that was born with its plan keeps it: see `retry`.
+            Some(Resume::Discuss) if self.next.ordinal > 1 => self.reconsider(),
+            Some(resume) => self.retry(resume),
+            None => said,
         }
     }
 

@@ -1,3 +1,4 @@
+mod budget;
 mod trials;
 
 use proptest::prelude::*;
@@ -431,6 +432,9 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Command::Retry),
         Just(Command::Cancel),
         Just(Command::Fix("x".into())),
+        Just(Command::Budget(super::super::budget::BudgetChange::Add(super::super::budget::Amount::Tokens(
+            5
+        )))),
     ];
     let body = prop_oneof![Just("b"), Just("edited")];
     let digit = prop_oneof![Just('a'), Just('b'), Just('c')];

@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use super::{MOST_REFUSALS, Metered, Metering, Refused, Spent};
 use crate::domain::Usage;
 use crate::llm::{
-    Accounting, Budget, CallLabel, CallRecord, Estimate, Ledger, LlmError, ModelSettings, Reservation, Role,
+    Accounting, CallLabel, CallRecord, Estimate, Ledger, LlmError, ModelSettings, Purse, Reservation, Role,
     StopReason, TokenCount,
 };
 
@@ -21,7 +21,7 @@ pub struct Account {
     pub role: Role,
     pub label: CallLabel,
     /// All of them have to cover each call.
-    pub budgets: Vec<Arc<Budget>>,
+    pub budgets: Vec<Arc<dyn Purse>>,
     /// Calls that it may make.
     pub most_calls: u32,
 }
@@ -81,12 +81,38 @@ impl Books {
     }
 
     /// Sets aside what a call may use at most: a token for four bytes of it, and all that it may write.
-    pub fn reserve(
+    pub async fn reserve(
         &self,
         model: &ModelSettings,
         bytes: usize,
         most_output: u64,
     ) -> Result<Reserved, Refusal> {
+        let number = self.count_one()?;
+        let input = (bytes as u64).div_ceil(4);
+        let tokens = TokenCount { input, output: most_output, ..TokenCount::default() };
+        let price = model.price.unwrap_or_default();
+        let estimate = Estimate {
+            tokens: input.saturating_add(most_output),
+            cost_micro_usd: price.cost_micro_usd(&tokens),
+        };
+        let mut reservations = Vec::with_capacity(self.account.budgets.len());
+        for budget in &self.account.budgets {
+            match budget.reserve(estimate).await {
+                Ok(reservation) => reservations.push(reservation),
+                Err(error) => {
+                    let refusal = Refusal::spent(error.to_string());
+                    let mut state = self.lock();
+                    state.calls -= 1;
+                    state.spent.get_or_insert(Spent::Budget(error));
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(Reserved { reservations, number, estimated_input: input })
+    }
+
+    /// One call more, if it may be made.
+    fn count_one(&self) -> Result<u32, Refusal> {
         let mut state = self.lock();
         if let Some(error) = &state.unrecorded {
             return Err(Refusal::spent(format!(
@@ -98,35 +124,14 @@ impl Books {
             state.spent.get_or_insert(Spent::Calls(most));
             return Err(Refusal::spent(format!("the limit of {most} calls of a model is reached")));
         }
-        let input = (bytes as u64).div_ceil(4);
-        let tokens = TokenCount { input, output: most_output, ..TokenCount::default() };
-        let price = model.price.unwrap_or_default();
-        let estimate = Estimate {
-            tokens: input.saturating_add(most_output),
-            cost_micro_usd: price.cost_micro_usd(&tokens),
-        };
-        let reserved: Result<Vec<_>, _> =
-            self.account.budgets.iter().map(|budget| budget.reserve(estimate)).collect();
-        match reserved {
-            Ok(reservations) => {
-                state.calls += 1;
-                Ok(Reserved { reservations, number: state.calls, estimated_input: input })
-            }
-            Err(error) => {
-                let refusal = Refusal::spent(error.to_string());
-                state.spent.get_or_insert(Spent::Budget(error));
-                Err(refusal)
-            }
-        }
+        state.calls += 1;
+        Ok(state.calls)
     }
 
     /// Takes from the budgets what a call used, and writes it down.
     pub async fn settle(&self, ledger: &dyn Ledger, model: &ModelSettings, reserved: Reserved, ended: Ended) {
         let usage: Usage = ended.tokens.usage(&model.price.unwrap_or_default());
         let attempt = reserved.number as usize;
-        for reservation in reserved.reservations {
-            reservation.settle(usage);
-        }
         let record = CallRecord {
             label: self.account.label.clone(),
             role: self.account.role,
@@ -140,6 +145,9 @@ impl Books {
             error: ended.error.as_ref().map(|error| (error.kind().to_owned(), error.to_string())),
         };
         let recorded = record_surely(ledger, &record).await;
+        for reservation in reserved.reservations {
+            reservation.settle(usage).await;
+        }
         let mut state = self.lock();
         state.usage += usage;
         state.last_failure = ended.error;

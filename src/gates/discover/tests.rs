@@ -22,7 +22,7 @@ fn found(files: &[(&str, &str)]) -> Vec<String> {
             gate.source
         )
     };
-    discover(&tree(files), None).into_iter().map(show).collect()
+    discover(&tree(files), None).expect("in memory").into_iter().map(show).collect()
 }
 
 #[test]
@@ -66,7 +66,9 @@ fn what_is_only_configured_is_advisory() {
 
 #[test]
 fn rust_dependencies_are_those_from_outside_the_tree() {
-    let needs = |files: &[(&str, &str)]| discover(&tree(files), None)[0].needs_dependencies.is_some();
+    let needs = |files: &[(&str, &str)]| {
+        discover(&tree(files), None).expect("in memory")[0].needs_dependencies.is_some()
+    };
     let package = "[package]\nname = \"x\"\n";
     assert!(!needs(&[("Cargo.toml", &format!("{package}[dependencies]\ny = {{ path = \"y\" }}\n"))]));
     assert!(needs(&[(
@@ -176,7 +178,7 @@ fn a_policy_that_names_gates_replaces_what_would_be_found() {
     let policy: GatePolicy =
         serde_saphyr::from_str("gates:\n  - name: all\n    kind: test\n    run: make check\n")
             .expect("a policy");
-    let gates = discover(&tree(&[("Cargo.toml", "")]), Some(&policy));
+    let gates = discover(&tree(&[("Cargo.toml", "")]), Some(&policy)).expect("in memory");
     assert_eq!(gates.len(), 1);
     assert_eq!((gates[0].name.as_str(), gates[0].source.as_str()), ("all", ".orchestrator/config.yaml"));
     assert_eq!(gates[0].command, ["sh", "-c", "make check"]);

@@ -178,7 +178,7 @@ mod tests {
         let base = Snapshot { files: files.collect() };
         let projects = projects(&base);
         let project = projects.iter().find(|p| p.ecosystem == Ecosystem::Python).expect("a project");
-        let script = script(project, &discover(&base, None), policy);
+        let script = script(project, &discover(&base, None).expect("in memory"), policy);
         script
             .lines()
             .find_map(|line| line.strip_prefix("python3 -m pip install "))

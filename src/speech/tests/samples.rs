@@ -181,6 +181,20 @@ pub(in crate::speech) fn for_every_reason() -> Vec<Task> {
             Resume::Implement,
         ),
         (Reason::ModelUnavailable { detail: text("529 overloaded, 5 tries in 4 min") }, Resume::Review),
+        (
+            Reason::BudgetReached {
+                scope: BudgetScope::Task,
+                detail: text("It may need $0.12; $0.05 of $10.00 is left."),
+            },
+            Resume::Implement,
+        ),
+        (
+            Reason::BudgetReached {
+                scope: BudgetScope::RepositoryDay,
+                detail: text("It may need 9000 tokens."),
+            },
+            Resume::Fix(FixCause::Gates),
+        ),
         (Reason::LimitReached { limit: text("80 steps of the implementer") }, Resume::Implement),
         (
             Reason::NothingChanged { said: text("The code is right already.\nI see no fault.") },

@@ -444,7 +444,7 @@ fn discovery(data: &[u8]) {
             let entry = FileEntry { mode: FileMode::Regular, bytes: part.as_bytes().into() };
             base.files.insert(RepoPath::parse(*path).expect("a path"), entry);
         }
-        for gate in discover(&base, None) {
+        for gate in discover(&base, None).expect("in memory") {
             assert!(!gate.name.is_empty() && !gate.name.contains('\n'), "{gate:?}");
             assert!(gate.command.first().is_some_and(|program| !program.is_empty()), "{gate:?}");
             assert!(!gate.timeout.is_zero() && !gate.as_typed().is_empty());
