@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
-use tokio::sync::futures::Notified;
 
 use super::counting::{Block, Counted};
 use super::evidence::{Evidence, Refusal, WireFormat};
