@@ -11,6 +11,8 @@ mod digest;
 mod dry_run;
 #[path = "story/edits.rs"]
 mod edits;
+#[path = "story/engines.rs"]
+mod engines;
 #[path = "story/gates.rs"]
 mod gates;
 #[path = "story/github_faults.rs"]

@@ -129,7 +129,9 @@ impl Metering {
     /// When the socket cannot be made; a path of more than 107 bytes is one reason (unix(7)).
     pub async fn open(self: &Arc<Self>, account: Account) -> io::Result<MeteringProxy> {
         // Closed to others, so that the socket itself can be open to whatever user the sandbox has.
-        let folder = tempfile::Builder::new().prefix("proxy-").tempdir_in(&self.folder)?;
+        let closed = std::fs::Permissions::from_mode(0o700);
+        let folder =
+            tempfile::Builder::new().prefix("proxy-").permissions(closed).tempdir_in(&self.folder)?;
         let socket = folder.path().join("models.sock");
         let listener = UnixListener::bind(&socket)
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", socket.display())))?;

@@ -41,8 +41,8 @@ pub trait Model: Send + Sync {
         None
     }
 
-    /// The model that a role asks first, where that is known: its family decides how it is asked.
-    fn first_choice(&self, _role: Role) -> Option<ModelName> {
+    /// The model that a role asks first, where that is known: its family and its room decide how it is asked.
+    fn first_choice(&self, _role: Role) -> Option<ModelSettings> {
         None
     }
 }
@@ -257,9 +257,9 @@ impl Model for Client {
         Some(Arc::new(Self { inner: Arc::clone(&self.inner), first }))
     }
 
-    fn first_choice(&self, role: Role) -> Option<ModelName> {
+    fn first_choice(&self, role: Role) -> Option<ModelSettings> {
         let models = self.inner.settings.roles.get(&role)?;
-        models.get(self.first % models.len().max(1)).map(|model| model.name.clone())
+        models.get(self.first % models.len().max(1)).cloned()
     }
 }
 
