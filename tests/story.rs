@@ -39,6 +39,8 @@ mod process;
 mod published;
 #[path = "story/repository_rules.rs"]
 mod repository_rules;
+#[path = "story/reviews.rs"]
+mod reviews;
 #[path = "story/scene.rs"]
 mod scene;
 #[path = "story/whole.rs"]

@@ -53,6 +53,31 @@ impl Change {
         });
         within(max_chars, files)
     }
+
+    /// The lines around places (path, first and last line) of the changed files, with their numbers.
+    pub(super) fn around(&self, places: &[(&str, u32, u32)], lines: u32, max_chars: usize) -> String {
+        let shown = self.files.iter().filter_map(|file| {
+            let text = file.new_text.as_ref()?;
+            let near: Vec<_> = places
+                .iter()
+                .filter(|(path, ..)| *path == file.path)
+                .map(|(_, first, last)| first.saturating_sub(lines)..=last.saturating_add(lines))
+                .collect();
+            let mut shown = format!("=== {}\n", file.path);
+            let mut left_out = false;
+            for (number, line) in (1_u32..).zip(text.lines()) {
+                if near.iter().any(|range| range.contains(&number)) {
+                    shown.push_str(&format!("{number:>5}\t{line}\n"));
+                    left_out = false;
+                } else if !left_out {
+                    shown.push_str("  ...\n");
+                    left_out = true;
+                }
+            }
+            (!near.is_empty()).then_some((file.path.as_str(), shown))
+        });
+        within(max_chars, shown)
+    }
 }
 
 /// As many whole texts as fit; the first is cut if even it does not.
@@ -143,6 +168,26 @@ mod tests {
         let change = Change { files: vec![file("src/a.rs", "a\ny\nb\n")] };
         assert_eq!(change.text(1_000), "=== src/a.rs\n@@\n    1  a\n      -x\n    2 +y\n    3  b\n");
         assert_eq!(change.files_text(1_000), "=== src/a.rs\n    1\ta\n    2\ty\n    3\tb\n");
+    }
+
+    #[test]
+    fn only_the_lines_around_a_place_are_shown() {
+        let text: String = (1..=9).map(|number| format!("line {number}\n")).collect();
+        let change = Change { files: vec![file("a", &text), file("b", "b\n")] };
+        let shown = change.around(&[("a", 2, 2), ("a", 7, 8), ("c", 1, 1)], 1, 1_000);
+        let lines: Vec<&str> = shown.lines().map(str::trim_start).collect();
+        let expected = [
+            "=== a",
+            "1\tline 1",
+            "2\tline 2",
+            "3\tline 3",
+            "...",
+            "6\tline 6",
+            "7\tline 7",
+            "8\tline 8",
+            "9\tline 9",
+        ];
+        assert_eq!(lines, expected);
     }
 
     #[test]

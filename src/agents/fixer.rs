@@ -45,6 +45,8 @@ pub struct FixInput<'a> {
     /// What the repository's maintainers write for those who work in it, fenced; may be empty.
     pub instructions: &'a PromptText,
     pub change: &'a Change,
+    /// Places that may matter for what is wrong; fenced by [`crate::context::snippets_text`].
+    pub places: &'a PromptText,
     pub wrong: &'a [Wrong],
 }
 
@@ -71,6 +73,7 @@ impl FixInput<'_> {
             ("rules", sections::rules(self.rules)),
             ("instructions", self.instructions.or("(none)")),
             ("change", change),
+            ("places", self.places.or("(none)")),
             ("wrong", PromptText::joined(self.wrong.iter().map(Wrong::text), "\n\n")),
         ]
     }
@@ -93,7 +96,7 @@ impl Wrong {
                     finding.path,
                     finding.start_line,
                     finding.end_line,
-                    finding.reviewer,
+                    finding.reviewers().collect::<Vec<_>>().join(", "),
                     finding.title,
                     finding.why
                 );

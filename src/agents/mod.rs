@@ -10,6 +10,7 @@ mod error;
 mod fixer;
 mod history;
 mod implementer;
+mod judge;
 mod prompts;
 mod reviewer;
 mod sections;
@@ -19,6 +20,7 @@ mod stuck;
 mod tool_calls;
 mod tool_loop;
 pub mod tools;
+mod verifier;
 
 use std::sync::Arc;
 
@@ -31,13 +33,17 @@ pub use discussion::{DiscussionInput, DiscussionOutcome, MAX_QUESTIONS, discuss}
 pub use error::{AgentError, Interrupted, Interruption};
 pub use fixer::{FixInput, Wrong, fix};
 pub use implementer::{ImplementInput, Implemented, implement};
+pub use judge::{Comparison, JudgeInput, compare};
 pub use prompts::{PromptError, PromptSource, Prompts, Rendered};
-pub use reviewer::{FailedReview, Review, ReviewAnswers, ReviewInput, review, review_all};
+pub use reviewer::{
+    FailedReview, LooksFor, Review, ReviewAnswers, ReviewInput, Reviewer, WORDS_MAX_CHARS, review, review_all,
+};
 pub use single_shot::{file_text, fix_at_once, implement_at_once};
 pub use structured::object_in;
 pub use stuck::StuckLimits;
 pub use tool_calls::{Finish, Understood, understand};
 pub use tool_loop::{Step, StepCall, ToolLimits};
+pub use verifier::{Verification, VerifyInput, verify};
 
 /// What every agent is given besides its input.
 #[derive(Clone)]

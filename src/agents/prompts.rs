@@ -18,17 +18,21 @@ struct Embedded;
 
 const SEPARATOR: &str = "\n=== user ===\n";
 
-/// The values that each prompt has to name. A reviewer of a repository's own is `review_<name>`.
-const VALUES: [(&str, &[&str]); 7] = [
+/// The values that each prompt has to name. A reviewer of the deployment is `review_<name>`; those that a
+/// repository describes itself share `reviewer`.
+const VALUES: [(&str, &[&str]); 10] = [
     ("discussion", &["max_tasks", "max_questions", "protected", "issue", "overview", "snippets"]),
     ("implementer", &["specification", "rules", "instructions", "overview", "snippets", "earlier_failures"]),
-    ("fixer", &["specification", "rules", "instructions", "change", "wrong"]),
+    ("fixer", &["specification", "rules", "instructions", "change", "places", "wrong"]),
     ("single_shot", &["specification", "rules", "instructions", "overview", "files", "earlier_failures"]),
     ("single_shot_fix", &["specification", "rules", "instructions", "change", "files", "wrong"]),
     ("command", &["specification", "rules", "earlier_failures"]),
     ("command_fix", &["specification", "rules", "change", "wrong"]),
+    ("reviewer", &["looks_for", "specification", "change", "files", "places"]),
+    ("verifier", &["specification", "findings", "code", "change", "places"]),
+    ("judge", &["specification", "first", "second"]),
 ];
-const REVIEW_VALUES: &[&str] = &["specification", "change", "files"];
+const REVIEW_VALUES: &[&str] = &["specification", "change", "files", "places"];
 const REVIEW_PREFIX: &str = "review_";
 
 /// All prompts that are in force.
@@ -125,8 +129,13 @@ impl Prompts {
     pub fn render(&self, name: &str, values: &[(&str, &PromptText)]) -> Result<Rendered, PromptError> {
         let file = self.files.get(name).ok_or_else(|| PromptError {
             prompt: name.to_owned(),
-            place: "embedded".to_owned(),
-            reason: "there is none of this name".to_owned(),
+            place: "none".to_owned(),
+            reason: match name.strip_prefix(REVIEW_PREFIX) {
+                Some(reviewer) => format!(
+                    "neither the deployment nor the repository (.orchestrator/reviewers/{reviewer}.md) has such a reviewer"
+                ),
+                None => "there is none of this name".to_owned(),
+            },
         })?;
         let fault = |reason| file.fault(name, reason);
         let values: BTreeMap<&str, &PromptText> = values.iter().copied().collect();
@@ -236,10 +245,11 @@ mod tests {
 
     #[test]
     fn braces_in_a_value_are_left_alone() {
-        let text = "version: 2\n{{specification}}\n=== user ===\n{{change}} {{ files }}\n";
+        let text = "version: 2\n{{specification}}\n=== user ===\n{{change}} {{ files }}{{places}}\n";
         let prompts = overridden("review_mine.md", text).expect("whole");
-        let texts = ["{{change}}", "c", "{{unknown}}"].map(PromptText::own);
-        let values = [("specification", &texts[0]), ("change", &texts[1]), ("files", &texts[2])];
+        let texts = ["{{change}}", "c", "{{unknown}}", ""].map(PromptText::own);
+        let names = ["specification", "change", "files", "places"];
+        let values: Vec<_> = names.into_iter().zip(&texts).collect();
         let rendered = prompts.render("review_mine", &values).expect("rendered");
         assert_eq!((rendered.system.as_str(), rendered.user.as_str()), ("{{change}}", "c {{unknown}}"));
         assert_eq!(rendered.version, 2);
@@ -252,17 +262,17 @@ mod tests {
             ("fixer.md", "no version\n=== user ===\n", "`version: N`"),
             (
                 "fixer.md",
-                "version: 1\n{{specification}} {{change}} {{wrong}}\n",
+                "version: 1\n{{specification}} {{change}} {{places}} {{wrong}}\n",
                 "`=== user ===` exactly once",
             ),
             (
                 "fixer.md",
-                "version: 1\n{{specification}} {{rules}} {{instructions}}\n=== user ===\n{{change}}\n",
+                "version: 1\n{{specification}} {{rules}} {{instructions}}\n=== user ===\n{{change}}{{places}}\n",
                 "does not use {{wrong}}",
             ),
             (
                 "fixer.md",
-                "version: 1\n{{secification}} {{rules}}\n=== user ===\n{{change}}{{wrong}}\n",
+                "version: 1\n{{secification}} {{rules}}\n=== user ===\n{{change}}{{places}}{{wrong}}\n",
                 "{{secification}} is unknown",
             ),
             ("fixer.md", "version: 1\n{{specification\n=== user ===\n", "is not closed"),

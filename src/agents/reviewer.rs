@@ -9,7 +9,7 @@ use super::change::Change;
 use super::error::AgentError;
 use super::sections;
 use super::structured;
-use crate::domain::{Finding, Severity, TaskSpecification};
+use crate::domain::{Finding, Severity, TaskSpecification, code_digest};
 use crate::llm::Role;
 use crate::llm::boundary::{PromptText, Written};
 
@@ -19,12 +19,38 @@ const NAMES_MAX_CHARS: usize = 20_000;
 const MAX_FINDINGS: usize = 20;
 const TITLE_MAX_CHARS: usize = 200;
 const TEXT_MAX_CHARS: usize = 2_000;
+/// Longest description of a reviewer that a repository may give, in characters.
+pub const WORDS_MAX_CHARS: usize = 8_000;
+
+/// Who reviews, and what for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reviewer {
+    pub name: String,
+    pub looks_for: LooksFor,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LooksFor {
+    /// What the prompt `review_<name>` says.
+    Prompt,
+    /// What a repository's maintainers say, in their words.
+    Words(String),
+}
+
+impl Reviewer {
+    /// A reviewer of the deployment.
+    pub fn of_prompt(name: impl Into<String>) -> Self {
+        Self { name: name.into(), looks_for: LooksFor::Prompt }
+    }
+}
 
 /// What a reviewer reads.
 #[derive(Debug, Clone, Copy)]
 pub struct ReviewInput<'a> {
     pub specification: &'a TaskSpecification,
     pub change: &'a Change,
+    /// Unchanged places that may use what the change touches; fenced by [`crate::context::snippets_text`].
+    pub places: &'a PromptText,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +97,7 @@ struct RawFinding {
 /// All reviewers at the same time. One that fails does not take the others with it.
 pub async fn review_all(
     context: &AgentContext,
-    reviewers: &[String],
+    reviewers: &[Reviewer],
     input: ReviewInput<'_>,
 ) -> ReviewAnswers {
     let outcomes = join_all(reviewers.iter().map(|reviewer| review(context, reviewer, input))).await;
@@ -79,31 +105,38 @@ pub async fn review_all(
     for (reviewer, outcome) in reviewers.iter().zip(outcomes) {
         match outcome {
             Ok(review) => round.reviews.push(review),
-            Err(error) => round.failed.push(FailedReview { reviewer: reviewer.clone(), error }),
+            Err(error) => round.failed.push(FailedReview { reviewer: reviewer.name.clone(), error }),
         }
     }
     round
 }
 
-/// One review by the prompt `review_<reviewer>`.
+/// One review.
 pub async fn review(
     context: &AgentContext,
-    reviewer: &str,
+    reviewer: &Reviewer,
     input: ReviewInput<'_>,
 ) -> Result<Review, AgentError> {
+    let name = reviewer.name.as_str();
     let shown = |name, text: String, max| PromptText::data(name, &text, Written::AsCode, max);
     // What cannot be shown is named behind the rest, so there is some room for that.
     let (change_max, files_max) = (CHANGE_MAX_CHARS + NAMES_MAX_CHARS, FILES_MAX_CHARS + NAMES_MAX_CHARS);
-    let prompt = context.prompts.render(
-        &format!("review_{reviewer}"),
-        &[
-            ("specification", &sections::specification(input.specification)),
-            ("change", &shown("change", input.change.text(CHANGE_MAX_CHARS), change_max)),
-            ("files", &shown("files", input.change.files_text(FILES_MAX_CHARS), files_max)),
-        ],
-    )?;
-    let call = context.call(Role::Reviewer, format!("review: {reviewer}"));
-    structured::ask(context, &call, prompt, schema(), |object| check(reviewer, input.change, object)).await
+    let specification = sections::specification(input.specification);
+    let change = shown("change", input.change.text(CHANGE_MAX_CHARS), change_max);
+    let files = shown("files", input.change.files_text(FILES_MAX_CHARS), files_max);
+    let places = input.places.or("(none)");
+    let mut values =
+        vec![("specification", &specification), ("change", &change), ("files", &files), ("places", &places)];
+    let prompt = match &reviewer.looks_for {
+        LooksFor::Prompt => context.prompts.render(&format!("review_{name}"), &values)?,
+        LooksFor::Words(words) => {
+            let words = PromptText::data(name, words, Written::ForPeople, WORDS_MAX_CHARS);
+            values.push(("looks_for", &words));
+            context.prompts.render("reviewer", &values)?
+        }
+    };
+    let call = context.call(Role::Reviewer, format!("review: {name}"));
+    structured::ask(context, &call, prompt, schema(), |object| check(name, input.change, object)).await
 }
 
 fn check(reviewer: &str, change: &Change, object: Value) -> Result<Review, Vec<String>> {
@@ -123,7 +156,7 @@ fn check(reviewer: &str, change: &Change, object: Value) -> Result<Review, Vec<S
     if !faults.is_empty() {
         return Err(faults);
     }
-    let findings = raw.findings.into_iter().map(|finding| finding.by(reviewer)).collect();
+    let findings = raw.findings.into_iter().map(|finding| finding.by(reviewer, change)).collect();
     Ok(Review { reviewer: reviewer.to_owned(), summary: raw.summary.trim().to_owned(), findings })
 }
 
@@ -155,11 +188,16 @@ fn finding_faults(change: &Change, finding: &RawFinding) -> Vec<String> {
         return faults;
     }
     if let Some(suggestion) = &finding.suggestion {
-        let range: Vec<&str> =
-            text.lines().skip(start as usize - 1).take((end + 1 - start) as usize).collect();
-        faults.extend(suggestion_fault(suggestion, &range));
+        faults.extend(suggestion_fault(suggestion, &range_of(text, start, end)));
     }
     faults
+}
+
+fn range_of(text: &str, start: u32, end: u32) -> Vec<&str> {
+    text.lines()
+        .skip(start.saturating_sub(1) as usize)
+        .take((end + 1).saturating_sub(start) as usize)
+        .collect()
 }
 
 /// A suggestion stands in place of the lines: it must change them, and must not carry their numbers.
@@ -178,9 +216,12 @@ fn suggestion_fault(suggestion: &str, range: &[&str]) -> Option<String> {
 }
 
 impl RawFinding {
-    fn by(self, reviewer: &str) -> Finding {
+    fn by(self, reviewer: &str, change: &Change) -> Finding {
+        let text = change.file(&self.path).and_then(|file| file.new_text.as_deref()).unwrap_or_default();
         Finding {
             reviewer: reviewer.to_owned(),
+            also: Vec::new(),
+            code: code_digest(range_of(text, self.start_line, self.end_line)),
             severity: self.severity,
             path: self.path,
             start_line: self.start_line,
@@ -249,6 +290,7 @@ mod tests {
         let review = check("safety", &change(), finding(json!({}))).expect("taken");
         assert_eq!(review.findings[0].reviewer, "safety");
         assert_eq!(review.findings[0].severity, Severity::High);
+        assert_eq!(review.findings[0].code, code_digest(["two", "three"]));
     }
 
     #[test]

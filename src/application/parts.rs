@@ -218,6 +218,12 @@ fn pipeline(
             author: Author::new(&config.git.author_name, &config.git.author_email)?,
             reviewers: config.reviewers.clone(),
             blocking: config.blocking_severities.iter().map(severity).collect(),
+            candidates: pipeline::CandidateSettings {
+                count: config.candidates.count,
+                most: config.candidates.most,
+                temperatures: config.candidates.temperatures.clone(),
+            },
+            worth_a_fix: config.fix_severities.iter().map(severity).collect(),
             wait_days: WAIT_DAYS,
             command_limits: command_limits(config),
             gates_at_once: config.sandbox.gates_at_once,

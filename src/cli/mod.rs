@@ -4,6 +4,7 @@ mod context;
 mod demo;
 mod doctor;
 mod exit;
+mod export;
 mod gates;
 mod in_sandbox;
 mod run;
@@ -46,6 +47,8 @@ enum Command {
     Gates(gates::GatesArguments),
     /// Show the files and places that a model would see for an issue, and why.
     Context(context::ContextArguments),
+    /// Print what the database holds, for other programs.
+    Export(export::ExportArguments),
     /// Check everything that a deployment needs and say how to mend what is missing.
     Doctor(doctor::DoctorArguments),
     /// What our own program does inside a sandbox.
@@ -80,6 +83,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Run(run) => run::run(run, arguments.config, &environment).await,
         Command::Gates(gates) => gates::gates(gates, arguments.config, &environment).await,
         Command::Context(context) => context::context(context, arguments.config, &environment).await,
+        Command::Export(export) => export::export(export, arguments.config, &environment).await,
         Command::Doctor(doctor) => doctor::doctor(doctor, arguments.config, &environment).await,
         Command::InSandbox(_) => Ok(Exit::Usage),
     }

@@ -38,6 +38,7 @@ pub(super) struct File {
     pub paths: Paths,
     pub reviewers: Option<Vec<String>>,
     pub blocking_severities: Option<Vec<String>>,
+    pub fix_severities: Option<Vec<String>>,
     pub prompts_dir: Option<String>,
     pub log: Log,
 }

@@ -18,6 +18,9 @@ pub(super) struct ImplementerFile {
     pub command: Option<String>,
     pub allowed: Option<Vec<String>>,
     pub commands: BTreeMap<String, AgentFile>,
+    pub candidates: Option<u64>,
+    pub max_candidates: Option<u64>,
+    pub temperatures: Option<Vec<f64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -34,6 +37,7 @@ pub(super) struct AgentFile {
 pub(super) struct ImplementerPolicyFile {
     pub engine: Option<String>,
     pub command: Option<String>,
+    pub candidates: Option<u64>,
 }
 
 /// How a change is written.

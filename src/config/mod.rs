@@ -9,6 +9,7 @@
 //! Every key is described in `orchestrator.example.yaml`, every variable in `.env.example`; a test
 //! holds code and documents together.
 
+mod candidates;
 mod catalog;
 mod document;
 mod environment;
@@ -27,12 +28,15 @@ mod sections;
 
 use std::path::{Path, PathBuf};
 
+pub use candidates::CandidatesConfig;
 pub use environment::{Environment, VARIABLES, Variable, variable_of};
 pub use error::ConfigError;
 pub use implementer::{AgentLine, ChosenEngine, EngineName, ImplementerConfig, ImplementerPolicy};
 pub use keys::{deployment_keys, policy_keys};
 pub use paths::{PathPolicy, PathSettings};
-pub use policy::{GATE_KINDS, GateCommand, GateEntry, PolicyLimits, RepositoryPolicy};
+pub use policy::{
+    GATE_KINDS, GateCommand, GateEntry, PolicyLimits, REVIEWERS_FOLDER, RepositoryPolicy, reviewer_of_file,
+};
 pub(crate) use resolve::percent_decoded;
 pub use sections::{
     AppCredentials, ContainerConfig, DatabaseConfig, DigestSchedule, EffortName, GitIdentity, GithubConfig,
@@ -60,6 +64,8 @@ pub struct Config {
     pub models: ModelsConfig,
     /// Who writes changes.
     pub implementer: ImplementerConfig,
+    /// How many candidates are written for a task.
+    pub candidates: CandidatesConfig,
     pub limits: Limits,
     pub polling: Polling,
     pub git: GitIdentity,
@@ -71,6 +77,8 @@ pub struct Config {
     pub reviewers: Vec<String>,
     /// Findings of these severities keep a change from being published.
     pub blocking_severities: Vec<SeverityName>,
+    /// Findings of these severities are given to the fixer too; those that block always are.
+    pub fix_severities: Vec<SeverityName>,
     /// Prompts in this folder replace the embedded ones of the same name.
     pub prompts_dir: Option<PathBuf>,
     pub log: LogConfig,

@@ -6,14 +6,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::candidates;
 use super::document::Document;
 use super::error::{ConfigError, nearest};
 use super::implementer::ImplementerPolicy;
 use super::keys::policy_keys;
 use super::paths::PathPolicy;
 use super::policy_file::{Gate, PolicyFile, PolicyLimitsFile};
-use super::resolve::{ROUNDS, check_address, check_reviewers, micro_usd};
-use super::sections::Limits;
+use super::resolve::{ROUNDS, SEVERITIES, check_address, check_reviewers, is_reviewer_name, micro_usd};
+use super::sections::{Limits, SeverityName};
 use crate::domain::BudgetLimits;
 
 /// The largest policy file that is read, in bytes.
@@ -31,11 +32,24 @@ pub struct RepositoryPolicy {
     /// The least share of lines that tests have to reach, in percent: above 0, 100 at most.
     pub coverage_floor: Option<f64>,
     pub reviewers: Option<Vec<String>>,
+    /// Findings of these severities block here besides those that block in the whole deployment.
+    pub blocking_severities: Vec<SeverityName>,
     pub paths: PathPolicy,
     /// Who gets this repository's mail instead of the deployment's recipients.
     pub mail_to: Option<Vec<String>>,
     pub implementer: ImplementerPolicy,
+    /// Candidates to write for a task; the deployment may allow fewer.
+    pub candidates: Option<u32>,
     pub limits: PolicyLimits,
+}
+
+/// Where a repository describes reviewers of its own, each in a file of its name.
+pub const REVIEWERS_FOLDER: &str = ".orchestrator/reviewers/";
+
+/// The reviewer that a file of a repository describes, if it is such a file.
+pub fn reviewer_of_file(path: &str) -> Option<&str> {
+    let name = path.strip_prefix(REVIEWERS_FOLDER)?.strip_suffix(".md")?;
+    is_reviewer_name(name).then_some(name)
 }
 
 /// What a gate may be for.
@@ -118,12 +132,31 @@ impl RepositoryPolicy {
             setup: file.setup,
             coverage_floor: file.coverage.lines_percent,
             reviewers: file.reviewers,
+            blocking_severities: resolve_severities(&document, file.blocking_severities)?,
             paths: file.paths.of_policy(&document)?,
             mail_to: file.mail_to,
+            candidates: candidates::of_policy(&document, &file.implementer)?,
             implementer: file.implementer.resolve(&document)?,
             limits: resolve_limits(&document, &file.limits)?,
         })
     }
+}
+
+fn resolve_severities(
+    document: &Document,
+    written: Option<Vec<String>>,
+) -> Result<Vec<SeverityName>, ConfigError> {
+    let known = |(index, name): (usize, &String)| {
+        let found =
+            SEVERITIES.into_iter().find(|severity| severity.as_str().eq_ignore_ascii_case(name.trim()));
+        found.ok_or_else(|| {
+            let names = SEVERITIES.map(SeverityName::as_str);
+            let problem = format!("expected one of {}", names.join(", "));
+            let near = nearest(name, names).map(str::to_owned);
+            document.error(&format!("blocking_severities[{index}]"), problem).suggest(near)
+        })
+    };
+    written.iter().flatten().enumerate().map(known).collect()
 }
 
 fn resolve_gates(document: &Document, gates: Vec<Gate>) -> Result<Vec<GateEntry>, ConfigError> {

@@ -15,6 +15,7 @@ pub(super) struct PolicyFile {
     pub setup: Option<Vec<GateCommand>>,
     pub coverage: Coverage,
     pub reviewers: Option<Vec<String>>,
+    pub blocking_severities: Option<Vec<String>>,
     pub paths: Paths,
     pub mail_to: Option<Vec<String>>,
     pub implementer: ImplementerPolicyFile,

@@ -105,6 +105,8 @@ impl Config {
             "reviewers": self.reviewers,
             "blocking_severities":
                 self.blocking_severities.iter().map(|severity| severity.as_str()).collect::<Vec<_>>(),
+            "fix_severities":
+                self.fix_severities.iter().map(|severity| severity.as_str()).collect::<Vec<_>>(),
             "prompts_dir": self.prompts_dir,
             "log": { "filter": self.log.filter, "format": self.log.format.as_str() },
         });
@@ -129,6 +131,9 @@ impl Config {
             "command": implementer.command,
             "allowed": implementer.allowed.iter().map(|engine| engine.as_str()).collect::<Vec<_>>(),
             "commands": commands,
+            "candidates": self.candidates.count,
+            "max_candidates": self.candidates.most,
+            "temperatures": self.candidates.temperatures,
         })
     }
 

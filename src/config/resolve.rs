@@ -17,12 +17,14 @@ use super::sections::{
     DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits, LogConfig, MailConfig, Polling,
     SeverityName, WebConfig,
 };
-use super::{Config, resolve_models};
+use super::{Config, candidates, resolve_models};
 use crate::domain::BudgetLimits;
 use crate::telemetry::LogFormat;
 
 const DEFAULT_REVIEWERS: [&str; 3] = ["safety", "architecture", "quality"];
-const SEVERITIES: [SeverityName; 4] =
+const BLOCKING: &[SeverityName] = &[SeverityName::Critical];
+const WORTH_A_FIX: &[SeverityName] = &[SeverityName::Critical, SeverityName::High];
+pub(super) const SEVERITIES: [SeverityName; 4] =
     [SeverityName::Critical, SeverityName::High, SeverityName::Medium, SeverityName::Low];
 /// Rounds are clamped, not refused: a model-made or copied number must not stop the deployment.
 pub(super) const ROUNDS: RangeInclusive<u64> = 1..=4;
@@ -54,6 +56,7 @@ pub(super) fn resolve(document: Document, file: File, env: &Environment) -> Resu
         github: r.github(file.github)?,
         web: r.web(file.web)?,
         models: resolve_models::resolve(&mut r, file.models)?,
+        candidates: candidates::resolve(&r, &file.implementer)?,
         implementer: r.implementer(file.implementer)?,
         limits: r.limits(file.limits)?,
         polling: r.polling(&file.polling)?,
@@ -62,7 +65,8 @@ pub(super) fn resolve(document: Document, file: File, env: &Environment) -> Resu
         sandbox: r.sandbox(file.sandbox)?,
         paths: file.paths.resolve(|key, problem| r.error(key, problem))?.into(),
         reviewers: r.reviewers(file.reviewers)?,
-        blocking_severities: r.severities(file.blocking_severities)?,
+        blocking_severities: r.severities("blocking_severities", file.blocking_severities, BLOCKING)?,
+        fix_severities: r.severities("fix_severities", file.fix_severities, WORTH_A_FIX)?,
         prompts_dir: r.path("prompts_dir", file.prompts_dir)?,
         log: r.log(file.log)?,
         notices: r.notices,
@@ -350,12 +354,17 @@ impl Resolver<'_> {
         Ok(names)
     }
 
-    fn severities(&self, file: Option<Vec<String>>) -> Result<Vec<SeverityName>, ConfigError> {
+    fn severities(
+        &self,
+        key: &str,
+        file: Option<Vec<String>>,
+        default: &[SeverityName],
+    ) -> Result<Vec<SeverityName>, ConfigError> {
         let choices = SEVERITIES.map(|severity| (severity.as_str(), severity));
-        let Some(names) = file else { return Ok(vec![SeverityName::Critical]) };
+        let Some(names) = file else { return Ok(default.to_vec()) };
         let mut severities = Vec::new();
         for (index, name) in names.iter().enumerate() {
-            let severity = self.choice(&format!("blocking_severities[{index}]"), name, &choices)?;
+            let severity = self.choice(&format!("{key}[{index}]"), name, &choices)?;
             if !severities.contains(&severity) {
                 severities.push(severity);
             }
@@ -419,18 +428,22 @@ pub(super) fn check_address(text: &str) -> Result<(), String> {
     parsed.map(|_| ()).map_err(|_| "expected `Name <address@host>` or `address@host`".to_owned())
 }
 
-/// Names become names of prompt files and parts of comments.
+pub(super) fn is_reviewer_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    !name.is_empty() && name.len() <= 40 && name.chars().all(plain)
+}
+
 /// Millionths of a US dollar.
 pub(super) fn micro_usd(usd: f64) -> u64 {
     (usd * 1e6).round() as u64
 }
 
+/// Names become names of prompt files and parts of comments.
 pub(super) fn check_reviewers(names: &[String]) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     if names.is_empty() {
         return Err("name at least one reviewer".to_owned());
     }
-    if names.iter().any(|name| name.is_empty() || name.len() > 40 || !name.chars().all(plain)) {
+    if !names.iter().all(|name| is_reviewer_name(name)) {
         return Err("a reviewer's name is made of a-z, 0-9, - and _".to_owned());
     }
     let mut sorted = names.to_vec();

@@ -101,8 +101,11 @@ pub enum Event {
         failed: Vec<String>,
         could_not_run: Vec<String>,
     },
+    /// `remarks`: open findings that hold nothing up and are worth a fix.
     Reviewed {
         blocking: u32,
+        #[serde(default)]
+        remarks: u32,
         failed_reviewers: Vec<String>,
         reviewers: u32,
     },

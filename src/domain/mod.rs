@@ -1,6 +1,7 @@
 //! What the product is about, and nothing else: no I/O, no clock, no randomness in here.
 
 mod budget;
+mod candidate;
 mod command;
 mod effect;
 mod event;
@@ -9,6 +10,7 @@ mod gate;
 mod ids;
 mod permission;
 mod refs;
+mod review_round;
 mod role;
 mod source_text;
 mod specification;
@@ -18,18 +20,20 @@ mod usage;
 mod visible_text;
 
 pub use budget::{Amount, BudgetChange, BudgetLimits, BudgetScope, TaskBudget};
+pub use candidate::{CameTo, Candidate, Choice, DecidedBy, Judged, Measured, Standing, standing};
 pub use command::{Command, CommandFault, parse_command};
 pub use effect::{Effect, MailKind, Notice, reply_key};
 pub use event::{Changed, Event, ObservedText, Reading, Thumb};
-pub use finding::{
-    FailedReviewer, Finding, FindingStatus, ReviewRound, ReviewerSummary, Severity, TrackedFinding,
-};
+pub use finding::{Finding, Severity, code_digest};
 pub use gate::{
     Age, Baseline, Coverage, Flaky, GateFinding, GateKind, GateReport, GateSeverity, Requirement, Verdict,
 };
 pub use ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId, UserId};
 pub use permission::{APPROVAL_NEEDS, Permission};
 pub use refs::{BranchName, CommitSha, InvalidBranchName, InvalidCommitSha};
+pub use review_round::{
+    DroppedFinding, FailedReviewer, FindingStatus, ReviewRound, ReviewerSummary, TrackedFinding, merged,
+};
 pub use role::Role;
 pub use source_text::{SourceComment, SourceText, TextDigest, body_digest, plan_digest};
 pub use specification::{
@@ -38,7 +42,7 @@ pub use specification::{
 pub use step::{Approvals, Consequence, Illegal, Rules, Step, propose_spawned, step};
 pub use task::{
     Approval, ApprovalMeans, CancelReason, FixCause, GitHubPlace, Origin, Plan, PostedComment, Proposal,
-    Reason, Resume, Stage, State, Task,
+    Reason, Resume, Stage, State, TakenBack, Task, Trial,
 };
 pub use usage::Usage;
 pub use visible_text::{hidden_characters, is_hidden, visible_text, without_hidden_characters};

@@ -124,6 +124,28 @@ pub enum FixCause {
     Findings,
     /// A person's `/orchestrate fix`.
     Instruction,
+    /// Findings that hold nothing up. Where this fails, the work goes on without it.
+    Remarks,
+}
+
+/// Work that could be published, while a fix that it can do without is tried on top of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// What to go back to.
+    pub head: CommitSha,
+    /// The version at which the trial began.
+    pub since: u64,
+}
+
+/// A trial that failed. What was made in these versions of the task says nothing of its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenBack {
+    pub first: u64,
+    /// Inclusive.
+    pub last: u64,
+    /// The follow-up round that it belongs to; see [`Task::round`].
+    pub round: u32,
+    pub why: Reason,
 }
 
 /// Why a task waits for a person.
@@ -331,6 +353,10 @@ pub struct Task {
     /// The newest comment that came while the issue was being read, and may have come too late for it.
     #[serde(default)]
     pub unread: Option<CommentId>,
+    #[serde(default)]
+    pub trial: Option<Trial>,
+    #[serde(default)]
+    pub taken_back: Vec<TakenBack>,
     /// The version at which the present wait for a person began.
     pub waits_since: Option<u64>,
     pub created_at: DateTime<Utc>,
@@ -364,6 +390,8 @@ impl Task {
             instruction: None,
             budget: TaskBudget::default(),
             unread: None,
+            trial: None,
+            taken_back: Vec::new(),
             waits_since: None,
             created_at: at,
             version: 0,

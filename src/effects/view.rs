@@ -1,6 +1,8 @@
 //! What a task has to show, gathered from where it is kept.
 
-use crate::domain::{Finding, FindingStatus, GateReport, ReviewRound, Task, Usage};
+use crate::domain::{
+    Choice, DroppedFinding, Finding, FindingStatus, GateReport, ReviewRound, Severity, TakenBack, Task, Usage,
+};
 use crate::speech::{Evidence, Spend};
 use crate::store::{ArtifactKind, Store};
 
@@ -13,6 +15,12 @@ pub struct Gathered {
     pub findings: Vec<(Finding, FindingStatus)>,
     pub reviewers: Vec<String>,
     pub failed_reviewers: Vec<String>,
+    pub dropped: Vec<DroppedFinding>,
+    pub unverified: Option<String>,
+    pub blocking: Vec<Severity>,
+    /// Of the round of work that is at hand.
+    pub taken_back: Vec<TakenBack>,
+    pub choice: Option<Choice>,
     pub usage: Usage,
     pub patch: Option<String>,
     pub summary: String,
@@ -42,6 +50,11 @@ impl Gathered {
             findings: review.findings.into_iter().map(|t| (t.finding, t.status)).collect(),
             reviewers,
             failed_reviewers,
+            dropped: review.dropped,
+            unverified: review.unverified,
+            blocking: review.blocking,
+            taken_back: task.taken_back.iter().filter(|taken| taken.round == task.round).cloned().collect(),
+            choice: read(store.latest_artifact(task, ArtifactKind::Choice).await?, "choice")?,
             usage: store.usage_of(task.id).await?,
             patch: store.latest_artifact(task, ArtifactKind::Patch).await?.map(text),
             summary: summary(&store.artifacts_of_kind(task, ArtifactKind::Summary).await?),
@@ -55,6 +68,11 @@ impl Gathered {
             findings: &self.findings,
             reviewers: &self.reviewers,
             failed_reviewers: &self.failed_reviewers,
+            dropped: &self.dropped,
+            unverified: self.unverified.as_deref(),
+            blocking: &self.blocking,
+            taken_back: &self.taken_back,
+            choice: self.choice.as_ref(),
             spend: Spend { usage: self.usage, budget_micro_usd },
         }
     }

@@ -25,4 +25,5 @@ pub use known::has_rule_for;
 pub use paths::{BinaryFiles, ChangeLimits, PathPolicy, PathRules, Side, Violation};
 pub use shadows::shadows;
 pub use tampering::{REVIEWER, TextPair, is_blocking, tampering};
+pub use test_cases::count_tests;
 pub use test_files::{is_gate_setting, is_test_file, with_inline_tests_of};

@@ -77,10 +77,12 @@ impl Found<'_> {
         let line = line.max(1);
         self.findings.push(Finding {
             reviewer: REVIEWER.to_owned(),
+            also: Vec::new(),
             severity,
             path: self.file.path.to_owned(),
             start_line: line,
             end_line: line,
+            code: String::new(),
             title,
             why,
             suggestion: None,

@@ -44,6 +44,11 @@ pub(super) fn cases(language: Language, text: &str) -> (Vec<Case>, Case) {
     (cases, outside)
 }
 
+/// How many tests a file has, by name; 0 where its language is not known.
+pub fn count_tests(path: &str, text: &str) -> usize {
+    Language::of(path).map_or(0, |language| cases(language, text).0.len())
+}
+
 /// Most new tests that are held against one that is gone, so that many of one form take no time of their
 /// square. A test that none of these stands for counts as removed.
 const MOST_COMPARED: usize = 50;

@@ -34,6 +34,13 @@ pub trait Model: Send + Sync {
         request: Request,
     ) -> BoxFuture<'a, Result<Answer, LlmError>>;
 
+    /// The same, with another model of each role asked first: the one at `first` in its list, counted around.
+    /// `None`: there is nothing to choose from.
+    fn beginning_with(&self, first: usize) -> Option<Arc<dyn Model>> {
+        let _ = first;
+        None
+    }
+
     /// The model that a role asks first, where that is known: its family and its room decide how it is asked.
     fn first_choice(&self, _role: Role) -> Option<ModelSettings> {
         None
@@ -49,6 +56,8 @@ pub struct InvalidSettings(pub String);
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    /// Which of a role's models is asked first.
+    first: usize,
 }
 
 struct Inner {
@@ -75,7 +84,7 @@ impl Client {
             }
         }
         let circuit = Circuit::new(settings.circuit);
-        Ok(Self { inner: Arc::new(Inner { settings, wires, ledger, circuit }) })
+        Ok(Self { inner: Arc::new(Inner { settings, wires, ledger, circuit }), first: 0 })
     }
 
     /// Asks the models of the role, one after the other, until one answers. Where all of them are left alone
@@ -94,9 +103,10 @@ impl Client {
         let request = Arc::new(request);
         let mut attempt = 0;
         let mut waited = Duration::ZERO;
+        let (later, first) = models.split_at(self.first % models.len());
         loop {
             let mut errors: Vec<(ModelName, LlmError)> = Vec::new();
-            for model in models {
+            for model in first.iter().chain(later) {
                 let ask =
                     Ask { context: context.clone(), request: Arc::clone(&request), model: model.clone() };
                 match self.call_model(ask, &mut attempt).await {
@@ -144,6 +154,10 @@ impl Client {
                 continue;
             }
             let is_left_alone = matches!(error, LlmError::LeftAlone { .. });
+            if is_left_alone || matches!(error, LlmError::TooLong { .. }) {
+                // Nobody was asked.
+                *attempt -= 1;
+            }
             if !error.is_transient() || !error.allows_fallback() || is_left_alone {
                 return Err(error);
             }
@@ -239,8 +253,13 @@ impl Model for Client {
         Box::pin(Client::call(self, context, request))
     }
 
+    fn beginning_with(&self, first: usize) -> Option<Arc<dyn Model>> {
+        Some(Arc::new(Self { inner: Arc::clone(&self.inner), first }))
+    }
+
     fn first_choice(&self, role: Role) -> Option<ModelSettings> {
-        self.inner.settings.roles.get(&role)?.first().cloned()
+        let models = self.inner.settings.roles.get(&role)?;
+        models.get(self.first % models.len().max(1)).cloned()
     }
 }
 

@@ -52,6 +52,11 @@ pub(super) fn transport(error: &reqwest::Error) -> LlmError {
     LlmError::Transport(short(&text))
 }
 
+/// A body that is no JSON.
+pub(super) fn unreadable(error: &serde_json::Error, body: &str) -> LlmError {
+    LlmError::Malformed(format!("{error}: {}", short(body)))
+}
+
 /// An error that came in the middle of an answer, in the words of whichever provider.
 pub(super) fn reported(event: &Value) -> LlmError {
     let error = event.get("error").filter(|error| !error.is_null()).unwrap_or(event);

@@ -3,9 +3,8 @@
 use crate::agents::{Change, FixInput, Wrong};
 use crate::config::ChosenEngine;
 use crate::domain::{
-    Age, Baseline, Changed, Event, Finding, FixCause, GateReport, Reason, ReviewRound, State, Task, Verdict,
+    Age, Baseline, Changed, Event, FixCause, GateReport, Reason, ReviewRound, State, Task, Verdict,
 };
-use crate::guard;
 use crate::llm::boundary::PromptText;
 use crate::store::ArtifactKind;
 
@@ -14,6 +13,7 @@ use super::engine::{Desk, Job, Written, with_kept};
 use super::gate::gate_policy;
 use super::implement::{specification_of, whole_files};
 use super::instructions::instructions;
+use super::review::blocks;
 use super::time::StageTime;
 use super::{Pipeline, StageEnd, StageError};
 
@@ -56,6 +56,7 @@ impl Pipeline {
         let dependencies = self.dependencies(task, &gate_policy(&policy), &base_files).await?;
         let toolbox = self.toolbox(dependencies, &next, session.as_ref());
         let rules = next.fence.in_words();
+        let places = self.places_of_wrong(&checkout, &parent, (&wrong, &change)).await;
         let touched: Vec<String> = touched(&change, &wrong);
         let instructions = instructions(&base_files, &touched);
         let whole = match engine {
@@ -67,6 +68,7 @@ impl Pipeline {
             rules: &rules,
             instructions: &instructions,
             change: &change,
+            places: &places,
             wrong: &wrong,
         };
         let desk = Desk {
@@ -99,17 +101,14 @@ impl Pipeline {
                 let reports: Vec<GateReport> = self.kept(task, ArtifactKind::Gates).await?;
                 Ok(reports.iter().filter(|report| report.blocks()).map(gate_in_words).collect())
             }
-            FixCause::Findings => {
+            // Those that block come first; the others are mended with them, or tried alone.
+            FixCause::Findings | FixCause::Remarks => {
                 let round: ReviewRound = self.kept(task, ArtifactKind::Review).await?;
-                let blocking = round.open().filter(|finding| self.blocks(finding));
-                Ok(blocking.cloned().map(Wrong::Finding).collect())
+                let blocking = round.open().filter(|finding| blocks(&round, finding));
+                let remarks = round.open().filter(|finding| self.is_remark(&round, finding));
+                Ok(blocking.chain(remarks).cloned().map(Wrong::Finding).collect())
             }
         }
-    }
-
-    /// Whether an open finding holds the change up.
-    pub(super) fn blocks(&self, finding: &Finding) -> bool {
-        self.settings.blocking.contains(&finding.severity) || guard::is_blocking(finding)
     }
 
     /// The newest kept results of a kind; empty where there are none.

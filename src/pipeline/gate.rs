@@ -19,6 +19,17 @@ use super::{Pipeline, StageEnd, StageError, json_artifact};
 
 impl Pipeline {
     pub(super) async fn gate(&self, task: &Task) -> Result<StageEnd, StageError> {
+        let (reports, artifacts) = self.gated(task).await?;
+        let named = |wanted: fn(&GateReport) -> bool| -> Vec<String> {
+            reports.iter().filter(|report| wanted(report)).map(|report| report.name.clone()).collect()
+        };
+        let failed = named(GateReport::blocks);
+        let could_not_run = named(|report| matches!(report.verdict, Verdict::CouldNotRun { .. }));
+        Ok(StageEnd { events: vec![Event::Gated { failed, could_not_run }], artifacts })
+    }
+
+    /// What the gates say of the task's head, and what is to be kept of it.
+    pub(super) async fn gated(&self, task: &Task) -> Result<(Vec<GateReport>, Vec<Artifact>), StageError> {
         let checkout = self.repositories.checkout(task).await?;
         let (base, head) = commits_of(task)?;
         let base_files = snapshot(&checkout, base).await?;
@@ -41,11 +52,6 @@ impl Pipeline {
         let again = self.base_tests(task, &checkout, (&round, before, &gates), &reports).await?;
         reports.extend(again.reports);
         outputs.extend(again.outputs);
-        let named = |wanted: fn(&GateReport) -> bool| -> Vec<String> {
-            reports.iter().filter(|report| wanted(report)).map(|report| report.name.clone()).collect()
-        };
-        let failed = named(GateReport::blocks);
-        let could_not_run = named(|report| matches!(report.verdict, Verdict::CouldNotRun { .. }));
         let mut artifacts = vec![json_artifact(task, ArtifactKind::Gates, "gates.json", &reports)?];
         let passed = |gate: &str| {
             reports.iter().any(|report| report.name == gate && report.verdict == Verdict::Passed)
@@ -55,7 +61,7 @@ impl Pipeline {
         if base_runs != known {
             artifacts.push(json_artifact(task, ArtifactKind::BaseGates, "base-gates.json", &base_runs)?);
         }
-        Ok(StageEnd { events: vec![Event::Gated { failed, could_not_run }], artifacts })
+        Ok((reports, artifacts))
     }
 
     /// What the project depends on, fetched for the base's lock files where the operator allows it.

@@ -1,11 +1,13 @@
 //! Writing the code, on a tree in the sandbox.
 
-use crate::agents::{ImplementInput, file_text};
+use crate::agents::{AgentContext, ImplementInput, file_text};
 use crate::checkout::Checkout;
-use crate::config::ChosenEngine;
+use crate::config::{ChosenEngine, Limits, RepositoryPolicy};
 use crate::context::{ContextRequest, overview, snippets_text};
 use crate::domain::{CommitSha, Event, Reason, Task, TaskSpecification};
+use crate::gates::Dependencies;
 use crate::llm::boundary::PromptText;
+use crate::store::Artifact;
 use crate::telemetry::with_causes;
 use crate::workspace::{RepoPath, Snapshot};
 
@@ -16,6 +18,24 @@ use super::instructions::instructions;
 use super::publish::check_approval;
 use super::time::StageTime;
 use super::{OVERVIEW_TOKENS, Pipeline, SNIPPETS_TOKENS, StageEnd, StageError};
+
+/// What every attempt at a task begins from.
+pub(super) struct Ground<'a> {
+    pub task: &'a Task,
+    pub checkout: &'a Checkout,
+    pub base: CommitSha,
+    pub policy: &'a RepositoryPolicy,
+    pub engine: ChosenEngine<'a>,
+    pub limits: &'a Limits,
+    pub files: Snapshot,
+    pub dependencies: Dependencies,
+    pub instructions: PromptText,
+    pub overview: PromptText,
+    pub snippets: PromptText,
+    /// Whole files, for an answer without tools.
+    pub whole: PromptText,
+    pub earlier: String,
+}
 
 impl Pipeline {
     pub(super) async fn implement(&self, task: &Task, time: StageTime) -> Result<StageEnd, StageError> {
@@ -37,60 +57,75 @@ impl Pipeline {
             }
             ChosenEngine::Command { .. } => (PromptText::default(), PromptText::default()),
         };
-        let earlier = self.earlier_failures(task).await?;
+        let ground = Ground {
+            task,
+            checkout: &checkout,
+            engine,
+            earlier: self.earlier_failures(task).await?,
+            instructions: instructions(&files, &specification.likely_files),
+            dependencies: self.dependencies(task, &gate_policy(&policy), &files).await?,
+            base,
+            policy: &policy,
+            limits: &limits,
+            files,
+            overview,
+            snippets,
+            whole,
+        };
         let agent = self.agent(task, &limits);
-        let fence = self.fence(task, &checkout, &base, &policy)?;
-        let next = self.next_commit(fence, (&base, &base), &files);
-        let session = self.sandbox.open(&files).await?;
-        let dependencies = self.dependencies(task, &gate_policy(&policy), &files).await?;
-        let toolbox = self.toolbox(dependencies, &next, session.as_ref());
+        let candidates = self.settings.candidates.count_for(policy.candidates);
+        if candidates > 1 {
+            return self.best_of(&ground, &agent, (candidates, time)).await;
+        }
+        let (head, artifacts) = self.attempt(&ground, &agent, time).await?;
+        match head {
+            Ok(head) => {
+                Ok(StageEnd { events: vec![Event::Implemented { base: ground.base, head }], artifacts })
+            }
+            Err(said) => Err(StageError::Stop { reason: Reason::NothingChanged { said }, kept: artifacts }),
+        }
+    }
+
+    /// One attempt, in a tree of its own. The inner `Err` is what the model says where it changed nothing.
+    pub(super) async fn attempt(
+        &self,
+        ground: &Ground<'_>,
+        agent: &AgentContext,
+        time: StageTime,
+    ) -> Result<(Result<CommitSha, String>, Vec<Artifact>), StageError> {
+        let Ground { task, checkout, base, files, .. } = ground;
+        let fence = self.fence(task, checkout, base, ground.policy)?;
+        let next = self.next_commit(fence, (base, base), files);
+        let session = self.sandbox.open(files).await?;
+        let toolbox = self.toolbox(ground.dependencies.clone(), &next, session.as_ref());
         let input = ImplementInput {
-            specification,
+            specification: specification_of(task)?,
             rules: &next.fence.in_words(),
-            instructions: &instructions(&files, &specification.likely_files),
-            overview: &overview,
-            snippets: &snippets,
-            earlier_failures: &earlier,
+            instructions: &ground.instructions,
+            overview: &ground.overview,
+            snippets: &ground.snippets,
+            earlier_failures: &ground.earlier,
         };
         let desk = Desk {
             task,
-            agent: &agent,
+            agent,
             session: session.as_ref(),
             toolbox: &toolbox,
-            limits: time.tool_limits(&limits),
-            files: &whole,
+            limits: time.tool_limits(ground.limits),
+            files: &ground.whole,
         };
-        let Written { done, kept } = self.write(engine, &desk, Job::Implement(input)).await?;
+        let Written { done, kept } = self.write(ground.engine, &desk, Job::Implement(input)).await?;
         drop(toolbox);
         let taken = self.take_in(task, "implementer", &next, session, done).await;
-        let (head, artifacts) = with_kept(taken, kept)?;
-        match head {
-            Ok(head) => Ok(StageEnd { events: vec![Event::Implemented { base, head }], artifacts }),
-            Err(said) => Err(StageError::Stop { reason: Reason::NothingChanged { said }, kept: artifacts }),
-        }
+        with_kept(taken, kept)
     }
 }
 
 impl Pipeline {
     /// The places that the task is probably about. Without them the model still has its tools to search with.
     pub(super) async fn snippets(&self, checkout: &Checkout, commit: &CommitSha, text: String) -> PromptText {
-        let (contexts, mirror, commit) = (self.contexts.clone(), checkout.mirror.clone(), commit.clone());
-        let selected = tokio::task::spawn_blocking(move || {
-            let request =
-                ContextRequest { commit: &commit, text: &text, top: 0, budget_tokens: SNIPPETS_TOKENS };
-            contexts.select(mirror.git_dir(), &request)
-        });
-        match selected.await {
-            Ok(Ok(selection)) => snippets_text(&selection.snippets),
-            Ok(Err(error)) => {
-                tracing::warn!(error = with_causes(&error), "no context was found for a task");
-                snippets_text(&[])
-            }
-            Err(error) => {
-                tracing::error!(%error, "the search for context ended early");
-                snippets_text(&[])
-            }
-        }
+        let selection = self.selected(checkout, commit, (text, SNIPPETS_TOKENS)).await;
+        snippets_text(&selection.map(|selection| selection.snippets).unwrap_or_default())
     }
 }
 

@@ -4,6 +4,7 @@
 //! result, its products and the end of its job in one transaction. Until then nothing of it counts.
 
 mod base_tests;
+mod candidates;
 mod change;
 mod commit;
 mod discuss;
@@ -16,9 +17,11 @@ mod implement;
 mod instructions;
 mod ledger;
 mod metered;
+mod places;
 mod publish;
 mod purse;
 mod review;
+mod reviewers;
 mod time;
 mod toolbox;
 mod weakened;
@@ -42,6 +45,7 @@ use crate::store::{Applied, Artifact, ArtifactKind, Lease, Store, StoreError};
 use crate::telemetry::{Redactor, clock};
 use crate::workspace::{Author, WorkspaceError};
 
+pub use candidates::CandidateSettings;
 pub use gate::gate_policy;
 pub use ledger::StoreLedger;
 use metered::Meter;
@@ -82,6 +86,9 @@ pub struct Settings {
     pub reviewers: Vec<String>,
     /// Findings of these severities hold a change up.
     pub blocking: Vec<Severity>,
+    /// Findings of these severities are worth a fix that the change can do without.
+    pub worth_a_fix: Vec<Severity>,
+    pub candidates: CandidateSettings,
     /// Days that a task waits for the ones that it builds on.
     pub wait_days: u32,
     pub command_limits: crate::sandbox::Limits,
@@ -257,7 +264,7 @@ impl Pipeline {
         }
         self.start(lease, id, stage).await?;
         let task = self.store.task(id).await?;
-        let limit = self.settings.limits.stage_wall;
+        let limit = self.settings.limits.stage_wall * self.shares(stage);
         let meter = Meter::default();
         let work = meter.measure(self.stage(&task, stage, StageTime::begin()));
         let done = match tokio::time::timeout(limit, work).await {

@@ -1,13 +1,14 @@
-//! Reviewing the change, by several reviewers at once.
+//! Reviewing the change: several reviewers at once, then a verifier that holds what they found against the code.
 
-use crate::agents::{ReviewInput, review_all};
-use crate::domain::{
-    Event, FailedReviewer, FindingStatus, ReviewRound, ReviewerSummary, Task, TrackedFinding,
-};
+use crate::agents::{Change, ReviewAnswers, ReviewInput, VerifyInput, review_all, verify};
+use crate::config::RepositoryPolicy;
+use crate::domain::{Event, FailedReviewer, Finding, ReviewRound, ReviewerSummary, Severity, Task, merged};
+use crate::guard;
 use crate::store::ArtifactKind;
 
-use super::change::{change_of, commits_of, fork_point, policy};
+use super::change::{change_of, commits_of, fork_point, policy, snapshot};
 use super::implement::specification_of;
+use super::reviewers::reviewers;
 use super::{Pipeline, StageEnd, StageError, json_artifact};
 
 impl Pipeline {
@@ -17,41 +18,75 @@ impl Pipeline {
         let (base, head) = commits_of(task)?;
         let policy = policy(&checkout, base)?;
         let limits = self.settings.limits.lowered_by(&policy.limits);
-        let reviewers = policy.reviewers.as_ref().unwrap_or(&self.settings.reviewers);
+        let base_files = snapshot(&checkout, base).await?;
+        let who = reviewers(&checkout, base, (&policy, &base_files), &self.settings.reviewers)?;
         let from = fork_point(&checkout, base, head)?;
         let change = change_of(&checkout, head, &checkout.mirror.diff(&from, head)?)?;
+        let places = self.places_of_change(&checkout, head, (specification, &change)).await;
         let agent = self.agent(task, &limits);
-        let round = review_all(&agent, reviewers, ReviewInput { specification, change: &change }).await;
-        let earlier: ReviewRound = self.kept(task, ArtifactKind::Review).await?;
-        let mut round = tracked(round);
-        let weakened = self.weakened(task, &checkout, &policy).await?;
-        let open = |finding| TrackedFinding { finding, status: FindingStatus::Open };
-        round.findings.extend(weakened.into_iter().map(open));
-        let round = round.after(&earlier);
-        let blocking = round.open().filter(|finding| self.blocks(finding)).count() as u32;
-        let failed_reviewers = round.failed.iter().map(|failed| failed.reviewer.clone()).collect();
-        let event = Event::Reviewed { blocking, failed_reviewers, reviewers: reviewers.len() as u32 };
+        let input = ReviewInput { specification, change: &change, places: &places };
+        let answers = review_all(&agent, &who.asked, input).await;
+        let (mut round, found) = gathered(answers);
+        round.failed.splice(0..0, who.unusable.iter().cloned());
+        if !found.is_empty() {
+            let input = VerifyInput { specification, change: &change, places: &places, findings: &found };
+            let verification = verify(&agent, input).await;
+            round.dropped = verification.dropped;
+            round.unverified = verification.unverified;
+            round.add(verification.kept);
+        }
+        // What was found by comparing both sides is no model's word, and no model's to drop.
+        round.add(self.weakened(task, &checkout, &policy).await?);
+        round.blocking = self.blocking(&policy);
+        let round = round.after(&self.kept(task, ArtifactKind::Review).await?);
+        let event = self.reviewed(&round, &change, who.count());
         let artifacts = vec![json_artifact(task, ArtifactKind::Review, "review.json", &round)?];
         Ok(StageEnd { events: vec![event], artifacts })
     }
+
+    /// What the round means for the task.
+    fn reviewed(&self, round: &ReviewRound, change: &Change, reviewers: u32) -> Event {
+        let blocking = round.open().filter(|finding| blocks(round, finding)).count() as u32;
+        // What has left the change cannot be mended in it.
+        let remarks = round.open().filter(|finding| self.is_remark(round, finding));
+        let remarks = remarks.filter(|finding| change.file(&finding.path).is_some()).count() as u32;
+        let failed_reviewers = round.failed.iter().map(|failed| failed.reviewer.clone()).collect();
+        Event::Reviewed { blocking, remarks, failed_reviewers, reviewers }
+    }
+
+    /// Severities that hold a change up: the deployment's, and more where the repository wants that.
+    fn blocking(&self, policy: &RepositoryPolicy) -> Vec<Severity> {
+        let wanted = |severity: &Severity| {
+            let name = severity.as_str();
+            let theirs = policy.blocking_severities.iter().any(|theirs| theirs.as_str() == name);
+            theirs || self.settings.blocking.contains(severity)
+        };
+        Severity::ALL.into_iter().filter(wanted).collect()
+    }
+
+    /// Whether an open finding holds nothing up and is worth a fix.
+    pub(super) fn is_remark(&self, round: &ReviewRound, finding: &Finding) -> bool {
+        finding.reviewer != guard::REVIEWER
+            && !blocks(round, finding)
+            && self.settings.worth_a_fix.contains(&finding.severity)
+    }
 }
 
-/// A round as it is kept. The same thing found by two reviewers is one finding, at the graver severity.
-fn tracked(round: crate::agents::ReviewAnswers) -> ReviewRound {
-    let mut kept = ReviewRound::default();
-    for failed in round.failed {
-        kept.failed.push(FailedReviewer { reviewer: failed.reviewer, why: failed.error.to_string() });
+/// Whether an open finding holds the change up.
+pub(super) fn blocks(round: &ReviewRound, finding: &Finding) -> bool {
+    round.blocking.contains(&finding.severity) || guard::is_blocking(finding)
+}
+
+/// What the reviewers said, and what they found: the same thing found by two is one finding.
+fn gathered(answers: ReviewAnswers) -> (ReviewRound, Vec<Finding>) {
+    let mut round = ReviewRound::default();
+    for failed in answers.failed {
+        round.failed.push(FailedReviewer { reviewer: failed.reviewer, why: failed.error.to_string() });
     }
-    for review in round.reviews {
-        kept.summaries.push(ReviewerSummary { reviewer: review.reviewer, summary: review.summary });
-        for finding in review.findings {
-            let same = kept.findings.iter_mut().find(|t| t.finding.fingerprint() == finding.fingerprint());
-            match same {
-                Some(known) if known.finding.severity >= finding.severity => {}
-                Some(known) => known.finding = finding,
-                None => kept.findings.push(TrackedFinding { finding, status: FindingStatus::Open }),
-            }
-        }
+    let mut found = Vec::new();
+    for review in answers.reviews {
+        round.summaries.push(ReviewerSummary { reviewer: review.reviewer, summary: review.summary });
+        found.extend(review.findings);
     }
-    kept
+    (round, merged(found))
 }

@@ -178,10 +178,12 @@ mod tests {
     fn what_was_on_the_branch_covers_no_further_weakening() {
         let finding = |path: &str| Finding {
             reviewer: crate::guard::REVIEWER.into(),
+            also: vec![],
             severity: Severity::Critical,
             path: path.into(),
             start_line: 1,
             end_line: 1,
+            code: String::new(),
             title: "The test `a` asserts less".into(),
             why: String::new(),
             suggestion: None,

@@ -102,7 +102,9 @@ pub fn check_run(gateway: &Gateway, view: &CheckView) -> CheckText {
 fn conclusion(evidence: &Evidence) -> Conclusion {
     let required = || evidence.gates.iter().filter(|gate| gate.requirement == Requirement::Required);
     let unknown = |gate: &GateReport| matches!(gate.verdict, Verdict::CouldNotRun { .. }) || gate.is_old();
-    if evidence.gates.iter().any(GateReport::blocks) || evidence.open().any(is_blocking) {
+    if evidence.gates.iter().any(GateReport::blocks)
+        || evidence.open().any(|finding| is_blocking(evidence, finding))
+    {
         Conclusion::Failure
     } else if required().next().is_none() || required().any(unknown) {
         Conclusion::Neutral
@@ -258,7 +260,8 @@ mod tests {
             (vec![], vec![], Conclusion::Neutral),
         ];
         for (gates, findings, expected) in cases {
-            let evidence = Evidence { gates: &gates, findings: &findings, ..Evidence::default() };
+            let blocking = &[Severity::Critical];
+            let evidence = Evidence { gates: &gates, findings: &findings, blocking, ..Evidence::default() };
             assert_eq!(conclusion(&evidence), expected, "{gates:?}");
         }
     }

@@ -3,7 +3,10 @@
 use super::page::{Block, Page, Room, Summary};
 use super::text::{Line, Piece, code, figure, line_of, quote, quote_up_to, strong};
 use super::words;
-use crate::domain::{Baseline, Finding, FindingStatus, GateReport, Requirement, Severity, Usage, Verdict};
+use crate::domain::{
+    Baseline, Choice, DroppedFinding, Finding, FindingStatus, GateReport, Requirement, Severity, TakenBack,
+    Usage, Verdict,
+};
 
 /// What was spent on a task, and how much it may spend.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,6 +26,16 @@ pub struct Evidence<'a> {
     pub reviewers: &'a [String],
     /// Those of them that gave no usable answer.
     pub failed_reviewers: &'a [String],
+    /// Findings that do not hold, as the verifier showed.
+    pub dropped: &'a [DroppedFinding],
+    /// Why the verifier said nothing of some findings.
+    pub unverified: Option<&'a str>,
+    /// Severities that hold a change up.
+    pub blocking: &'a [Severity],
+    /// Fixes that the work can do without, and that failed.
+    pub taken_back: &'a [TakenBack],
+    /// Where several candidates were written.
+    pub choice: Option<&'a Choice>,
     pub spend: Spend,
 }
 
@@ -225,7 +238,7 @@ pub(super) fn place(finding: &Finding) -> Piece {
 /// The open findings, the worst first.
 pub(super) fn finding_lines(evidence: &Evidence, room: Room) -> Vec<Line> {
     let lines = evidence.open_by_severity().into_iter().map(|finding| {
-        line_of![
+        let mut line = line_of![
             strong(finding.severity.as_str()),
             " ",
             place(finding),
@@ -234,11 +247,17 @@ pub(super) fn finding_lines(evidence: &Evidence, room: Room) -> Vec<Line> {
             ": ",
             quote_up_to(room.text.min(600), &finding.why),
             " (",
-            code(&finding.reviewer),
-            ")",
-        ]
+        ];
+        line.extend(found_by(finding));
+        line.push(")");
+        line
     });
     lines.collect()
+}
+
+/// Everybody who found it.
+pub(super) fn found_by(finding: &Finding) -> Line {
+    Line::listed(finding.reviewers().map(code))
 }
 
 pub(super) fn open_findings(evidence: &Evidence, room: Room) -> Page {
@@ -266,6 +285,6 @@ pub(super) fn reviewers(evidence: &Evidence) -> Line {
     line
 }
 
-pub(super) fn is_blocking(finding: &Finding) -> bool {
-    finding.severity == Severity::Critical
+pub(super) fn is_blocking(evidence: &Evidence, finding: &Finding) -> bool {
+    evidence.blocking.contains(&finding.severity)
 }

@@ -25,6 +25,7 @@ mod report;
 mod review;
 mod status;
 mod text;
+mod verification;
 mod words;
 
 #[cfg(test)]

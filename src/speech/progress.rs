@@ -85,7 +85,9 @@ fn more(task: &Task) -> Option<Line> {
             Some(line_of!["after fix round ", task.gate_rounds + task.review_rounds,])
         }
         State::Fixing { cause: FixCause::Gates } => Some(line_of!["round ", task.gate_rounds]),
-        State::Fixing { cause: FixCause::Findings } => Some(line_of!["round ", task.review_rounds]),
+        State::Fixing { cause: FixCause::Findings | FixCause::Remarks } => {
+            Some(line_of!["round ", task.review_rounds])
+        }
         State::PullRequestOpen | State::PullRequestClosed => task.pull_request.map(|number| line_of![number]),
         State::Done => task.branch.as_ref().map(|branch| line_of![code(branch.as_str())]),
         State::NeedsPerson { reason, .. } => Some(short(reason)),

@@ -9,6 +9,7 @@ use super::notice::dry_run;
 use super::page::{Block, Page, Room, Summary};
 use super::status::approved;
 use super::text::{Line, code, figure, line_of, quote_up_to, strong};
+use super::verification::{chosen, verification};
 use super::words::{self, Mode, count, plural};
 use super::{help, plain};
 use crate::domain::{Command, Task};
@@ -115,6 +116,7 @@ pub(super) fn checks(evidence: &Evidence, room: Room) -> Page {
     reviewed_by.push(".");
     page.paragraph(reviewed_by);
     page.append(open_findings(evidence, room));
+    page.append(verification(evidence, room));
     page
 }
 
@@ -141,6 +143,9 @@ pub(super) fn facts(task: &Task, size: &ChangeSize, evidence: &Evidence) -> Vec<
         figure(count(size.removed_lines)),
         " removed",
     ]);
+    if let Some(choice) = evidence.choice {
+        facts.push(chosen(choice));
+    }
     if let Some(plan) = &task.plan {
         let mut line = line_of![
             strong("Plan"),
@@ -227,6 +232,12 @@ mod tests {
         let (proof, altered) = (samples::Proof::mixed(), vec!["tests/round.rs".to_owned()]);
         let view = PullRequestView { altered_tests: &altered, ..samples::pull_request_view(&task, &proof) };
         insta::assert_snapshot!(whole(&pull_request(&gateway(), &view)));
+    }
+
+    #[test]
+    fn a_pull_request_of_a_chosen_candidate_with_findings_that_do_not_hold() {
+        let (task, proof) = (samples::published(), samples::Proof::of_a_choice());
+        insta::assert_snapshot!(whole(&pull_request(&gateway(), &samples::pull_request_view(&task, &proof))));
     }
 
     #[test]

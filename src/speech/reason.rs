@@ -15,7 +15,11 @@ pub(super) struct Advice {
 /// What to tell of a task that stopped for `reason` and would go on at `resume`. `label` is the one
 /// that starts work.
 pub(super) fn advice(task: &Task, reason: &Reason, resume: Resume, label: &str) -> Advice {
-    let (happened, said) = happened(task, reason);
+    let (mut happened, said) = happened(task, reason);
+    let tells = matches!(reason, Reason::BlockingFindings { .. });
+    if resume == Resume::Fix(FixCause::Findings) && !tells {
+        happened.push(" It was to mend a finding that blocks, so the work does not go on without it.");
+    }
     let mut to_do = match task.origin {
         Origin::GitHub(_) => vec![retry(task, resume, label)],
         Origin::Local { .. } => vec![resume_line(task, resume)],
@@ -233,6 +237,7 @@ fn going_on(resume: Resume) -> &'static str {
         Resume::Fix(FixCause::Findings) => {
             " goes on from the kept work with a fresh set of rounds for the findings."
         }
+        Resume::Fix(FixCause::Remarks) => " goes on from the kept work with another try at the remarks.",
         Resume::Fix(FixCause::Instruction) => {
             " works on the instruction again, from the branch as it is now."
         }

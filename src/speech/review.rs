@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::evidence::{Evidence, finding_counts, finding_lines, place, reviewers};
+use super::evidence::{Evidence, finding_counts, finding_lines, found_by, place, reviewers};
 use super::gateway::{Body, Gateway};
 use super::page::{Block, Page, Room};
 use super::text::{Line, code, line_of, quote, strong};
+use super::verification::verification;
 use crate::domain::{Finding, FindingStatus};
 
 /// The lines of the new side that a diff shows, and so those that may carry a comment: GitHub answers
@@ -91,6 +92,7 @@ fn body(view: &ReviewView, inline: usize, outside: &[(Finding, FindingStatus)], 
         page.paragraph(line_of![strong("On lines that the diff does not show:")]);
         page.bullets(finding_lines(&Evidence { findings: outside, ..view.evidence }, room));
     }
+    page.append(verification(&view.evidence, room));
     page
 }
 
@@ -117,7 +119,9 @@ enum Shown {
 fn comment_page(finding: &Finding, shown: Shown, room: Room) -> Page {
     let mut page = Page::default();
     let mut title: Line = line_of![strong(finding.severity.as_str()), " ", quote(&finding.title)];
-    title.extend(line_of![" (", code(&finding.reviewer), ")"]);
+    title.push(" (");
+    title.extend(found_by(finding));
+    title.push(")");
     page.paragraph(title);
     page.push(Block::Prose(finding.why.clone(), room.text));
     match (&finding.suggestion, shown) {
@@ -148,10 +152,12 @@ mod tests {
     fn finding(start_line: u32, end_line: u32, suggestion: Option<&str>) -> Finding {
         Finding {
             reviewer: "quality".into(),
+            also: vec![],
             severity: Severity::Low,
             path: "src/round.rs".into(),
             start_line,
             end_line,
+            code: String::new(),
             title: "The name says too little".into(),
             why: "`r` is the ratio here.\n\nA reader has to look it up.".into(),
             suggestion: suggestion.map(str::to_owned),

@@ -86,6 +86,7 @@ pub(super) fn state(state: &State) -> &'static str {
         State::Reviewing => "reviewing the change",
         State::Fixing { cause: FixCause::Gates } => "fixing what the gates found",
         State::Fixing { cause: FixCause::Findings } => "fixing what the reviewers found",
+        State::Fixing { cause: FixCause::Remarks } => "trying to fix what the reviewers remarked",
         State::Fixing { cause: FixCause::Instruction } => "working by an instruction",
         State::Publishing => "publishing",
         State::PullRequestOpen => "pull request open",

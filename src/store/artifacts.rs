@@ -1,5 +1,7 @@
 //! What stages made: kept whatever becomes of the task.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
@@ -32,11 +34,37 @@ pub enum ArtifactKind {
     AgentLog,
     /// How long a stage was in sandboxes (JSON).
     Timing,
+    /// What one of several candidates for the work made, under its number.
+    Candidate,
+    /// Which candidate was chosen, and why (JSON).
+    Choice,
     /// What a person reads when the work is done locally (Markdown).
     Report,
 }
 
 impl ArtifactKind {
+    pub const ALL: [Self; 14] = [
+        Self::Commits,
+        Self::Patch,
+        Self::Gates,
+        Self::GateLog,
+        Self::BaseGates,
+        Self::Setup,
+        Self::Review,
+        Self::Summary,
+        Self::Transcript,
+        Self::Timing,
+        Self::Candidate,
+        Self::Choice,
+        Self::AgentLog,
+        Self::Report,
+    ];
+
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Commits => "commits",
@@ -50,6 +78,8 @@ impl ArtifactKind {
             Self::Transcript => "transcript",
             Self::AgentLog => "agent_log",
             Self::Timing => "timing",
+            Self::Candidate => "candidate",
+            Self::Choice => "choice",
             Self::Report => "report",
         }
     }
@@ -93,8 +123,18 @@ pub(super) async fn insert(
     Ok(())
 }
 
+/// Where what was taken back begins, and where it ends.
+fn firsts(task: &Task) -> Vec<i64> {
+    task.taken_back.iter().map(|taken| signed(taken.first)).collect()
+}
+
+fn lasts(task: &Task) -> Vec<i64> {
+    task.taken_back.iter().map(|taken| signed(taken.last)).collect()
+}
+
 impl Store {
-    /// The newest artifact of a kind that belongs to the work of a task as it stands, or stood.
+    /// The newest artifact of a kind that belongs to the work of a task as it stands, or stood. What was taken back
+    /// does not.
     pub async fn latest_artifact(
         &self,
         task: &Task,
@@ -103,11 +143,15 @@ impl Store {
         Ok(sqlx::query_scalar!(
             "SELECT body FROM artifacts
              WHERE task_id = $1 AND kind = $2 AND version BETWEEN $3 AND $4
+               AND NOT EXISTS (SELECT 1 FROM unnest($5::bigint[], $6::bigint[]) AS gone(first, last)
+                               WHERE version BETWEEN gone.first AND gone.last)
              ORDER BY version DESC, id DESC LIMIT 1",
             task.id.0,
             kind.as_str(),
             signed(task.work_since),
             signed(task.version),
+            &firsts(task),
+            &lasts(task),
         )
         .fetch_optional(&self.pool)
         .await?)
@@ -119,16 +163,79 @@ impl Store {
         task: &Task,
         kind: ArtifactKind,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
-        Ok(sqlx::query_scalar!(
-            "SELECT body FROM artifacts
-             WHERE task_id = $1 AND kind = $2 AND version BETWEEN $3 AND $4 ORDER BY version, id",
+        Ok(self.kept(task, kind).await?.into_iter().map(|kept| kept.body).collect())
+    }
+
+    /// The same with their names.
+    pub async fn kept(&self, task: &Task, kind: ArtifactKind) -> Result<Vec<KeptArtifact>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT kind, version, name, body, created_at FROM artifacts
+             WHERE task_id = $1 AND kind = $2 AND version BETWEEN $3 AND $4
+               AND NOT EXISTS (SELECT 1 FROM unnest($5::bigint[], $6::bigint[]) AS gone(first, last)
+                               WHERE version BETWEEN gone.first AND gone.last)
+             ORDER BY version, id",
             task.id.0,
             kind.as_str(),
             signed(task.work_since),
             signed(task.version),
+            &firsts(task),
+            &lasts(task),
         )
         .fetch_all(&self.pool)
-        .await?)
+        .await?;
+        let kept = rows.into_iter().map(|row| KeptArtifact {
+            kind: row.kind,
+            version: unsigned(row.version),
+            name: row.name,
+            body: row.body,
+            created_at: row.created_at,
+        });
+        Ok(kept.collect())
+    }
+
+    /// The decisions between candidates since a time, oldest first, each with its task. A task that this version
+    /// cannot read is left out, and the log says so.
+    pub async fn choices(&self, since: DateTime<Utc>) -> Result<Vec<(Task, KeptArtifact)>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT tasks.id, tasks.data, kind, artifacts.version, name, body, artifacts.created_at
+             FROM artifacts JOIN tasks ON tasks.id = artifacts.task_id
+             WHERE kind = $1 AND artifacts.created_at >= $2 ORDER BY artifacts.id",
+            ArtifactKind::Choice.as_str(),
+            since,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let choices = rows.into_iter().filter_map(|row| {
+            let task = super::tasks::readable(row.id, row.data)?;
+            let kept = KeptArtifact {
+                kind: row.kind,
+                version: unsigned(row.version),
+                name: row.name,
+                body: row.body,
+                created_at: row.created_at,
+            };
+            Some((task, kept))
+        });
+        Ok(choices.collect())
+    }
+
+    /// The artifacts of a kind that a task's stages made up to one of its versions, by name: the newest of each.
+    pub async fn artifacts_until(
+        &self,
+        task: TaskId,
+        kind: ArtifactKind,
+        version: u64,
+    ) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT name, body FROM artifacts WHERE task_id = $1 AND kind = $2 AND version <= $3
+             ORDER BY version, id",
+            task.0,
+            kind.as_str(),
+            signed(version),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.name, row.body)).collect())
     }
 
     /// Every artifact of a task, in the order in which they were made.

@@ -77,7 +77,6 @@ rules:
     answer: { text: "hi" }
 "#;
 
-
 pub struct Bench {
     pub server: ModelServer,
     pub client: Client,
@@ -115,9 +114,9 @@ pub fn settings(server: &ModelServer, models: &[ModelName]) -> Settings {
         ("groq", Protocol::OpenAi, server.groq_url(), key()),
         ("ollama", Protocol::Ollama, ollama, None),
     ];
-    let endpoints = endpoints.into_iter().map(|(name, protocol, base_url, key)| {
-        (name.to_owned(), Endpoint::new(protocol, base_url, key))
-    });
+    let endpoints = endpoints
+        .into_iter()
+        .map(|(name, protocol, base_url, key)| (name.to_owned(), Endpoint::new(protocol, base_url, key)));
     let models: Vec<_> = models
         .iter()
         .map(|name| ModelSettings { price: Some(PRICE), ..ModelSettings::of(name.clone(), 1_000) })
@@ -184,7 +183,6 @@ pub fn read_file() -> ToolDefinition {
         schema: json!({"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}),
     }
 }
-
 
 pub fn results(call: &orchestrator::llm::ToolCall, content: &str) -> Message {
     let result = ToolResult { id: call.id.clone(), name: call.name.clone(), content: content.to_owned() };

@@ -3,7 +3,7 @@
 use super::super::effect::{Effect, MailKind, Notice};
 use super::super::ids::{Account, IssueNumber};
 use super::super::task::{
-    Approval, ApprovalMeans, CancelReason, FixCause, Plan, Reason, Resume, State, Task,
+    Approval, ApprovalMeans, CancelReason, FixCause, Plan, Reason, Resume, State, TakenBack, Task, Trial,
 };
 use super::{Approvals, Consequence, Decision, Turn};
 
@@ -114,6 +114,23 @@ impl Turn<'_> {
         Decision::Move
     }
 
+    /// Begins a fix that the work can do without. What there is now has passed everything.
+    pub(super) fn try_remarks(&mut self) -> Option<Decision> {
+        let head = self.next.head.clone()?;
+        self.next.review_rounds += 1;
+        self.next.trial = Some(Trial { head, since: self.next.version });
+        Some(self.enter(State::Fixing { cause: FixCause::Remarks }))
+    }
+
+    /// Ends a trial that failed: the work is what it was before, and goes on. `None`: there is no trial.
+    pub(super) fn take_back(&mut self, why: &Reason) -> Option<Decision> {
+        let Trial { head, since } = self.next.trial.take()?;
+        self.next.head = Some(head);
+        let last = self.next.version.saturating_sub(1);
+        self.next.taken_back.push(TakenBack { first: since, last, round: self.next.round, why: why.clone() });
+        Some(self.enter(State::Publishing))
+    }
+
     /// A new attempt at where the task stopped, with its rounds before it again.
     pub(super) fn retry(&mut self, resume: Resume) -> Decision {
         if resume == Resume::Discuss {
@@ -122,6 +139,7 @@ impl Turn<'_> {
         self.next.attempt += 1;
         self.next.gate_rounds = 0;
         self.next.review_rounds = 0;
+        self.next.trial = None;
         self.enter(match resume {
             Resume::Discuss => State::Discussing,
             Resume::Implement => State::Queued,
@@ -140,6 +158,7 @@ impl Turn<'_> {
         }
         self.next.gate_rounds = 0;
         self.next.review_rounds = 0;
+        self.next.trial = None;
         self.next.instruction = Some(text.to_owned());
         self.enter(State::Fixing { cause: FixCause::Instruction })
     }
@@ -151,6 +170,7 @@ impl Turn<'_> {
         self.next.approval = None;
         self.next.base = None;
         self.next.head = None;
+        self.next.trial = None;
         if let Some(plan) = &mut self.next.plan {
             plan.comment = None;
         }

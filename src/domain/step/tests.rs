@@ -1,4 +1,5 @@
 mod budget;
+mod trials;
 
 use proptest::prelude::*;
 
@@ -105,7 +106,11 @@ fn gated(failed: &[&str]) -> Event {
 }
 
 fn reviewed(blocking: u32) -> Event {
-    Event::Reviewed { blocking, failed_reviewers: vec![], reviewers: 3 }
+    found(blocking, 0)
+}
+
+fn found(blocking: u32, remarks: u32) -> Event {
+    Event::Reviewed { blocking, remarks, failed_reviewers: vec![], reviewers: 3 }
 }
 
 /// Lets events happen one after the other; each has to be in order.
@@ -454,7 +459,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::Implemented { base: sha('a'), head: sha('b') }),
         digit.clone().prop_map(fixed),
         failures.prop_map(gated),
-        (0..2_u32).prop_map(reviewed),
+        (0..2_u32, 0..2_u32).prop_map(|(blocking, remarks)| found(blocking, remarks)),
         Just(Event::PublishChecked),
         stage.prop_map(|stage| Event::StageFailed { stage, reason: Reason::TextChanged }),
         (1..3_u32).prop_map(plan_posted),

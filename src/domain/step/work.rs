@@ -86,7 +86,7 @@ impl Turn<'_> {
                     return Ok(self.say(Notice::FixChangedNothing { said: said.clone() }));
                 }
                 let reason = Reason::NothingChanged { said: said.clone() };
-                Ok(self.needs_person(reason, Resume::Fix(cause)))
+                Ok(self.stop_or_take_back(reason, Resume::Fix(cause)))
             }
             (Event::Fixed { head, remote_head, .. }, State::Fixing { .. }) => {
                 self.next.head = Some(head.clone());
@@ -105,6 +105,10 @@ impl Turn<'_> {
                 Ok(self.enter(State::Reviewing))
             }
             (Event::Gated { failed, .. }, State::Gating) => {
+                let rounds = self.next.gate_rounds;
+                if let Some(back) = self.take_back(&Reason::GatesFail { gates: failed.clone(), rounds }) {
+                    return Ok(back);
+                }
                 if self.next.gate_rounds >= self.rules.gate_rounds {
                     let rounds = self.next.gate_rounds;
                     let reason = Reason::GatesFail { gates: failed.clone(), rounds };
@@ -117,14 +121,25 @@ impl Turn<'_> {
                 if *reviewers > 0 && failed_reviewers.len() as u32 >= *reviewers =>
             {
                 let reason = Reason::ReviewersFailed { reviewers: failed_reviewers.clone() };
-                Ok(self.needs_person(reason, Resume::Review))
+                Ok(self.stop_or_take_back(reason, Resume::Review))
             }
-            (Event::Reviewed { blocking: 0, .. }, State::Reviewing) => Ok(self.enter(State::Publishing)),
+            (Event::Reviewed { blocking: 0, remarks, .. }, State::Reviewing) => {
+                let tried = self.next.trial.take().is_some();
+                let rounds_left = self.next.review_rounds < self.rules.review_rounds;
+                if *remarks > 0
+                    && rounds_left
+                    && !tried
+                    && let Some(begun) = self.try_remarks()
+                {
+                    return Ok(begun);
+                }
+                Ok(self.enter(State::Publishing))
+            }
             (Event::Reviewed { blocking, .. }, State::Reviewing) => {
-                if self.next.review_rounds >= self.rules.review_rounds {
-                    let reason =
-                        Reason::BlockingFindings { count: *blocking, rounds: self.next.review_rounds };
-                    return Ok(self.needs_person(reason, Resume::Fix(FixCause::Findings)));
+                let rounds = self.next.review_rounds;
+                let reason = Reason::BlockingFindings { count: *blocking, rounds };
+                if self.next.trial.is_some() || rounds >= self.rules.review_rounds {
+                    return Ok(self.stop_or_take_back(reason, Resume::Fix(FixCause::Findings)));
                 }
                 self.next.review_rounds += 1;
                 Ok(self.enter(State::Fixing { cause: FixCause::Findings }))
@@ -161,8 +176,18 @@ impl Turn<'_> {
             (Stage::Publish, _) => Resume::Publish,
         };
         let groundless = matches!(reason, Reason::TextChanged | Reason::NotApproved);
-        let resume = if groundless { Resume::Discuss } else { resume };
-        Ok(self.needs_person(reason.clone(), resume))
+        if groundless {
+            return Ok(self.needs_person(reason.clone(), Resume::Discuss));
+        }
+        Ok(self.stop_or_take_back(reason.clone(), resume))
+    }
+
+    /// What fails stops the task, unless it was a fix that the work can do without.
+    fn stop_or_take_back(&mut self, reason: Reason, resume: Resume) -> Decision {
+        match self.take_back(&reason) {
+            Some(back) => back,
+            None => self.needs_person(reason, resume),
+        }
     }
 
     pub(super) fn on_effect(&mut self, event: &Event) -> Result<Decision, NoPlace> {

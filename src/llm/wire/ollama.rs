@@ -31,6 +31,13 @@ pub(super) async fn call(
         let text = response.text().await.unwrap_or_default();
         return Err(wire_error::by_status(status, &text, &headers));
     }
+    if wire.endpoint.delivery == Delivery::Whole {
+        let text = response.text().await.map_err(|error| wire_error::transport(&error))?;
+        let body =
+            serde_json::from_str::<Value>(&text).map_err(|error| wire_error::unreadable(&error, &text))?;
+        draft.lock().unwrap_or_else(std::sync::PoisonError::into_inner).whole(&body);
+        return Ok(());
+    }
     let bytes = response.bytes_stream().map(|part| part.map_err(|error| wire_error::transport(&error)));
     lines(bytes, options, draft).await
 }

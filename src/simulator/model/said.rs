@@ -76,7 +76,14 @@ impl Frame {
 /// A text in pieces, as models write them; never empty.
 pub(super) fn pieces(text: &str) -> Vec<String> {
     // A giant text comes in larger pieces, or it would take all day.
-    let size = (text.chars().count() / 50).max(9);
-    let chars: Vec<char> = text.chars().collect();
-    chars.chunks(size).map(|piece| piece.iter().collect()).collect()
+    let size = (text.len() / 50).max(9);
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = (size.min(rest.len())..=rest.len()).find(|&at| rest.is_char_boundary(at));
+        let (piece, after) = rest.split_at(end.unwrap_or(rest.len()));
+        pieces.push(piece.to_owned());
+        rest = after;
+    }
+    pieces
 }

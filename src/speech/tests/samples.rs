@@ -150,7 +150,7 @@ pub(in crate::speech) fn in_every_state() -> Vec<Task> {
         unpublished(State::Gating),
         unpublished(State::Reviewing),
     ];
-    for cause in [FixCause::Gates, FixCause::Findings, FixCause::Instruction] {
+    for cause in [FixCause::Gates, FixCause::Findings, FixCause::Remarks, FixCause::Instruction] {
         states.push(Task { round: 1, ..with(State::Fixing { cause }) });
     }
     states.extend([unpublished(State::Publishing), with(State::Publishing), with(State::PullRequestOpen)]);
@@ -202,6 +202,7 @@ pub(in crate::speech) fn for_every_reason() -> Vec<Task> {
         ),
         (Reason::GatesFail { gates: vec![text("test")], rounds: 1 }, Resume::Fix(FixCause::Gates)),
         (Reason::BlockingFindings { count: 1, rounds: 2 }, Resume::Fix(FixCause::Findings)),
+        (Reason::LimitReached { limit: text("60 steps of the fixer") }, Resume::Fix(FixCause::Findings)),
         (Reason::ReviewersFailed { reviewers: vec![text("safety"), text("quality")] }, Resume::Review),
         (Reason::BranchMoved { actual: "c".repeat(40) }, Resume::Publish),
         (Reason::ChangeRefused { detail: text(".github/workflows/ci.yml is protected") }, Resume::Implement),
@@ -266,10 +267,12 @@ pub(in crate::speech) fn gate_finding() -> GateFinding {
 pub(in crate::speech) fn finding(severity: Severity) -> Finding {
     Finding {
         reviewer: "quality".into(),
+        also: vec![],
         severity,
         path: "src/round.rs".into(),
         start_line: 3,
         end_line: 4,
+        code: String::new(),
         title: "The name says too little".into(),
         why: "`r` is the ratio here, and a reader has to look it up.".into(),
         suggestion: None,
@@ -293,12 +296,71 @@ pub(in crate::speech) struct Proof {
     findings: Vec<(Finding, FindingStatus)>,
     reviewers: Vec<String>,
     failed_reviewers: Vec<String>,
+    dropped: Vec<DroppedFinding>,
+    unverified: Option<String>,
+    taken_back: Vec<TakenBack>,
+    choice: Option<Choice>,
     spend: Spend,
 }
 
 impl Proof {
     pub(in crate::speech) fn none() -> Self {
-        Self { gates: vec![], findings: vec![], reviewers: vec![], failed_reviewers: vec![], spend: spend() }
+        Self {
+            gates: vec![],
+            findings: vec![],
+            reviewers: vec![],
+            failed_reviewers: vec![],
+            dropped: vec![],
+            unverified: None,
+            taken_back: vec![],
+            choice: None,
+            spend: spend(),
+        }
+    }
+
+    /// Findings that were dropped, not verified or mended in vain, and a candidate of three.
+    pub(in crate::speech) fn of_a_choice() -> Self {
+        let dropped = DroppedFinding {
+            finding: Finding { also: vec!["safety".into()], ..finding(Severity::High) },
+            why: "The ratio is named in the line above.".into(),
+            proof: "let ratio = whole / part;".into(),
+        };
+        let taken = |why| TakenBack { first: 9, last: 12, round: 0, why };
+        let head = CommitSha::parse("c".repeat(40)).expect("hex");
+        let measured = Measured {
+            head,
+            gates_passed: 2,
+            gates_run: 2,
+            gates_blocking: 0,
+            tests_added: 1,
+            changed_lines: 24,
+        };
+        let candidate = |number, came_to| Candidate { number, models: vec![], temperature: None, came_to };
+        let limit = Reason::LimitReached { limit: "the limit of 60 steps is reached".into() };
+        let choice = Choice {
+            candidates: vec![
+                candidate(1, CameTo::Finished(measured.clone())),
+                candidate(2, CameTo::Finished(measured)),
+                candidate(3, CameTo::Failed { reason: limit.clone() }),
+            ],
+            judged: vec![],
+            judge_failed: None,
+            chosen: 2,
+            decided_by: DecidedBy::Judge,
+            prompt_version: 2,
+        };
+        Self {
+            dropped: vec![dropped],
+            unverified: Some("no model of the role verifier answered".into()),
+            taken_back: vec![
+                taken(Reason::GatesFail { gates: vec!["test".into()], rounds: 0 }),
+                taken(Reason::NothingChanged { said: "The name is as it should be.".into() }),
+                taken(Reason::BlockingFindings { count: 1, rounds: 1 }),
+                taken(limit),
+            ],
+            choice: Some(choice),
+            ..Self::good()
+        }
     }
 
     pub(in crate::speech) fn good() -> Self {
@@ -380,6 +442,26 @@ impl Proof {
             gates,
             findings: hostile_findings(),
             failed_reviewers: vec![HOSTILE[1].into()],
+            dropped: hostile_findings()
+                .into_iter()
+                .map(|(finding, _)| DroppedFinding {
+                    why: finding.why.clone(),
+                    proof: finding.why.clone(),
+                    finding,
+                })
+                .collect(),
+            unverified: Some(text.clone()),
+            taken_back: HOSTILE
+                .into_iter()
+                .flat_map(|text| {
+                    [
+                        Reason::NothingChanged { said: text.into() },
+                        Reason::GatesFail { gates: vec![text.into()], rounds: 0 },
+                        Reason::LimitReached { limit: text.into() },
+                    ]
+                })
+                .map(|why| TakenBack { first: 1, last: 2, round: 0, why })
+                .collect(),
             ..Self::good()
         }
     }
@@ -390,6 +472,11 @@ impl Proof {
             findings: &self.findings,
             reviewers: &self.reviewers,
             failed_reviewers: &self.failed_reviewers,
+            dropped: &self.dropped,
+            unverified: self.unverified.as_deref(),
+            blocking: &[Severity::Critical],
+            taken_back: &self.taken_back,
+            choice: self.choice.as_ref(),
             spend: self.spend,
         }
     }

@@ -1,0 +1,87 @@
+//! `orchestrator export`: what the database holds, for other programs. Nothing is changed, and what is printed has
+//! passed the redactor.
+
+mod pairs;
+mod preferences;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use crate::application::{self, Source};
+use crate::config::{Config, Environment};
+use crate::store::{Store, embedded::EmbeddedPostgres};
+use crate::telemetry::Redactor;
+
+use super::{Exit, load_quietly, quiet_log};
+
+/// Connections of an export: it asks one thing after the other.
+const CONNECTIONS: u32 = 2;
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArguments {
+    #[command(subcommand)]
+    what: What,
+    /// Print the log too.
+    #[arg(long, short, global = true)]
+    verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Pairs of candidates, chosen and rejected, as JSON Lines: for whoever trains or compares models.
+    Preferences(preferences::PreferencesArguments),
+}
+
+pub(super) async fn export(
+    arguments: ExportArguments,
+    file: Option<PathBuf>,
+    environment: &Environment,
+) -> anyhow::Result<Exit> {
+    quiet_log(arguments.verbose)?;
+    let config = load_quietly(file, environment)?;
+    let opened = Opened::open(&config).await?;
+    let done = match &arguments.what {
+        What::Preferences(preferences) => preferences::preferences(&opened, preferences).await,
+    };
+    opened.close().await?;
+    done.map(|()| Exit::Done)
+}
+
+/// The deployment's database, and what knows its secrets.
+struct Opened {
+    store: Store,
+    redactor: Redactor,
+    database: Option<EmbeddedPostgres>,
+}
+
+impl Opened {
+    async fn open(config: &Config) -> anyhow::Result<Self> {
+        let (url, database) = application::database(config).await?;
+        let store = Store::connect(&url, CONNECTIONS, application::rules(config, Source::GitHub)).await?;
+        let credentials = config.github.app_credentials().ok();
+        let redactor = application::redactor(config, credentials.as_ref());
+        Ok(Self { store, redactor, database })
+    }
+
+    async fn close(self) -> anyhow::Result<()> {
+        self.store.close().await;
+        if let Some(database) = self.database {
+            database.shutdown().await?;
+        }
+        Ok(())
+    }
+}
+
+/// A value whose texts, names of fields aside, give no secret away.
+fn redacted(redactor: &Redactor, value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(redactor.clean(&text)),
+        Value::Array(entries) => entries.into_iter().map(|entry| redacted(redactor, entry)).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (name, redacted(redactor, value))).collect()
+        }
+        other => other,
+    }
+}
