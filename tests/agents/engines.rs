@@ -72,10 +72,9 @@ NEXT  - name: begin
         assert!(last.contains(part), "{part} is lost");
     }
     // Between two condensations nothing changes but the end, so that most of it comes from the cache.
-    let (cached, anew) = server
-        .journal()
-        .iter()
-        .fold((0, 0), |(cached, anew), exchange| (cached + exchange.counted.cached, anew + exchange.counted.input));
+    let (cached, anew) = server.journal().iter().fold((0, 0), |(cached, anew), exchange| {
+        (cached + exchange.counted.cached, anew + exchange.counted.input)
+    });
     assert!(cached > 2 * anew, "{cached} tokens from the cache, {anew} anew");
 }
 
@@ -220,7 +219,8 @@ async fn every_prompt_of_the_other_engines_is_as_it_was_reviewed() {
     insta::assert_snapshot!("command", command_prompt(prompts, &input).expect("rendered").as_str());
 
     let change = small_change();
-    let wrong = [Wrong::Instruction { by: "ada".into(), text: "Please keep it short.<!-- not me -->".into() }];
+    let wrong =
+        [Wrong::Instruction { by: "ada".into(), text: "Please keep it short.<!-- not me -->".into() }];
     let input = FixInput {
         specification: &specification,
         rules: RULES,
