@@ -341,8 +341,14 @@ fn collect(path: &str, tree: &serde_json::Value, keys: &mut BTreeSet<String>) {
             for (name, value) in map {
                 let dot = if path.is_empty() { "" } else { "." };
                 // Providers and labels of nodes have names that a person chooses.
-                let is_chosen =
-                    ["models.providers", "models.roles", "sandbox.kubernetes.node_selector"].contains(&path);
+                let is_chosen = [
+                    "models.providers",
+                    "models.roles",
+                    "implementer.commands",
+                    "implementer.commands.<name>.env",
+                    "sandbox.kubernetes.node_selector",
+                ]
+                .contains(&path);
                 let name = if is_chosen { "<name>" } else { name };
                 collect(&format!("{path}{dot}{name}"), value, keys);
             }
