@@ -17,8 +17,8 @@ use orchestrator::agents::{AgentContext, ImplementInput, Prompts, ToolLimits, im
 use orchestrator::domain::{Priority, Risk, Size, TaskSpecification, Workflow};
 use orchestrator::llm::boundary::PromptText;
 use orchestrator::llm::{
-    CallRecord, Client, Endpoint, Ledger, LedgerError, ModelName, ModelSettings, Protocol, RetryPolicy, Role,
-    Settings,
+    CallRecord, CircuitPolicy, Client, Delivery, Endpoint, Ledger, LedgerError, ModelName, ModelSettings,
+    Protocol, RetryPolicy, Role, Settings,
 };
 
 /// When each request was wholly there, and when its answer left.
@@ -76,12 +76,15 @@ async fn model(steps: usize) -> (String, Times) {
 
 fn context(url: String) -> AgentContext {
     let name: ModelName = "anthropic:claude-sonnet-4-5".parse().expect("a name");
-    let model = ModelSettings { name, temperature: None, max_output_tokens: 4_096, price: None };
-    let endpoint = Endpoint { protocol: Protocol::Anthropic, base_url: url, key: Some("k".into()) };
+    let model = ModelSettings::of(name, 4_096);
+    let endpoint =
+        Endpoint { delivery: Delivery::Whole, ..Endpoint::new(Protocol::Anthropic, url, Some("k".into())) };
     let settings = Settings {
         endpoints: BTreeMap::from([("anthropic".to_owned(), endpoint)]),
         roles: BTreeMap::from([(Role::Implementer, vec![model])]),
         call_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_secs(60),
+        circuit: CircuitPolicy::default(),
         retry: RetryPolicy::default(),
         max_request_bytes: 1 << 30,
     };

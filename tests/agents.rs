@@ -27,8 +27,8 @@ use orchestrator::domain::{
 use orchestrator::llm::boundary::{PromptText, Written};
 use orchestrator::llm::simulated::{MARK, SimulatedModel};
 use orchestrator::llm::{
-    CallRecord, Client, Endpoint, Ledger, LedgerError, ModelName, ModelSettings, Protocol, RetryPolicy, Role,
-    Settings,
+    CallRecord, CircuitPolicy, Client, Endpoint, Ledger, LedgerError, ModelName, ModelSettings, Protocol,
+    RetryPolicy, Role, Settings,
 };
 use orchestrator::simulator::model::{Answer as Scripted, DemoProject, ModelServer, Scenario};
 use orchestrator::workspace::{CommitSha, FileEntry, FileMode, RepoPath, Snapshot};
@@ -104,24 +104,20 @@ async fn bench_with(scenario: Scenario, model: &str) -> Bench {
     let server = ModelServer::start(scenario).await.expect("starts");
     let key = || Some(SecretString::from(server.api_key()));
     let endpoints = BTreeMap::from([
-        (
-            "anthropic".to_owned(),
-            Endpoint { protocol: Protocol::Anthropic, base_url: server.anthropic_url(), key: key() },
-        ),
-        (
-            "openai".to_owned(),
-            Endpoint { protocol: Protocol::OpenAi, base_url: server.openai_url(), key: key() },
-        ),
+        ("anthropic".to_owned(), Endpoint::new(Protocol::Anthropic, server.anthropic_url(), key())),
+        ("openai".to_owned(), Endpoint::new(Protocol::OpenAi, server.openai_url(), key())),
     ]);
     let model = |role| {
         let name = if role == Role::Reviewer { "openai:gpt-5" } else { others };
         let name: ModelName = name.parse().expect("name");
-        vec![ModelSettings { name, temperature: None, max_output_tokens: 8_000, price: None }]
+        vec![ModelSettings::of(name, 8_000)]
     };
     let settings = Settings {
         endpoints,
         roles: Role::ALL.into_iter().map(|role| (role, model(role))).collect(),
         call_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(10),
+        circuit: CircuitPolicy::default(),
         retry: RetryPolicy {
             max_calls: 2,
             max_waiting: Duration::from_secs(1),
@@ -1186,11 +1182,10 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
         Wrong::Finding(finding),
         Wrong::Instruction { by: "ada".into(), text: "Please keep it short.<!-- not me -->".into() },
     ];
-    let instructions = PromptText::default();
     let input = FixInput {
         specification: &specification,
         rules: RULES,
-        instructions: &instructions,
+        instructions: &PromptText::default(),
         change: &change,
         places: &PromptText::default(),
         wrong: &wrong,

@@ -75,8 +75,12 @@ pub(super) struct Models {
     pub default: Option<Vec<Model>>,
     /// By the role's name or its other name.
     pub roles: BTreeMap<String, Vec<Model>>,
+    pub catalog: Option<String>,
     pub request_timeout_seconds: Option<u64>,
+    pub idle_timeout_seconds: Option<u64>,
     pub retries: Option<u64>,
+    pub circuit_failures: Option<u64>,
+    pub circuit_pause_seconds: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -85,6 +89,7 @@ pub(super) struct Provider {
     pub protocol: Option<String>,
     pub base_url: Option<String>,
     pub api_key: Option<Secret>,
+    pub stream: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -93,9 +98,12 @@ pub(super) struct Model {
     pub model: Option<String>,
     pub temperature: Option<f64>,
     pub max_tokens: Option<u64>,
+    pub effort: Option<String>,
+    pub context_tokens: Option<u64>,
     pub usd_per_million_input_tokens: Option<f64>,
     pub usd_per_million_output_tokens: Option<f64>,
     pub usd_per_million_cached_tokens: Option<f64>,
+    pub usd_per_million_cache_write_tokens: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -10,6 +10,7 @@
 //! holds code and documents together.
 
 mod candidates;
+mod catalog;
 mod document;
 mod environment;
 mod error;
@@ -28,7 +29,7 @@ mod sections;
 use std::path::{Path, PathBuf};
 
 pub use candidates::CandidatesConfig;
-pub use environment::{Environment, VARIABLES, Variable};
+pub use environment::{Environment, VARIABLES, Variable, variable_of};
 pub use error::ConfigError;
 pub use implementer::{AgentLine, ChosenEngine, EngineName, ImplementerConfig, ImplementerPolicy};
 pub use keys::{deployment_keys, policy_keys};
@@ -38,9 +39,9 @@ pub use policy::{
 };
 pub(crate) use resolve::percent_decoded;
 pub use sections::{
-    AppCredentials, ContainerConfig, DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits,
-    LogConfig, MailConfig, ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig, RoleModels,
-    SandboxBackend, SandboxConfig, SeverityName, UidRange, WebConfig,
+    AppCredentials, ContainerConfig, DatabaseConfig, DigestSchedule, EffortName, GitIdentity, GithubConfig,
+    Limits, LogConfig, MailConfig, ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig,
+    RoleModels, SandboxBackend, SandboxConfig, SeverityName, UidRange, WebConfig,
 };
 
 /// The name of the configuration file that is looked for in the working directory.

@@ -165,7 +165,7 @@ impl Resolver<'_> {
     }
 
     /// Paths in the file start from the file's folder, those in the environment from the working one.
-    fn path(&self, key: &str, file: Option<String>) -> Result<Option<PathBuf>, ConfigError> {
+    pub fn path(&self, key: &str, file: Option<String>) -> Result<Option<PathBuf>, ConfigError> {
         if let Some(path) = self.variable(key) {
             return Ok(Some(PathBuf::from(path)));
         }
@@ -198,6 +198,11 @@ impl Resolver<'_> {
         default: &str,
     ) -> Result<String, ConfigError> {
         let text = self.text(key, file).unwrap_or_else(|| default.to_owned());
+        self.url(key, &text)
+    }
+
+    /// [`Resolver::base_url`] of a text that is at hand.
+    pub fn url(&mut self, key: &str, text: &str) -> Result<String, ConfigError> {
         let url = reqwest::Url::parse(text.trim())
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some())

@@ -109,15 +109,14 @@ impl Measured {
     }
 }
 
-/// The less, the better.
-type Measure = fn(&Measured) -> i64;
-
 /// Who is left when each measure in turn keeps its best. Empty where no attempt came to an end.
 pub fn standing(candidates: &[Candidate]) -> Standing {
     let mut left: Vec<(u32, &Measured)> =
         candidates.iter().filter_map(|one| Some((one.number, one.measured()?))).collect();
     left.sort_by_key(|(number, _)| *number);
     let mut by = if left.len() == 1 { DecidedBy::Alone } else { DecidedBy::Order };
+    type Measure = fn(&Measured) -> i64;
+    // The less, the better.
     let measures: [(DecidedBy, Measure); 4] = [
         (DecidedBy::Gates, |it| i64::from(it.gates_blocking)),
         (DecidedBy::Gates, |it| -i64::from(it.gates_passed)),

@@ -21,9 +21,10 @@ pub struct CallLabel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Accounting {
-    /// The provider counted.
+    /// The provider counted, to the end of the answer.
     Reported,
-    /// No answer came, but the provider may have worked: the prompt's tokens by our estimate.
+    /// The provider may have worked, but its count did not come, or not all of it: what it did report, the rest
+    /// by our estimate of four bytes a token.
     Estimated,
     /// The provider refused before doing anything.
     Nothing,

@@ -5,11 +5,13 @@
 
 pub mod boundary;
 mod budget;
+mod circuit;
 mod client;
 mod error;
 mod ledger;
 mod message;
 mod model;
+mod reading;
 pub mod simulated;
 mod wire;
 mod wire_error;
@@ -21,6 +23,6 @@ pub use error::LlmError;
 pub use ledger::{Accounting, CallLabel, CallRecord, Ledger, LedgerError};
 pub use message::{Answer, Continuation, Message, Request, StopReason, ToolCall, ToolDefinition, ToolResult};
 pub use model::{
-    DEFAULT_MAX_REQUEST_BYTES, Endpoint, InvalidModelName, ModelName, ModelSettings, Price, Protocol,
-    RetryPolicy, Settings, TokenCount,
+    CircuitPolicy, DEFAULT_MAX_REQUEST_BYTES, Delivery, Effort, Endpoint, InvalidModelName, ModelName,
+    ModelSettings, Price, Protocol, RetryPolicy, Settings, TokenCount,
 };

@@ -88,6 +88,45 @@ def openai(prompt, model):
             messages.append({"role": "tool", "tool_call_id": call["id"], "content": said})
 
 
+def responses(prompt, model):
+    url = os.environ["OPENAI_BASE_URL"] + "/responses"
+    headers = {"authorization": "Bearer " + os.environ["OPENAI_API_KEY"]}
+    tools = [{"type": "function", "name": n, "description": d, "parameters": schema(p)} for n, d, p in TOOLS]
+    turns = [{"role": "user", "content": [{"type": "input_text", "text": prompt}]}]
+    while True:
+        body = {"model": model, "instructions": "You are an agent.", "store": False, "tools": tools, "input": turns}
+        output = post(url, body, headers)["output"]
+        turns += output
+        calls = [item for item in output if item["type"] == "function_call"]
+        if not calls:
+            parts = [part for item in output if item["type"] == "message" for part in item["content"]]
+            return "".join(part["text"] for part in parts)
+        for call in calls:
+            said = use(call["name"], json.loads(call["arguments"]))
+            turns.append({"type": "function_call_output", "call_id": call["call_id"], "output": said})
+
+
+def gemini(prompt, model):
+    url = os.environ["GEMINI_BASE_URL"] + f"/v1beta/models/{model}:generateContent"
+    tools = [{"functionDeclarations": [{"name": n, "description": d, "parameters": {**schema(p)}} for n, d, p in TOOLS]}]
+    for declared in tools[0]["functionDeclarations"]:
+        del declared["parameters"]["additionalProperties"]
+    contents = [{"role": "user", "parts": [{"text": prompt}]}]
+    while True:
+        system = {"parts": [{"text": "You are an agent."}]}
+        body = {"systemInstruction": system, "tools": tools, "contents": contents}
+        turn = post(url, body, {"x-goog-api-key": "none"})["candidates"][0]["content"]
+        contents.append(turn)
+        calls = [part["functionCall"] for part in turn["parts"] if "functionCall" in part]
+        if not calls:
+            return "".join(part.get("text", "") for part in turn["parts"])
+        results = [
+            {"functionResponse": {"name": call["name"], "response": {"result": use(call["name"], call["args"])}}}
+            for call in calls
+        ]
+        contents.append({"role": "user", "parts": results})
+
+
 def attempt(what, do):
     try:
         print(what, "->", do(), flush=True)
@@ -122,6 +161,10 @@ def main():
         print(anthropic(prompt, model))
     elif mode == "openai":
         print(openai(prompt, model))
+    elif mode == "responses":
+        print(responses(prompt, model))
+    elif mode == "gemini":
+        print(gemini(prompt, model))
     elif mode == "prowl":
         prowl(os.environ["PROXY"], os.environ["HOST_PORT"])
     elif mode == "secrets":

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use orchestrator::domain::BudgetLimits;
 use orchestrator::engines::{AgentCommand, Filled, MeteringProxy, Spent};
-use orchestrator::llm::{Accounting, BudgetLimits, LlmError};
+use orchestrator::llm::{Accounting, LlmError};
 use orchestrator::sandbox::{
     Bubblewrap, BubblewrapOptions, Command, Exit, LimitHit, Limits, Outcome, Sandbox, Session,
 };
 use orchestrator::simulator::model::Answer as Scripted;
 use orchestrator::workspace::{FileEntry, FileMode, RepoPath, Snapshot};
 
-use crate::scene::{CLAUDE, GPT, GREETS, NO_LIMITS, Providers, Scene, agent_program, model_server};
+use crate::scene::{CLAUDE, GEMINI, GPT, GREETS, NO_LIMITS, Providers, Scene, agent_program, model_server};
 
 /// A sandbox with a tree that has one file.
 struct Place {
@@ -42,6 +43,7 @@ fn command(place: &Place, mode: &str, model: &str, proxy: &MeteringProxy, wall: 
         ("ANTHROPIC_API_KEY", "{key}"),
         ("OPENAI_BASE_URL", "{proxy_url}/v1"),
         ("OPENAI_API_KEY", "{key}"),
+        ("GEMINI_BASE_URL", "{proxy_url}"),
         ("PROXY", "{proxy_url}"),
     ];
     let agent = AgentCommand {
@@ -73,7 +75,7 @@ async fn greeting(place: &Place) -> String {
 
 #[tokio::test]
 async fn an_agent_changes_the_tree_and_every_call_is_accounted_for() {
-    for (mode, model) in [("anthropic", CLAUDE), ("openai", GPT)] {
+    for (mode, model) in [("anthropic", CLAUDE), ("openai", GPT), ("responses", GPT), ("gemini", GEMINI)] {
         let server = model_server(GREETS).await;
         let scene = Scene::new(&Providers::of(&server), NO_LIMITS);
         let (place, proxy) = (sandbox().await, scene.open().await);
@@ -105,7 +107,7 @@ async fn an_agent_over_its_budget_is_told_so_and_goes_no_further() {
     assert_eq!(outcome.exit, Exit::Code(3));
     let said = outcome.stderr.text();
     assert!(
-        said.contains("402") && said.contains("billing_error") && said.contains("the budget of the task"),
+        said.contains("402") && said.contains("billing_error") && said.contains("the budget of this task"),
         "{said}"
     );
     let metered = proxy.finish().await;

@@ -237,9 +237,15 @@ async fn what_is_not_allowed_never_leaves() {
     };
     let cases = [
         ("/v1/messages", messages("claude-opus-4-1"), 403, "those of this interface are: claude-sonnet-4-5"),
+        ("/v1beta/models/gemini-2:generateContent", json!({"contents": []}), 403, "are: gemini-3-pro"),
         ("/v1/messages", messages(GPT), 403, "is not one that this deployment"),
         ("/v1/chat/completions", chat(CLAUDE, false), 403, "gpt-5"),
-        ("/v1beta/models/gemini-3-pro:generateContent", json!({"contents": []}), 403, "are: none"),
+        (
+            "/v1beta/models/gemini-3-pro:generateContent",
+            json!({"contents": [], "tools": [{"googleSearch": {}}]}),
+            403,
+            "run by the provider",
+        ),
         ("/v1/messages", with("mcp_servers", json!([{"url": "https://evil.example"}])), 403, "mcp_servers"),
         ("/v1/messages", with("tools", json!([{"type": "web_search_20250305"}])), 403, "run by the provider"),
         ("/v1/messages", json!([]), 400, "not a JSON object"),
@@ -286,7 +292,7 @@ async fn a_call_that_cannot_be_written_down_is_the_last_one() {
 async fn calls_that_run_side_by_side_cannot_both_have_the_last_of_a_budget() {
     let server = model_server(&GREETS.replace(", tools_offered: [write_file, run]", "")).await;
     // Each may write 50 tokens and says about 40.
-    let limits = orchestrator::llm::BudgetLimits { tokens: Some(300), cost_micro_usd: None };
+    let limits = orchestrator::domain::BudgetLimits { tokens: Some(300), cost_micro_usd: None };
     let scene = Scene::new(&Providers::of(&server), limits);
     let proxy = scene.open().await;
     let body = messages(CLAUDE);

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use orchestrator::domain::Usage;
+use orchestrator::domain::{BudgetLimits, BudgetScope, Usage};
 use orchestrator::engines::{Account, Metering, MeteringProxy};
 use orchestrator::llm::{
-    Budget, BudgetLimits, CallLabel, CallRecord, Endpoint, Ledger, LedgerError, ModelName, ModelSettings,
+    Budget, CallLabel, CallRecord, CircuitPolicy, Endpoint, Ledger, LedgerError, ModelName, ModelSettings,
     Price, Protocol, RetryPolicy, Role, Settings,
 };
 use orchestrator::simulator::model::{ModelServer, Scenario};
@@ -76,6 +76,7 @@ pub struct Scene {
 
 pub const CLAUDE: &str = "claude-sonnet-4-5";
 pub const GPT: &str = "gpt-5";
+pub const GEMINI: &str = "gemini-3-pro";
 
 pub const PRICE: Price =
     Price { input: 3_000_000, cached_input: 300_000, cache_write: Some(3_750_000), output: 15_000_000 };
@@ -87,23 +88,23 @@ impl Scene {
 
     pub fn with(providers: &Providers, limits: BudgetLimits, call_timeout: Duration) -> Self {
         let key = || Some(SecretString::from(providers.key.as_str()));
-        let endpoint =
-            |protocol, base_url: &str| Endpoint { protocol, base_url: base_url.to_owned(), key: key() };
+        let endpoint = |protocol, base_url: &str| Endpoint::new(protocol, base_url, key());
         let endpoints = BTreeMap::from([
             ("anthropic".to_owned(), endpoint(Protocol::Anthropic, &providers.anthropic)),
             ("openai".to_owned(), endpoint(Protocol::OpenAi, &providers.openai)),
+            ("gemini".to_owned(), endpoint(Protocol::Gemini, &providers.anthropic)),
         ]);
-        let model = |provider: &str, model: &str| ModelSettings {
-            name: ModelName { provider: provider.into(), model: model.into() },
-            temperature: None,
-            max_output_tokens: 1_000,
-            price: Some(PRICE),
+        let model = |provider: &str, model: &str| {
+            let name = ModelName { provider: provider.into(), model: model.into() };
+            ModelSettings { price: Some(PRICE), ..ModelSettings::of(name, 1_000) }
         };
-        let models = vec![model("anthropic", CLAUDE), model("openai", GPT)];
+        let models = vec![model("anthropic", CLAUDE), model("openai", GPT), model("gemini", GEMINI)];
         let settings = Settings {
             endpoints,
             roles: BTreeMap::from([(Role::Implementer, models)]),
             call_timeout,
+            idle_timeout: call_timeout,
+            circuit: CircuitPolicy::default(),
             retry: RetryPolicy::default(),
             max_request_bytes: 1_000_000,
         };
@@ -113,7 +114,7 @@ impl Scene {
         Self {
             metering: Arc::new(metering.expect("a way to providers")),
             book,
-            budget: Budget::new("of the task", limits, Usage::default()),
+            budget: Budget::new(BudgetScope::Task, limits, Usage::default()),
             folder,
         }
     }
