@@ -91,7 +91,7 @@ impl Wrong {
             }
             Self::Finding(finding) => {
                 let mut text = format!(
-                    "{} at {}:{}-{}, by the reviewer {:?}: {}\n{}",
+                    "{} at {}:{}-{}, found by {}: {}\n{}",
                     finding.severity.as_str(),
                     finding.path,
                     finding.start_line,

@@ -37,6 +37,10 @@ impl Pipeline {
         let patch = |number: u32| patches.get(&number).map_or("", String::as_str);
         for &later in &best[1..] {
             let earlier = choice.chosen;
+            // The same change twice: there is nothing to compare.
+            if patch(earlier) == patch(later) {
+                continue;
+            }
             let input = JudgeInput { specification, one: patch(earlier), other: patch(later) };
             match compare(agent, input).await {
                 Ok(compared) => {
