@@ -4,6 +4,7 @@
 //! result, its products and the end of its job in one transaction. Until then nothing of it counts.
 
 mod base_tests;
+mod begun;
 mod candidates;
 mod change;
 mod commit;
