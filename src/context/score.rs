@@ -178,8 +178,8 @@ pub(super) struct Votes {
     pub(super) by_file: HashedMap<u64, (f64, u32)>,
 }
 
-/// Past commits whose messages are like the text vote for the files that they changed.
-pub(super) fn votes(asked: &Asked, past: &[Arc<Past>]) -> Votes {
+/// How much the messages of past commits are like the text, the most alike first, by their numbers.
+pub(super) fn similar(asked: &Asked, past: &[Arc<Past>]) -> Vec<(f64, usize)> {
     let mut by_term: HashedMap<u32, (f64, u32)> = HashedMap::default();
     for word in &asked.words {
         by_term.insert(word.term.0, (word.weight, 0));
@@ -211,8 +211,13 @@ pub(super) fn votes(asked: &Asked, past: &[Arc<Past>]) -> Votes {
         }
     }
     similar.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    similar
+}
+
+/// Past commits whose messages are like the text vote for the files that they changed.
+pub(super) fn votes(asked: &Asked, past: &[Arc<Past>]) -> Votes {
     let mut votes = Votes::default();
-    for &(similarity, at) in similar.iter().take(VOTERS) {
+    for (similarity, at) in similar(asked, past).into_iter().take(VOTERS) {
         let files = &past[at].files;
         let vote = similarity / (files.len() as f64).sqrt();
         for &file in files {
