@@ -14,6 +14,7 @@ mod error;
 mod history;
 mod index;
 mod kind;
+mod kindred;
 mod lexicon;
 mod mentions;
 mod objects;

@@ -304,7 +304,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::context::terms::{Terms, runs};
+    use crate::context::terms::{Role, Terms, runs, term, words};
 
     /// Texts with more different runs than the first table has room for, with common ones, and with one name in
     /// two spellings.
@@ -333,10 +333,11 @@ mod tests {
                 });
                 if key.code {
                     definitions(text.as_bytes(), |name| {
-                        terms
-                            .of_definition(name)
-                            .iter()
-                            .for_each(|term| *counts.entry(term.0).or_default() += 1);
+                        let mut joined = Vec::new();
+                        words(name, &mut joined, |word| {
+                            *counts.entry(terms.both(word)[1].0).or_default() += 1;
+                        });
+                        *counts.entry(term(Role::Defined, &joined).0).or_default() += 1;
                     });
                 }
                 lengths.push(length);

@@ -155,7 +155,7 @@ fn mixed(hash: u64, word: u64) -> u64 {
 /// Turns runs into terms. Remembers the stems of words, so one is used for many texts.
 pub(super) struct Terms {
     stemmer: Stemmer,
-    /// By a word's hash and role: the last word that fell on the place, and its term.
+    /// By a word's hash: the last word that fell on the place, and its term.
     stems: Box<[(u64, Term)]>,
     terms: Vec<Term>,
     joined: Vec<u8>,
@@ -181,43 +181,29 @@ impl Default for Terms {
 impl Terms {
     /// The terms of a run: its words, then itself where it is more than its only word.
     pub(super) fn of_run(&mut self, run: &[u8]) -> &[Term] {
-        let whole = self.of(run, Role::Word, Role::Compound);
-        if whole == Whole::OneWord {
-            self.terms.pop();
-        }
-        &self.terms
-    }
-
-    /// The terms of a name that is defined: its words, then itself.
-    pub(super) fn of_definition(&mut self, name: &[u8]) -> &[Term] {
-        self.of(name, Role::DefinedWord, Role::Defined);
-        &self.terms
-    }
-
-    fn of(&mut self, run: &[u8], word: Role, whole: Role) -> Whole {
         self.terms.clear();
         let mut joined = std::mem::take(&mut self.joined);
-        let kind = words(run, &mut joined, |part| {
-            let term = self.word(part, word);
+        let kind = words(run, &mut joined, |word| {
+            let term = self.word(word);
             self.terms.push(term);
         });
-        if kind != Whole::NoWord {
-            self.terms.push(term(whole, &joined));
+        if kind == Whole::Compound {
+            self.terms.push(term(Role::Compound, &joined));
         }
         self.joined = joined;
-        kind
+        &self.terms
     }
 
     /// The term of a word in lower case.
-    fn word(&mut self, word: &[u8], role: Role) -> Term {
+    fn word(&mut self, word: &[u8]) -> Term {
         if is_code(word) {
-            return term(role, word);
+            return term(Role::Word, word);
         }
-        let key = word_hash(word) ^ (role as u64) << 56;
+        let key = word_hash(word);
         let place = &mut self.stems[(key >> 20) as usize % REMEMBERED];
         if place.0 != key {
             let word = String::from_utf8_lossy(word);
-            *place = (key, term(role, self.stemmer.stem(&word).as_bytes()));
+            *place = (key, term(Role::Word, self.stemmer.stem(&word).as_bytes()));
         }
         place.1
     }
