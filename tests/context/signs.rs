@@ -72,6 +72,33 @@ fn a_file_that_changes_together_with_the_best_is_found() {
 }
 
 #[test]
+fn what_defines_the_names_of_the_best_place_comes_before_its_equals() {
+    let best = "fn cents() { obscure_frob(1) }\n";
+    let files = [
+        ("src/a.rs", best),
+        ("src/p.rs", "fn quiet_zoom() {} // amount\n"),
+        ("src/q.rs", "fn obscure_frob() {} // amount\n"),
+    ];
+    let found = answer(&files, "cents of an amount");
+    let paths: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(paths, ["src/a.rs", "src/q.rs", "src/p.rs"]);
+    assert!(found[1].1.contains("names that are used in the best places"), "{}", found[1].1);
+    assert!(!found[2].1.contains("names that are used"), "{}", found[2].1);
+}
+
+#[test]
+fn what_has_the_words_of_the_best_place_comes_before_its_equals() {
+    let files = [
+        ("src/a.rs", "fn cents() {} // zanzibar\n"),
+        ("src/p.rs", "fn x() {} // amount marrakesh\n"),
+        ("src/q.rs", "fn x() {} // amount zanzibar\n"),
+    ];
+    let found = answer(&files, "cents of an amount");
+    let paths: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(paths, ["src/a.rs", "src/q.rs", "src/p.rs"]);
+}
+
+#[test]
 fn a_stack_trace_finds_its_file_and_its_lines() {
     let long = "fn quiet() {}\n".repeat(400);
     let filler = filler(12);
