@@ -31,11 +31,6 @@ fn nothing(_: &str) -> Accounting {
     Accounting::Nothing
 }
 
-/// Formats whose last event says both why the answer ends and what it used.
-fn ends_with_its_usage(wire: &str) -> bool {
-    matches!(wire, "openai" | "gemini" | "ollama" | "groq")
-}
-
 fn error(status: u16, retry_after: Option<&str>) -> Scripted {
     let retry_after = retry_after.map(str::to_owned);
     Scripted::Error { status, retry_after, message: "not now".into(), code: None }
