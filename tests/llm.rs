@@ -131,7 +131,7 @@ async fn bench(provider: &str) -> Bench {
 }
 
 fn context() -> CallContext {
-    let label = CallLabel { task: None, stage: "test".into() };
+    let label = CallLabel { task: None, stage: "test".into(), prompt: None };
     CallContext { role: Role::Implementer, label, budgets: vec![] }
 }
 

@@ -26,7 +26,7 @@ use crate::telemetry::Redactor;
 use crate::web::{WebState, router};
 
 pub use models::model_settings;
-pub use parts::{command_limits, egress_policy, github, redactor, sandbox};
+pub use parts::{command_limits, egress_policy, github, prompts, redactor, sandbox};
 
 /// Days that a question or a plan waits for a person.
 const WAIT_DAYS: u32 = 14;

@@ -9,8 +9,8 @@ use futures::future::BoxFuture;
 
 use super::budget::{Estimate, Purse, Reservation};
 use super::error::LlmError;
-use super::ledger::{Accounting, CallLabel, CallRecord, Ledger};
-use super::message::{Answer, Request, StopReason};
+use super::ledger::{Accounting, CallLabel, CallRecord, Exchange, Ledger};
+use super::message::{Answer, Message, Request, StopReason};
 use super::model::{ModelName, ModelSettings, Price, Settings, TokenCount};
 use super::wire::{CallOptions, FailedCall, Reply, Wire};
 use crate::domain::{Role, Usage};
@@ -190,6 +190,14 @@ impl Inner {
                 .as_ref()
                 .err()
                 .map(|failed| (failed.error.kind().into(), failed.error.to_string())),
+            exchange: Some(Exchange {
+                request: Arc::clone(&ask.request),
+                answer: outcome.as_ref().ok().map(|reply| Message::Assistant {
+                    text: reply.text.clone(),
+                    tool_calls: reply.tool_calls.clone(),
+                    continuation: None,
+                }),
+            }),
         };
         let recorded = self.record(&record).await;
         for reservation in reservations {

@@ -18,7 +18,7 @@ pub use crate::domain::Role;
 pub use budget::{Budget, Estimate, Held, Purse, Reservation, covers};
 pub use client::{CallContext, Client, InvalidSettings, Model};
 pub use error::LlmError;
-pub use ledger::{Accounting, CallLabel, CallRecord, Ledger, LedgerError};
+pub use ledger::{Accounting, CallLabel, CallRecord, Exchange, Ledger, LedgerError, PromptUsed};
 pub use message::{Answer, Continuation, Message, Request, StopReason, ToolCall, ToolDefinition, ToolResult};
 pub use model::{
     DEFAULT_MAX_REQUEST_BYTES, Endpoint, InvalidModelName, ModelName, ModelSettings, Price, Protocol,

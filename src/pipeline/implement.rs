@@ -47,6 +47,7 @@ impl Pipeline {
         let engine = self.engine(&policy)?;
         let limits = self.settings.limits.lowered_by(&policy.limits);
         let files = snapshot(&checkout, &base).await?;
+        let prompts = self.prompts(&files, &base)?;
         let overview = overview(&files, OVERVIEW_TOKENS);
         let (snippets, whole) = match engine {
             ChosenEngine::ToolLoop => {
@@ -72,7 +73,7 @@ impl Pipeline {
             snippets,
             whole,
         };
-        let agent = self.agent(task, &limits);
+        let agent = self.agent(task, &limits, prompts);
         let candidates = self.settings.candidates.count_for(policy.candidates);
         if candidates > 1 {
             return self.best_of(&ground, &agent, (candidates, time)).await;

@@ -307,7 +307,7 @@ async fn ask(config: &Config, choice: &ModelChoice, store: Option<&Store>) -> Re
         temperature: None,
         response_schema: None,
     };
-    let label = CallLabel { task: None, stage: "doctor".to_owned() };
+    let label = CallLabel { task: None, stage: "doctor".to_owned(), prompt: None };
     let context = CallContext { role: Role::Discussion, label, budgets: Vec::new() };
     match client.call(&context, request).await {
         Ok(_) => Ok(()),
