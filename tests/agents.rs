@@ -1,5 +1,7 @@
 //! The agents through the real client, against the scripted model server, on real files.
 
+#[path = "agents/rendered.rs"]
+mod rendered;
 #[path = "agents/reviews.rs"]
 mod reviews;
 

@@ -5,8 +5,8 @@
 //! refused: the one is a slip, the other would hide something from the model.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::{fmt, fs};
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use rust_embed::RustEmbed;
 
@@ -135,7 +135,12 @@ impl Prompts {
     }
 
     /// Puts one file in the place of the one that is in force, or beside the others.
-    pub(super) fn put(&mut self, name: &str, source: PromptSource, bytes: Vec<u8>) -> Result<(), PromptError> {
+    pub(super) fn put(
+        &mut self,
+        name: &str,
+        source: PromptSource,
+        bytes: Vec<u8>,
+    ) -> Result<(), PromptError> {
         self.files.insert(name.to_owned(), PromptFile::read(name, source, bytes)?);
         Ok(())
     }

@@ -28,11 +28,8 @@ impl Prompts {
         {
             let source =
                 PromptSource::Repository { path: path.as_str().to_owned(), commit: commit.to_owned() };
-            let fault = |reason: String| PromptError {
-                prompt: name.to_owned(),
-                place: source.to_string(),
-                reason,
-            };
+            let fault =
+                |reason: String| PromptError { prompt: name.to_owned(), place: source.to_string(), reason };
             if number >= MOST_FILES {
                 return Err(fault(format!("{PROMPTS_FOLDER} has more than {MOST_FILES} prompts")));
             }

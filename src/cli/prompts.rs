@@ -30,14 +30,6 @@ pub(super) struct PromptsArguments {
     verbose: bool,
 }
 
-/// There is no prompt of this name.
-#[derive(Debug, thiserror::Error)]
-#[error("no prompt is named {name:?}; there are {known}")]
-struct NoPrompt {
-    name: String,
-    known: String,
-}
-
 pub(super) async fn prompts(
     arguments: PromptsArguments,
     file: Option<PathBuf>,
@@ -66,14 +58,14 @@ async fn answer(
 ) -> anyhow::Result<(String, Value)> {
     let config = load_quietly(file, environment)?;
     let mut prompts = application::prompts(config.prompts_dir.as_deref())?;
-    if let Some(repository) = arguments.repo.as_deref().filter(|_| config.repository_prompts) {
-        if let Some(own) = of_repository(&prompts, &config, repository).await? {
-            prompts = own;
-        }
+    if let Some(repository) = arguments.repo.as_deref().filter(|_| config.repository_prompts)
+        && let Some(own) = of_repository(&prompts, &config, repository).await?
+    {
+        prompts = own;
     }
     let Some(name) = &arguments.show else { return Ok(list(&prompts, &config, arguments.repo.as_deref())) };
     let found = prompts.in_force().find(|(known, ..)| known == name).zip(prompts.text(name));
-    let ((_, version, source), text) = found.ok_or_else(|| NoPrompt {
+    let ((_, version, source), text) = found.ok_or_else(|| InputError::NoPrompt {
         name: name.clone(),
         known: prompts.in_force().map(|(name, ..)| name).collect::<Vec<_>>().join(", "),
     })?;
@@ -98,7 +90,7 @@ async fn of_repository(
     let (mirror, head) = (local.mirror.clone(), local.head.clone());
     let files =
         tokio::task::spawn_blocking(move || mirror.snapshot(&head, &SnapshotLimits::default())).await??;
-    Ok(prompts.of_repository(&files, local.head.as_str())?)
+    Ok(prompts.of_repository(&files, local.head.as_str()).map_err(InputError::from)?)
 }
 
 fn list(prompts: &Prompts, config: &Config, repository: Option<&Path>) -> (String, Value) {

@@ -11,6 +11,7 @@ mod ledger;
 mod message;
 mod model;
 pub mod simulated;
+mod trace;
 mod wire;
 mod wire_error;
 
@@ -24,3 +25,4 @@ pub use model::{
     DEFAULT_MAX_REQUEST_BYTES, Endpoint, InvalidModelName, ModelName, ModelSettings, Price, Protocol,
     RetryPolicy, Settings, TokenCount,
 };
+pub use trace::{Part, Said};

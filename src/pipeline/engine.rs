@@ -90,7 +90,9 @@ impl Pipeline {
     ) -> Result<Written, StageError> {
         let internal = |detail: String| StageError::stop(Reason::Internal { detail });
         let (role, stage, prompt) = match &job {
-            Job::Implement(input) => (Role::Implementer, "implement", command_prompt(&desk.agent.prompts, input)),
+            Job::Implement(input) => {
+                (Role::Implementer, "implement", command_prompt(&desk.agent.prompts, input))
+            }
             Job::Fix(input) => (Role::Fixer, "fix", command_fix_prompt(&desk.agent.prompts, input)),
         };
         let (prompt, used) = prompt.map_err(|error| internal(error.to_string()))?;

@@ -23,9 +23,8 @@ impl Pipeline {
             PromptsOf::Deployment => Ok(Arc::clone(&self.prompts)),
             PromptsOf::DeploymentAndRepository => {
                 let own = self.prompts.of_repository(files, base.as_str());
-                let own = own.map_err(|error| {
-                    StageError::stop(Reason::ChangeRefused { detail: error.to_string() })
-                })?;
+                let own = own
+                    .map_err(|error| StageError::stop(Reason::ChangeRefused { detail: error.to_string() }))?;
                 Ok(own.map_or_else(|| Arc::clone(&self.prompts), Arc::new))
             }
         }
