@@ -2,6 +2,8 @@
 
 #[path = "agents/engines.rs"]
 mod engines;
+#[path = "agents/rendered.rs"]
+mod rendered;
 #[path = "agents/reviews.rs"]
 mod reviews;
 

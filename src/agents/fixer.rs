@@ -58,7 +58,7 @@ pub async fn fix(
     input: FixInput<'_>,
 ) -> Result<Implemented, AgentError> {
     let prompt = context.prompts.render_owned("fixer", &input.values())?;
-    let call = context.call(Role::Fixer, "fix");
+    let call = context.call(Role::Fixer, "fix", &prompt);
     tool_loop::run(LoopInput { context, call: &call, toolbox, limits }, prompt).await.map(Into::into)
 }
 

@@ -49,6 +49,7 @@ impl Pipeline {
         let engine = self.engine(&policy)?;
         let limits = self.settings.limits.lowered_by(&policy.limits);
         let files = snapshot(&checkout, &base).await?;
+        let prompts = self.prompts(&files, &base)?;
         let overview = overview(&files, OVERVIEW_TOKENS);
         let (snippets, whole) = match engine {
             ChosenEngine::ToolLoop => {
@@ -75,7 +76,7 @@ impl Pipeline {
             whole,
             candidates: self.settings.candidates.count_for(policy.candidates),
         };
-        let agent = self.agent(task, &limits);
+        let agent = self.agent(task, &limits, prompts);
         if ground.candidates > 1 {
             return self.best_of(&ground, &agent, time).await;
         }

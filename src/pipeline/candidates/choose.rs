@@ -24,7 +24,7 @@ impl Pipeline {
         let Standing { best, by } = standing(&candidates);
         let first = *best.first()?;
         let version =
-            self.prompts.in_force().find(|(name, ..)| *name == "implementer").map(|(_, version, _)| version);
+            agent.prompts.in_force().find(|(name, ..)| *name == "implementer").map(|(_, version, _)| version);
         let mut choice = Choice {
             candidates,
             judged: vec![],
