@@ -216,7 +216,7 @@ async fn every_prompt_of_the_other_engines_is_as_it_was_reviewed() {
     implement_at_once(&bench.context, &folder, ToolLimits::default(), input, &file).await.expect("answers");
     insta::assert_snapshot!("single_shot", prompt_of(&bench.server));
     let prompts = &bench.context.prompts;
-    insta::assert_snapshot!("command", command_prompt(prompts, &input).expect("rendered").as_str());
+    insta::assert_snapshot!("command", command_prompt(prompts, &input).expect("rendered").0.as_str());
 
     let change = small_change();
     let wrong =
@@ -231,5 +231,5 @@ async fn every_prompt_of_the_other_engines_is_as_it_was_reviewed() {
     };
     fix_at_once(&bench.context, &folder, ToolLimits::default(), input, &file).await.expect("answers");
     insta::assert_snapshot!("single_shot_fix", prompt_of(&bench.server));
-    insta::assert_snapshot!("command_fix", command_fix_prompt(prompts, &input).expect("rendered").as_str());
+    insta::assert_snapshot!("command_fix", command_fix_prompt(prompts, &input).expect("rendered").0.as_str());
 }
