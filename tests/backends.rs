@@ -301,10 +301,20 @@ async fn a_listed_host_is_reached_through_the_proxy_and_nothing_else(place: Plac
         }
     });
     let session = place.open(&[]).await;
+    // The proxy must have answered before more is said, and the host before the end: each is waited for.
     let talk = |target: &str| {
-        let lines =
-            format!("(printf 'CONNECT {target} HTTP/1.1\\r\\n\\r\\n'; sleep 0.5; echo hello; sleep 0.5)");
-        let mut command = shell(&format!("{lines} | busybox nc 127.0.0.1 3128; echo $HTTPS_PROXY"));
+        let wait = |answer: &str| {
+            format!("until grep -q '{answer}' /tmp/out || ! kill -0 $! 2> /dev/null; do sleep 0.05; done")
+        };
+        let mut command = shell(&format!(
+            "trap '' PIPE; mkfifo /tmp/in; : > /tmp/out
+             busybox nc 127.0.0.1 3128 < /tmp/in > /tmp/out & exec 3> /tmp/in
+             printf 'CONNECT {target} HTTP/1.1\\r\\n\\r\\n' >&3; {}
+             echo hello >&3; {}
+             exec 3>&-; wait; cat /tmp/out; echo $HTTPS_PROXY",
+            wait("HTTP/"),
+            wait("the host"),
+        ));
         let host = HostName::parse(&format!("localhost:{port}")).expect("a host");
         command.network = Network::AllowList(vec![host]);
         command
@@ -376,10 +386,11 @@ async fn long_output_is_kept_whole(place: Place) {
 
 async fn background_processes_die_with_the_command(place: Place) {
     let session = place.open(&[]).await;
-    let script = "setsid sh -c 'while :; do echo x >> /tree/alive; sleep 0.02; done' & sleep 0.2; echo done";
+    let script = "setsid sh -c 'while :; do echo x >> /tree/alive; sleep 0.02; done' & \
+                  until [ -s /tree/alive ]; do sleep 0.02; done; echo done";
     let outcome = sh(&*session, script).await;
     assert_eq!((outcome.exit, outcome.stdout.text().as_str()), (Exit::Code(0), "done\n"));
-    assert!(outcome.wall < Duration::from_secs(2), "{:?}", outcome.wall);
+    assert!(outcome.wall < Duration::from_secs(20), "{:?}", outcome.wall);
     nothing_writes(&*session).await;
 }
 
@@ -393,7 +404,16 @@ async fn nothing_writes(session: &dyn orchestrator::sandbox::Session) {
 async fn dropping_the_future_kills_the_command_and_dropping_the_session_removes_it(place: Place) {
     let session = place.open(&[]).await;
     let command = shell("setsid sh -c 'while :; do echo x >> /tree/alive; sleep 0.02; done' & sleep 1000");
-    assert!(tokio::time::timeout(Duration::from_millis(1500), session.run(&command)).await.is_err());
+    // Dropped too soon the command may not have begun at all, and that says nothing.
+    let mut patience = Duration::from_millis(1500);
+    loop {
+        assert!(tokio::time::timeout(patience, session.run(&command)).await.is_err());
+        if sh(&*session, "test -s alive").await.exit == Exit::Code(0) {
+            break;
+        }
+        patience *= 2;
+        assert!(patience < Duration::from_secs(120), "it does not start");
+    }
     nothing_writes(&*session).await;
     let never = tokio::time::timeout(Duration::from_millis(300), session.run(&command)).await;
     assert!(never.is_err());
@@ -433,7 +453,7 @@ async fn kill_9_of_the_parent_leaves_nothing_that_the_next_start_does_not_find(p
         .current_dir(place.path())
         .spawn()
         .expect("started");
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let deadline = std::time::Instant::now() + Duration::from_secs(120);
     let alive = loop {
         if let Some(alive) = place.written("seen/alive") {
             break alive;
@@ -444,11 +464,17 @@ async fn kill_9_of_the_parent_leaves_nothing_that_the_next_start_does_not_find(p
     assert_eq!(place.backend.sweep().await.expect("swept"), 0, "a living session was swept");
     child.kill().expect("killed");
     child.wait().expect("reaped");
-    tokio::time::sleep(Duration::from_millis(1000)).await;
     let size = || std::fs::metadata(&alive).expect("there").len();
-    let before = size();
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(size(), before, "something still runs");
+    // The end takes a moment: a guard has to notice it, and an engine has to be asked.
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let before = size();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if size() == before {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "something still runs");
+    }
     assert!(!place.left().is_empty());
     assert_eq!(place.backend.sweep().await.expect("swept"), 1);
     assert_eq!(place.left(), [""; 0]);
@@ -529,27 +555,30 @@ async fn nobody_else_gets_a_sessions_user_before_all_of_the_session_is_gone() {
 async fn a_container_that_somebody_kills_is_no_verdict_on_its_command() {
     let place = Place::new(Kind::Container).await;
     let session = place.open(&[]).await;
+    let host = place.folder("seen");
+    let deployment = std::fs::read_to_string(place.path().join("work/deployment")).expect("a name");
+    let filter = format!("label=orchestrator.deployment={deployment}");
+    let running = move || Engine::get().podman(&["ps", "-q", "--filter", &filter]);
+    // The container that has written the tree may still be going.
+    let before = running();
+    let started = host.join("started");
     let kill = async {
-        let deadline = std::time::Instant::now() + Duration::from_secs(20);
-        // The container that has written the tree may still be going.
-        tokio::time::sleep(Duration::from_millis(2000)).await;
         tokio::task::spawn_blocking(move || {
-            let deployment = std::fs::read_to_string(place.path().join("work/deployment")).expect("a name");
-            let filter = format!("label=orchestrator.deployment={deployment}");
-            loop {
-                let running = Engine::get().podman(&["ps", "-q", "--filter", &filter]);
-                if let Some(id) = running.lines().next() {
-                    Engine::get().podman(&["kill", id]);
-                    return place;
-                }
-                assert!(std::time::Instant::now() < deadline, "no container runs");
+            let deadline = std::time::Instant::now() + Duration::from_secs(120);
+            while !started.exists() {
+                assert!(std::time::Instant::now() < deadline, "the command does not start");
                 std::thread::sleep(Duration::from_millis(50));
             }
+            let now = running();
+            let id = now.lines().find(|id| !before.contains(id)).expect("the command's container");
+            Engine::get().podman(&["kill", id]);
+            place
         })
         .await
         .expect("killed")
     };
-    let command = shell("sleep 100");
+    let mut command = shell("touch seen/started; sleep 1000");
+    command.mounts = vec![Mount { host, inside: "/tree/seen".into(), access: Access::ReadWrite }];
     let (outcome, place) = tokio::join!(session.run(&command), kill);
     let error = outcome.expect_err("nobody knows what became of it").to_string();
     assert!(error.contains("the container ended with code 137 before its command did"), "{error}");

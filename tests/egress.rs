@@ -31,7 +31,7 @@ const TALK: &str = r#"
 import socket, sys
 host, port, first, second = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
 try:
-    s = socket.create_connection((host, port), 5)
+    s = socket.create_connection((host, port), 25)
     s.sendall(first.encode().decode("unicode_escape").encode())
     print(s.recv(4096).decode().splitlines()[0])
     if second:
@@ -44,7 +44,7 @@ except OSError as e:
 fn talk(to: (&str, u16), first: &str, second: &str, hosts: &[&str]) -> Command {
     let port = to.1.to_string();
     let mut command = Command::new(["/usr/bin/python3", "talk.py", to.0, &port, first, second]);
-    command.limits = Limits { wall: Duration::from_secs(30), ..Limits::default() };
+    command.limits = Limits { wall: Duration::from_secs(120), ..Limits::default() };
     command.network = Network::AllowList(hosts.iter().map(|h| HostName::parse(h).expect("a host")).collect());
     command
 }

@@ -45,7 +45,7 @@ impl Scene {
     async fn refusal(&self) -> String {
         let said = self.open(self.options()).await.err().expect("refused").to_string();
         let work = self.root.path().join("work");
-        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        let deadline = std::time::Instant::now() + Duration::from_secs(120);
         while !self.cluster.of_deployment(&work).is_empty() {
             assert!(
                 std::time::Instant::now() < deadline,
@@ -187,13 +187,18 @@ async fn a_pod_that_is_ended_under_a_command_is_a_limit_or_an_error_and_leaves_n
         let scene = Scene::new(Behaviour { pods_end: Some(end), ..Behaviour::default() });
         let session = scene.open(scene.options()).await.expect("a session");
         let kill = async {
-            tokio::time::sleep(Duration::from_millis(700)).await;
+            let began = scene.cluster.work_of(&scene.root.path().join("work")).expect("a pod").join("began");
+            while !began.exists() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            // What it said before that is given a moment to be on its way.
+            tokio::time::sleep(Duration::from_millis(1000)).await;
             let containers = scene.cluster.containers();
             tokio::task::spawn_blocking(move || Engine::get().podman(&["kill", &containers[0]]))
                 .await
                 .expect("killed");
         };
-        let command = shell("echo began; sleep 100");
+        let command = shell("echo began; touch began; sleep 1000");
         let (outcome, ()) = tokio::join!(session.run(&command), kill);
         match (outcome, expected) {
             (Ok(outcome), Ok(limit)) => {
@@ -212,11 +217,19 @@ async fn a_pod_that_is_ended_under_a_command_is_a_limit_or_an_error_and_leaves_n
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_breaks_is_said_and_ends_the_pod() {
-    let cut_after = Some(Duration::from_millis(1500));
-    let scene = Scene::new(Behaviour { cut_after, ..Behaviour::default() });
+    let cut = std::sync::Arc::new(tokio::sync::Notify::new());
+    let scene = Scene::new(Behaviour { cut: Some(cut.clone()), ..Behaviour::default() });
     let session = scene.open(scene.options()).await.expect("a session");
-    let error =
-        session.run(&shell("sleep 100")).await.expect_err("nobody knows what became of it").to_string();
+    let began = scene.cluster.work_of(&scene.root.path().join("work")).expect("a pod").join("began");
+    let breaks = async {
+        while !began.exists() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        cut.notify_one();
+    };
+    let command = shell("touch began; sleep 1000");
+    let (outcome, ()) = tokio::join!(session.run(&command), breaks);
+    let error = outcome.expect_err("nobody knows what became of it").to_string();
     assert!(error.contains("running a command: the pod is gone: Error: code 75"), "{error}");
     session.close().await.expect("closed");
     assert_eq!(scene.cluster.jobs(), [Value::Null; 0]);

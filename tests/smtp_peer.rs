@@ -30,16 +30,22 @@ impl Peer {
         std::fs::write(&certificate, key.cert.pem()).unwrap();
         std::fs::write(&secret, key.signing_key.serialize_pem()).unwrap();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/smtp/peer.py");
-        // Two addresses need one port, so it cannot be left to the system for each of them.
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new(python);
-        command.arg(script).arg(&certificate).arg(&secret).arg(mode).arg(free.to_string());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        let port = line.trim().parse().expect("the peer says its port; is aiosmtpd installed?");
-        Self { child, output, port, folder }
+        // Two addresses need one port, so it cannot be left to the system for each of them. Somebody else may
+        // be faster.
+        for _ in 0..5 {
+            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let mut command = Command::new(&python);
+            command.arg(&script).arg(&certificate).arg(&secret).arg(mode).arg(free.to_string());
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            let mut output = BufReader::new(child.stdout.take().unwrap());
+            let mut line = String::new();
+            output.read_line(&mut line).unwrap();
+            if let Ok(port) = line.trim().parse() {
+                return Self { child, output, port, folder };
+            }
+            child.wait().unwrap();
+        }
+        panic!("the peer does not say its port; is aiosmtpd installed?");
     }
 
     fn url(&self, scheme: &str, credentials: &str, parameters: &str) -> String {

@@ -317,7 +317,7 @@ async fn every_delivery_ends(connection: &mut PgConnection) {
         .fetch_all(&mut *connection)
         .await
         .expect("the open ones");
-        if open.is_empty() || begun.elapsed() > Duration::from_secs(60) {
+        if open.is_empty() || begun.elapsed() > Duration::from_secs(300) {
             break open;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

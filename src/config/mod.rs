@@ -25,6 +25,7 @@ mod resolve;
 mod resolve_models;
 mod resolve_sandbox;
 mod sections;
+mod urls;
 
 use std::path::{Path, PathBuf};
 

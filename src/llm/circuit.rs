@@ -13,9 +13,12 @@ struct Record {
     /// Transient ones since the last success.
     failures: u32,
     left_alone_until: Option<Instant>,
-    /// Whether a call is out to see if the model is back.
-    is_probed: bool,
+    /// Since when a call is out to see if the model is back.
+    probed_since: Option<Instant>,
 }
+
+/// A call that has not ended by then never will.
+const LONGEST_PROBE: Duration = Duration::from_secs(2 * 60 * 60);
 
 #[derive(Debug)]
 pub(super) struct Circuit {
@@ -34,8 +37,10 @@ impl Circuit {
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(record) = records.get_mut(model) else { return Ok(()) };
         let Some(until) = record.left_alone_until else { return Ok(()) };
-        if now >= until && !record.is_probed {
-            record.is_probed = true;
+        let is_probed =
+            record.probed_since.is_some_and(|since| now.saturating_duration_since(since) < LONGEST_PROBE);
+        if now >= until && !is_probed {
+            record.probed_since = Some(now);
             return Ok(());
         }
         let retry_in = match until.saturating_duration_since(now) {
@@ -55,10 +60,10 @@ impl Circuit {
         };
         let record = records.entry(model.clone()).or_default();
         record.failures = record.failures.saturating_add(1);
-        if record.is_probed || record.failures >= self.policy.failures {
+        if record.probed_since.is_some() || record.failures >= self.policy.failures {
             let pause = error.retry_after().map_or(self.policy.pause, |asked| asked.max(self.policy.pause));
             record.left_alone_until = Some(now + pause);
-            record.is_probed = false;
+            record.probed_since = None;
             tracing::warn!(%model, failures = record.failures, "a model is left alone for a while");
         }
     }
@@ -102,6 +107,8 @@ mod tests {
         let later = now + Duration::from_secs(31);
         circuit.admit(&model(), later).expect("one call tries");
         circuit.admit(&model(), later).expect_err("the others wait");
+        let lost = later + LONGEST_PROBE;
+        circuit.admit(&model(), lost).expect("a call that never came back is not waited for");
         circuit.note(&model(), Some(&overloaded()), later);
         circuit.admit(&model(), later + Duration::from_secs(29)).expect_err("left alone again");
         let back = later + Duration::from_secs(31);

@@ -310,9 +310,18 @@ async fn reserve(ask: &Ask, price: &Price, max_output_tokens: u32) -> Result<Vec
 /// Whether a provider or server refused the field that carries the schema, and not the question.
 fn refuses_schema(error: &LlmError) -> bool {
     let LlmError::InvalidRequest(message) = error else { return false };
-    ["output_config", "response_format", "json_schema", "output_format", "output format", "structured output"]
-        .iter()
-        .any(|field| message.contains(field))
+    let fields = [
+        "output_config",
+        "response_format",
+        "json_schema",
+        "output_format",
+        "output format",
+        "structured output",
+        "text.format",
+        "responseJsonSchema",
+        "invalid format",
+    ];
+    fields.iter().any(|field| message.contains(field))
 }
 
 fn answer(model: &ModelName, reply: Reply, usage: Usage) -> Answer {

@@ -121,8 +121,8 @@ fn remove(path: &Path) -> io::Result<()> {
     for group in groups.lines().map(Path::new) {
         cgroup::remove(group)?;
     }
-    // Processes of a sandbox without control groups may take a moment to die.
-    for _ in 0..50 {
+    // Processes of a sandbox without control groups may take a moment to die, on a busy machine a long one.
+    for _ in 0..500 {
         if remove_tree(path).is_ok() {
             return Ok(());
         }

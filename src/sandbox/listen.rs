@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::capture::Captured;
 use super::cgroup::Group;
@@ -62,6 +62,10 @@ pub(super) async fn listen(started: Started, command: &Command, watch: Watch) ->
             () = sleep_until(listener.next_look), if listener.watch.is_some() => listener.look(),
             () = sleep_until(listener.deadline) => {
                 if !listener.time_is_up() {
+                    // It may be we who were held up: what had come by then still counts.
+                    listener.hear(Stream::Out, &rest(&mut streams.0).await);
+                    listener.hear(Stream::Err, &rest(&mut streams.1).await);
+                    listener.take_report(&rest(&mut reports).await);
                     break;
                 }
             }
@@ -231,6 +235,19 @@ async fn chunk<R: AsyncRead + Unpin>(stream: &mut Option<R>, buffer: &mut [u8]) 
         *stream = None;
     }
     n
+}
+
+/// What a stream holds at this moment; whoever goes on writing is not heard out.
+async fn rest<R: AsyncRead + Unpin>(stream: &mut Option<R>) -> Vec<u8> {
+    let until = Instant::now() + Duration::from_millis(50);
+    let (mut all, mut buffer) = (vec![], vec![0; 64 * 1024]);
+    while stream.is_some()
+        && all.len() < 1 << 20
+        && let Ok(n) = timeout_at(until, chunk(stream, &mut buffer)).await
+    {
+        all.extend_from_slice(&buffer[..n]);
+    }
+    all
 }
 
 /// The result of a task; waits for ever where there is none.

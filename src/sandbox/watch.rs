@@ -156,11 +156,11 @@ mod tests {
     #[test]
     fn a_child_is_counted_with_its_parent() {
         let mut child = std::process::Command::new("/bin/sh")
-            .args(["-c", "sleep 30 & sleep 30 & wait"])
+            .args(["-c", "sleep 300 & sleep 300 & wait"])
             .spawn()
             .expect("started");
         let pid = i32::try_from(child.id()).expect("a pid");
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(60);
         let mut seen = usage_below(pid);
         while seen.processes < 3 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));

@@ -581,7 +581,7 @@ mod tests {
             let began = std::time::Instant::now();
             let longest = prose(&text, &[]).len().max(line(&text, &[]).len());
             assert!(
-                began.elapsed() < std::time::Duration::from_secs(5),
+                began.elapsed() < std::time::Duration::from_secs(30),
                 "{unit:?} took {:?}",
                 began.elapsed()
             );

@@ -65,9 +65,10 @@ impl Default for EmbeddedOptions {
 }
 
 impl EmbeddedOptions {
-    /// For tests: nothing is forced to the disk.
+    /// For tests: nothing is forced to the disk, and a slow machine has time.
     pub fn throwaway() -> Self {
-        Self { durability: Durability::Throwaway, ..Self::default() }
+        let timeout = Duration::from_secs(300);
+        Self { durability: Durability::Throwaway, timeout, ..Self::default() }
     }
 }
 

@@ -2,6 +2,8 @@
 //! the libraries that our program needs.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -15,8 +17,8 @@ pub struct Engine {
     home: PathBuf,
 }
 
-/// The engine ends by itself this long after the last test has talked to it.
-const IDLE_SECONDS: &str = "15";
+/// The engine ends by itself this long after the last test program has gone.
+const IDLE_SECONDS: &str = "120";
 
 impl Engine {
     /// The engine of this test program, started at the first call.
@@ -47,12 +49,21 @@ impl Engine {
             .expect("Podman: run scripts/bootstrap --test");
         let service = child.id();
         std::thread::spawn(move || child.wait());
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while UnixStream::connect(&socket).is_err() {
             let log = fs::read_to_string(home.join("service.log")).unwrap_or_default();
             assert!(Instant::now() < deadline, "Podman's service does not start: {log}");
             std::thread::sleep(Duration::from_millis(20));
         }
+        // It lives for as long as its tests: while those of other backends run, nobody else talks to it.
+        let kept = socket.clone();
+        std::thread::spawn(move || {
+            while let Ok(mut stream) = UnixStream::connect(&kept) {
+                let _ = stream.write_all(b"GET /_ping HTTP/1.0\r\n\r\n");
+                let _ = stream.read_to_end(&mut Vec::new());
+                std::thread::sleep(Duration::from_secs(3));
+            }
+        });
         Self { socket, image, service, home }
     }
 

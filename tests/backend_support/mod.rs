@@ -112,7 +112,7 @@ impl Place {
     }
 
     pub async fn wait_until_nothing_is_left(&self) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             let left = self.left();
             if left.is_empty() {

@@ -31,11 +31,6 @@ fn nothing(_: &str) -> Accounting {
     Accounting::Nothing
 }
 
-/// Formats whose last event says both why the answer ends and what it used.
-fn ends_with_its_usage(wire: &str) -> bool {
-    matches!(wire, "openai" | "gemini" | "ollama" | "groq")
-}
-
 fn error(status: u16, retry_after: Option<&str>) -> Scripted {
     let retry_after = retry_after.map(str::to_owned);
     Scripted::Error { status, retry_after, message: "not now".into(), code: None }
@@ -53,10 +48,7 @@ fn table() -> Vec<Row> {
         row(
             "a stream cut in the middle of a tool call",
             Scripted::CutStream { at: Cut::InCall },
-            // Here a call comes whole or not at all, and its signs are not separate events.
-            |wire| {
-                if wire == "gemini" { Some("the connection failed") } else { Some("the connection failed") }
-            },
+            |_| Some("the connection failed"),
             estimated,
         ),
         row(

@@ -195,7 +195,7 @@ look /tmp/cnry-* /proc/1/root/tmp/cnry-*
 for family, address in ((socket.AF_INET, ("127.0.0.1", {port})), (socket.AF_UNIX, "{root}/canary.sock"), (socket.AF_UNIX, "\0{name}")):
     try:
         s = socket.socket(family, socket.SOCK_STREAM)
-        s.settimeout(2)
+        s.settimeout(30)
         s.connect(address)
         print(s.recv(100).decode())
     except OSError as error:

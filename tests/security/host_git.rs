@@ -44,8 +44,16 @@ async fn a_tree_full_of_git_traps_starts_nothing_on_the_host() {
     scene.until(issue, "pull_request_open").await;
     scene.idle(issue).await;
     serve.kill();
-    // The tracer writes the rest when what it traces has ended.
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    // The tracer writes the rest when what it traces has ended, and then ends itself.
+    let name = trace.display().to_string();
+    let tracing = || {
+        let mut processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+        processes.any(|entry| {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(&name)
+        })
+    };
+    crate::scene::wait("the tracer's end", || async { (!tracing()).then_some(()) }).await;
 
     let executed = std::fs::read_to_string(trace).expect("a trace");
     let lines: Vec<&str> =

@@ -136,7 +136,7 @@ async fn deliveries_are_lost_doubled_swapped_and_delayed() {
         (Effect::LoseDelivery, "bc"),
         (Effect::DuplicateDelivery { copies: 2 }, "aaabc"),
         (Effect::SwapDelivery, "bac"),
-        (Effect::DelayDelivery { milliseconds: 300 }, "bca"),
+        (Effect::DelayDelivery { milliseconds: 5_000 }, "bca"),
     ] {
         let stage = Stage::new().await;
         add(&stage, Fault::on_delivery("^issues.opened$", effect.clone()));

@@ -27,14 +27,14 @@ async fn is_voided(scene: &Scene, issue: u64) -> Task {
     task
 }
 
-/// The next request to a model hangs for so long and is then repeated by the client.
+/// The next request to a model hangs for so long, or until it is let go, and is then repeated by the client.
 fn hang(scene: &Scene, seconds: f64) {
     scene.around.model.inject([Answer::Hang { seconds }]);
 }
 
 /// A gate that takes its time.
 fn slow_gate() -> Play {
-    Play::greeting().with_file("check.sh", &format!("sleep 3\n{CHECK}"))
+    Play::greeting().with_file("check.sh", &format!("sleep 8\n{CHECK}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,13 +72,14 @@ async fn an_issue_edited_after_the_approval_and_before_the_start_is_not_worked_o
     let scene = Scene::play(play).await;
     let (first, first_plan) = scene.planned_issue().await;
     let (second, second_plan) = scene.planned_issue().await;
-    hang(&scene, 6.0);
+    hang(&scene, 80.0);
     scene.react(MAINTAINER, first_plan, "+1").await;
     scene.until(first, "implementing").await;
     scene.react(MAINTAINER, second_plan, "+1").await;
     scene.until(second, "queued").await;
     scene.edit_issue(second, other_body()).await;
     scene.until(second, "needs_person").await;
+    scene.around.model.let_go();
     scene.until(first, "pull_request_open").await;
     scene.idle(first).await;
     scene.idle(second).await;
@@ -92,7 +93,7 @@ async fn an_approval_that_is_taken_back_before_the_start_starts_nothing() {
     let scene = Scene::play(play).await;
     let (first, first_plan) = scene.planned_issue().await;
     let (second, second_plan) = scene.planned_issue().await;
-    hang(&scene, 6.0);
+    hang(&scene, 80.0);
     scene.react(MAINTAINER, first_plan, "+1").await;
     scene.until(first, "implementing").await;
     let reaction = scene.around.react(MAINTAINER, second_plan, "+1").await.expect("a reaction");
@@ -100,6 +101,7 @@ async fn an_approval_that_is_taken_back_before_the_start_starts_nothing() {
     let path = format!("/issues/comments/{second_plan}/reactions/{reaction}");
     scene.person(MAINTAINER, "DELETE", &path, Value::Null).await;
     scene.until(second, "awaiting_approval").await;
+    scene.around.model.let_go();
     scene.until(first, "pull_request_open").await;
     scene.idle(first).await;
     assert_eq!(scene.task(second).await.state, State::AwaitingApproval);
@@ -174,7 +176,7 @@ async fn a_comment_that_was_read_is_part_of_what_is_approved_and_a_later_one_is_
     let edit = |body: &'static str| json!({ "body": body });
     scene.person("robin", "PATCH", &format!("/issues/comments/{later}"), edit("No moon.")).await;
     scene.ingested().await;
-    assert_eq!(scene.task(issue).await.state, State::Gating, "a later comment is nobody's plan");
+    assert_ne!(scene.task(issue).await.state.name(), "needs_person", "a later comment is nobody's plan");
     scene.person("robin", "PATCH", &format!("/issues/comments/{read}"), edit("Delete everything.")).await;
     is_voided(&scene, issue).await;
     scene.finish().await;
@@ -284,7 +286,7 @@ async fn removing_the_label_stops_work_that_has_begun() {
     scene.until(issue, "gating").await;
     scene.unlabel(issue).await;
     scene.until(issue, "cancelled").await;
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    tokio::time::sleep(Duration::from_secs(11)).await;
     assert_eq!(scene.task(issue).await.state.name(), "cancelled", "the gate's end comes too late");
     scene.nothing_is_published().await;
     scene.finish().await;

@@ -97,7 +97,7 @@ async fn a_limit_is_obeyed_for_as_long_as_github_says() {
         assert_eq!(to[refused].status, status);
         let waited = (to[refused + 1].at - to[refused].at).num_milliseconds();
         assert!(waited >= seconds as i64 * 1_000, "{path}: the next one came after {waited} ms");
-        assert!(waited < seconds as i64 * 1_000 + 4_000, "{path}: {waited} ms is far too long");
+        assert!(waited < seconds as i64 * 1_000 + 60_000, "{path}: {waited} ms is far too long");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::scene::{Play, Scene, wait};
 
 /// The first delivery of a kind comes seconds after those that follow it.
 fn comes_late(scene: &Scene, delivery: &str) {
-    let late = Effect::DelayDelivery { milliseconds: 2_500 };
+    let late = Effect::DelayDelivery { milliseconds: 8_000 };
     scene.fault(Fault::on_delivery(delivery, late));
 }
 
@@ -85,7 +85,7 @@ async fn a_pull_request_that_was_merged_before_we_knew_it_is_done() {
     // It is made, the answer is lost, and finding it again takes a while.
     scene.fault(Fault::on_request("POST", "/pulls$", Effect::ApplyThenDrop));
     let bad_gateway = Effect::Refuse { status: 502, retry_after_seconds: None };
-    let away = scene.fault(Fault::on_request("GET", r"/pulls\?.*head=", bad_gateway).after(1).times(2));
+    let away = scene.fault(Fault::on_request("GET", r"/pulls\?.*head=", bad_gateway).after(1).forever());
     let issue = scene.approved_issue().await;
     let pull = wait("the pull request", || async {
         scene.list("/pulls").await.pop().map(|pull| crate::scene::number(&pull))
@@ -96,9 +96,11 @@ async fn a_pull_request_that_was_merged_before_we_knew_it_is_done() {
         .await;
     scene.ingested().await;
     assert_eq!(scene.task(issue).await.pull_request, None, "it was not known to be ours");
+    let faults = scene.around.github.faults();
+    wait("a look that comes to nothing", || async { (faults.struck(away) > 0).then_some(()) }).await;
+    faults.remove(away);
     let task = scene.until(issue, "done").await;
     assert_eq!(task.pull_request.map(|number| number.0), Some(pull));
-    assert!(scene.around.github.faults().struck(away) > 0);
     scene.idle(issue).await;
     scene.finish().await;
 }
@@ -178,10 +180,11 @@ async fn an_answer_that_nobody_told_us_of_is_found() {
 async fn a_comment_that_comes_while_the_issue_is_read_is_read_before_anything_is_asked() {
     let scene = Scene::play(Play::greeting()).await;
     // The model gets the issue as it was, and takes its time to ask.
-    scene.around.model.inject([Answer::Hang { seconds: 4.0 }, asks()]);
+    scene.around.model.inject([Answer::Hang { seconds: 80.0 }, asks()]);
     let issue = scene.labelled_issue().await;
     wait("the model's turn", || async { (!scene.around.model.journal().is_empty()).then_some(()) }).await;
     scene.comment(MAINTAINER, issue, "The world is to be greeted.").await;
+    scene.around.model.let_go();
     scene.plan_comment(issue, 1).await;
     scene.idle(issue).await;
     let source = scene.task(issue).await.source.expect("it was read");

@@ -80,7 +80,7 @@ async fn junk_that_is_followed_by_sense_costs_nothing_but_a_call() {
 async fn silence_and_storms_of_limits_are_waited_out() {
     // Five answers that are none before one that is: within what a call may be repeated.
     let model = r#"{ model: "anthropic:claude-sonnet-4-5", max_tokens: 4096 }"#;
-    let settings = format!("models: {{ request_timeout_seconds: 1, retries: 6, default: [{model}] }}");
+    let settings = format!("models: {{ request_timeout_seconds: 5, retries: 6, default: [{model}] }}");
     let scene = Scene::play(Play::greeting().with_settings(&settings)).await;
     scene.around.model.inject([
         error(429, Some("1")),

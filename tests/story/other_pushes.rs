@@ -27,7 +27,7 @@ async fn is_told_of(scene: &Scene, issue: u64, pull: u64, hers: &str) {
 
 /// A fix that takes its time is asked for, and has begun.
 async fn in_the_middle_of_a_fix(scene: &Scene, issue: u64, pull: u64) {
-    scene.around.model.inject([Answer::Hang { seconds: 3.0 }]);
+    scene.around.model.inject([Answer::Hang { seconds: 80.0 }]);
     scene.comment(MAINTAINER, pull, "/orchestrate fix say it louder, please").await;
     scene.until(issue, "fixing").await;
     crate::scene::wait("the model to be asked", || async {
@@ -61,6 +61,7 @@ async fn a_push_of_a_person_during_a_fix_round_is_not_overwritten() {
     let admin = scene.around.github.admin();
     let hers =
         admin.push_file(MAINTAINER, REPOSITORY, &branch(&scene).0, "hers.md", "mine\n").expect("a push");
+    scene.around.model.let_go();
     is_told_of(&scene, issue, pull, &hers).await;
     goes_on_from(&scene, issue, pull, &hers).await;
     scene.finish().await;
@@ -143,6 +144,7 @@ async fn a_branch_that_a_person_deleted_is_not_made_again_without_being_asked() 
     in_the_middle_of_a_fix(&scene, issue, pull).await;
     let path = format!("/git/refs/heads/{}", branch(&scene).0);
     scene.person(MAINTAINER, "DELETE", &path, serde_json::Value::Null).await;
+    scene.around.model.let_go();
     // Without its branch the pull request is closed; the round that is at work ends, or a person is told.
     crate::scene::wait("the round to end", || async {
         let state = scene.task(issue).await.state;

@@ -225,7 +225,7 @@ async fn the_fixer_passes_the_same_fence() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_protected_meanwhile_is_not_published() {
-    let slow = "sleep 5\ngrep -q 'hello, world' greeting.txt\n";
+    let slow = "sleep 10\ngrep -q 'hello, world' greeting.txt\n";
     let play = Play::greeting().with_rules(&writes_too("notes.txt", "x\n")).with_file("check.sh", slow);
     let mut scene = Scene::play(play).await;
     let issue = scene.approved_issue().await;

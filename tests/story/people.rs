@@ -339,7 +339,7 @@ async fn when_one_of_two_takes_the_approval_back_the_other_one_counts() {
     admin.set_permission("linus", REPOSITORY, Role::Write).expect("a seat");
     let (first, first_plan) = scene.planned_issue().await;
     let (second, second_plan) = scene.planned_issue().await;
-    scene.around.model.inject([Answer::Hang { seconds: 8.0 }]);
+    scene.around.model.inject([Answer::Hang { seconds: 80.0 }]);
     scene.react(MAINTAINER, first_plan, "+1").await;
     scene.until(first, "implementing").await;
     let reaction = scene.around.react(MAINTAINER, second_plan, "+1").await.expect("a reaction");
@@ -348,6 +348,8 @@ async fn when_one_of_two_takes_the_approval_back_the_other_one_counts() {
     scene.polled().await;
     let path = format!("/issues/comments/{second_plan}/reactions/{reaction}");
     scene.person(MAINTAINER, "DELETE", &path, Value::Null).await;
+    scene.polled().await;
+    scene.around.model.let_go();
     scene.answer(second, "Approved by `linus`").await;
     scene.until(second, "pull_request_open").await;
     scene.idle(first).await;
@@ -396,10 +398,10 @@ async fn plans_that_wait_are_polled_sparingly_and_not_at_all_while_github_limits
     scene.until(issue, "pull_request_open").await;
     let looks = looks();
     let after_the_limit = |look: &RequestRecord| (look.at - looks[at].at).num_milliseconds();
-    // What was on its way together with the refused one may still come.
-    let next = looks[at + 1..].iter().map(after_the_limit).find(|waited| *waited > 500);
-    let next = next.expect("another look");
-    assert!(next >= 6_000, "the next look came after {next} ms");
+    // What was on its way together with the refused one may still come: the other plan's look.
+    let (early, late): (Vec<_>, Vec<_>) =
+        looks[at + 1..].iter().map(after_the_limit).partition(|waited| *waited < 6_000);
+    assert!(early.len() <= 1 && !late.is_empty(), "the next looks came after {early:?} and {late:?} ms");
     scene.idle(issue).await;
     scene.finish().await;
 }

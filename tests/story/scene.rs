@@ -25,6 +25,8 @@ use crate::published;
 /// Longest wait for anything. Generous: the machine may have much else to do.
 const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(25);
+/// States that end by themselves: between two looks a task may have come and gone.
+const PASSING: [&str; 4] = ["queued", "implementing", "gating", "fixing"];
 
 /// The product's own program, which serves the file tools inside sandboxes.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_orchestrator");
@@ -107,7 +109,7 @@ fn greeting_project() -> DemoProject {
 const SETTINGS: &str = r#"
 github: { write_interval_ms: 0 }
 models:
-  request_timeout_seconds: 20
+  request_timeout_seconds: 90
   default:
     - { model: "anthropic:claude-sonnet-4-5", max_tokens: 4096, usd_per_million_input_tokens: 3.0, usd_per_million_output_tokens: 15.0, usd_per_million_cached_tokens: 0.3 }
   roles:
@@ -349,15 +351,21 @@ impl Scene {
         .await
     }
 
-    /// Waits until the issue's task is in a state.
+    /// Waits until the issue's task is in a state, or has gone through one that does not last.
     pub async fn until(&self, issue: u64, state: &str) -> Task {
         let begun = Instant::now();
+        let mut first_seen = None;
         loop {
             let task = self.tasks(issue).await.into_iter().next();
+            let since = *first_seen.get_or_insert(task.as_ref().map_or(0, |task| task.version));
+            let passed = match &task {
+                Some(task) if PASSING.contains(&state) => self.went_through(task, state, since).await,
+                _ => false,
+            };
             match task {
-                Some(task) if task.state.name() == state => return task,
+                Some(task) if passed || task.state.name() == state => return task,
                 Some(Task { state: State::NeedsPerson { reason, .. }, .. })
-                    if begun.elapsed() > PATIENCE / 8 =>
+                    if begun.elapsed() > PATIENCE / 2 =>
                 {
                     panic!("waited for {state}, and the task needs a person: {reason:?}")
                 }
@@ -367,6 +375,11 @@ impl Scene {
                 _ => tokio::time::sleep(LOOK).await,
             }
         }
+    }
+
+    async fn went_through(&self, task: &Task, state: &str, since: u64) -> bool {
+        let history = self.store.history(task.id).await.expect("a history");
+        history.iter().any(|one| one.version > since && one.state == state)
     }
 
     /// Waits until nothing is left to do for the issue's tasks.

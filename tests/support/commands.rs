@@ -16,7 +16,7 @@ pub fn snapshot(files: &[(&str, &str)]) -> Snapshot {
 
 pub fn shell(script: &str) -> Command {
     let mut command = Command::new(["sh", "-c", script]);
-    command.limits = Limits { wall: Duration::from_secs(30), ..Limits::default() };
+    command.limits = Limits { wall: Duration::from_secs(120), ..Limits::default() };
     command
 }
 

@@ -106,7 +106,7 @@ async fn a_fetch_waits_for_the_lock_of_another_process_and_gives_up_in_time() {
     assert!(matches!(impatient.fetch(&scene.remote()).await, Err(WorkspaceError::Busy { .. })));
     drop(holder.stdin.take());
     holder.wait().expect("the end of flock");
-    impatient.fetch(&scene.remote()).await.expect("a mirror");
+    scene.mirror().await;
 }
 
 #[tokio::test]
@@ -291,14 +291,14 @@ async fn a_renamed_repository_is_followed_on_the_same_server() {
 #[tokio::test]
 async fn a_server_that_says_nothing_or_too_much_is_left_in_time() {
     let scene = Scene::start().await;
-    let limits = TransferLimits { idle: Duration::from_millis(400), fetch_bytes: 1 << 20, ..quick() };
+    let limits = TransferLimits { idle: Duration::from_secs(2), fetch_bytes: 1 << 20, ..quick() };
     let mirrors = Mirrors::with_limits(scene.folder.path().join("mirrors"), limits);
     for (method, end) in [(Method::GET, "/info/refs"), (Method::POST, "/git-upload-pack")] {
         scene.server.behave();
         scene.server.misbehave(method, end, Fault::Silence);
         let started = Instant::now();
         assert!(matches!(reason(mirrors.fetch(&scene.remote()).await), TransportError::TimedOut(_)));
-        assert!(started.elapsed() < Duration::from_secs(3));
+        assert!(started.elapsed() < Duration::from_secs(15));
     }
     scene.server.behave();
     scene.server.misbehave(

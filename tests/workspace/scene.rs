@@ -83,8 +83,8 @@ impl Scene {
 /// Limits that let a test see them pass.
 pub fn quick() -> TransferLimits {
     TransferLimits {
-        idle: Duration::from_secs(5),
-        total: Duration::from_secs(20),
+        idle: Duration::from_secs(30),
+        total: Duration::from_secs(120),
         fetch_bytes: 16 << 20,
         ..TransferLimits::default()
     }

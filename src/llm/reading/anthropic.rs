@@ -72,9 +72,10 @@ fn delta(draft: &mut Draft, index: usize, delta: &Value) {
         "text" => draft.write_text(text),
         _ => draft.written_bytes += text.len(),
     }
-    if let Some(block) = draft.blocks.get_mut(&index) {
-        let before = text_at(block, &format!("/{field}")).unwrap_or_default();
-        block[field] = Value::String(format!("{before}{text}"));
+    if let Some(block) = draft.blocks.get_mut(&index).and_then(Value::as_object_mut) {
+        let before = block.get(field).and_then(Value::as_str).unwrap_or_default();
+        let whole = format!("{before}{text}");
+        block.insert(field.to_owned(), Value::String(whole));
     }
 }
 

@@ -47,7 +47,7 @@ fn read_part(draft: &mut Draft, part: &Value) {
         draft.written_bytes += text_at(part, "/text").unwrap_or_default().len();
         return;
     }
-    if let Some(call) = part.get("functionCall") {
+    if let Some(call) = part.get("functionCall").filter(|call| call.is_object()) {
         let name = text_at(call, "/name").unwrap_or_default().to_owned();
         // The client crate leaves an id of this form out when it sends the call back.
         let invented = || format!("call#{name}#{}", CALLS.fetch_add(1, Ordering::Relaxed));

@@ -6,6 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use tokio::sync::futures::Notified;
 
 use super::counting::{self, Block, Counted};
 use super::evidence::{Evidence, Refusal, WireFormat};
@@ -59,7 +60,13 @@ pub(super) fn refuse(
     response
 }
 
-pub(super) async fn perform(state: &State, mut entry: Exchange, prompt: Prompt, answer: Answer) -> Response {
+pub(super) async fn perform(
+    state: &State,
+    mut entry: Exchange,
+    prompt: Prompt,
+    answer: Answer,
+    let_go: Notified<'_>,
+) -> Response {
     let (number, model) = (entry.number, prompt.evidence.model.as_str());
     let base =
         Said { number, model, thought: "", text: "", calls: &[], stop: Stop::Natural, half_a_call: false };
@@ -90,7 +97,8 @@ pub(super) async fn perform(state: &State, mut entry: Exchange, prompt: Prompt, 
         }
         Answer::Hang { seconds } => {
             state.lock().journal.push(entry);
-            tokio::time::sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default()).await;
+            let long = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+            let _ = tokio::time::timeout(long, let_go).await;
             broken_off(b"")
         }
         Answer::DropConnection => {

@@ -27,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 pub use counting::Counted;
@@ -73,7 +74,7 @@ impl ModelServer {
     pub async fn start_at(address: SocketAddr, scenario: Scenario) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let state = Arc::new(State { scenario, inner: Mutex::default() });
+        let state = Arc::new(State { scenario, inner: Mutex::default(), let_go: Notify::new() });
         let router = serve::router(Arc::clone(&state));
         let task = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
@@ -123,6 +124,12 @@ impl ModelServer {
         self.state.lock().faults.extend(faults);
     }
 
+    /// Ends every [`Answer::Hang`] before its time, also those that nobody has asked for yet.
+    pub fn let_go(&self) {
+        self.state.lock().faults.retain(|fault| !matches!(fault, Answer::Hang { .. }));
+        self.state.let_go.notify_waiters();
+    }
+
     /// Every exchange so far, in order of arrival.
     pub fn journal(&self) -> Vec<Exchange> {
         self.state.lock().journal.clone()
@@ -138,6 +145,7 @@ impl Drop for ModelServer {
 struct State {
     scenario: Scenario,
     inner: Mutex<Inner>,
+    let_go: Notify,
 }
 
 #[derive(Default)]

@@ -121,6 +121,8 @@ async fn exchange(state: &State, asked: &Asked, body: &[u8]) -> Response {
         Ok(read) => read,
         Err(refusal) => return refused(state, entry, &refusal),
     };
+    // Made before the fault is taken, so that it is not missed however soon it comes.
+    let let_go = state.let_go.notified();
     let fault = state.lock().faults.pop_front();
     let answer = match fault {
         Some(fault) => fault,
@@ -135,7 +137,7 @@ async fn exchange(state: &State, asked: &Asked, body: &[u8]) -> Response {
     let by_default = wire == WireFormat::Ollama;
     let wants = entry.request["stream"].as_bool().unwrap_or(by_default);
     let is_streamed = asked.is_streamed.unwrap_or(wants);
-    perform(state, entry, Prompt { evidence, blocks, is_streamed }, answer).await
+    perform(state, entry, Prompt { evidence, blocks, is_streamed }, answer, let_go).await
 }
 
 fn read(state: &State, asked: &Asked, body: &[u8], json: &Value) -> Result<(Evidence, Vec<Block>), Refusal> {

@@ -54,9 +54,12 @@ pub fn attach(cluster: &Cluster, name: &str, mut request: Request) -> Result<Res
     tokio::spawn(async move {
         let Ok(upgraded) = upgrade.await else { return };
         let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
-        let cut = cluster.shared.behaviour.cut_after.unwrap_or(Duration::from_secs(3600));
+        let cut = cluster.shared.behaviour.cut.clone().unwrap_or_default();
         let has_ended = move || cluster.has_ended(&name);
-        let _ = tokio::time::timeout(cut, carry(socket, streams, has_ended)).await;
+        tokio::select! {
+            () = cut.notified() => {}
+            () = carry(socket, streams, has_ended) => {}
+        }
     });
     let response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)

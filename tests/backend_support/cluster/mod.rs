@@ -46,8 +46,8 @@ pub struct Behaviour {
     pub jobs_stay: Option<Value>,
     /// Added to the status of a pod whose container has ended.
     pub pods_end: Option<Value>,
-    /// Connections break after this time.
-    pub cut_after: Option<std::time::Duration>,
+    /// Connections break when this is told.
+    pub cut: Option<Arc<tokio::sync::Notify>>,
     /// Nobody is attached before the pod has ended.
     pub attaches_late: bool,
     /// Rights that reviews deny, as `verb resource`.
