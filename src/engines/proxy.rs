@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::Usage;
-use crate::llm::{Endpoint, Ledger, LlmError, ModelName, ModelSettings, Role, Settings};
+use crate::llm::{Endpoint, Ledger, LlmError, ModelSettings, Settings};
 
 pub use account::Account;
 use account::{Books, Calls};
@@ -120,11 +120,6 @@ impl Metering {
         let far = client().build().map_err(io::Error::other)?;
         let here = client().no_proxy().build().map_err(io::Error::other)?;
         Ok(Self { settings, ledger, web: Web { far, here }, folder })
-    }
-
-    /// The model that a role asks first.
-    pub fn model(&self, role: Role) -> Option<&ModelName> {
-        Some(&self.settings.roles.get(&role)?.first()?.name)
     }
 
     /// Starts a proxy for one command.

@@ -108,7 +108,8 @@ impl Pipeline {
             .open(account)
             .await
             .map_err(|error| internal(format!("the metering proxy cannot be started: {error}")))?;
-        let model = metering.model(role).map(|model| model.model.clone()).unwrap_or_default();
+        // Of candidates, each has its own first choice.
+        let model = desk.agent.model.first_choice(role).map(|model| model.name.model).unwrap_or_default();
         let agent =
             AgentCommand { argv: line.argv.clone(), env: line.env.clone(), mounts: line.mounts.clone() };
         // It works as long as the stage lets it, however long a gate may.
