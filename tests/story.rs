@@ -43,5 +43,7 @@ mod repository_rules;
 mod reviews;
 #[path = "story/scene.rs"]
 mod scene;
+#[path = "story/traces.rs"]
+mod traces;
 #[path = "story/whole.rs"]
 mod whole;

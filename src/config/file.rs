@@ -40,6 +40,8 @@ pub(super) struct File {
     pub blocking_severities: Option<Vec<String>>,
     pub fix_severities: Option<Vec<String>>,
     pub prompts_dir: Option<String>,
+    pub repository_prompts: Option<bool>,
+    pub retention: Retention,
     pub log: Log,
 }
 
@@ -201,6 +203,12 @@ pub(super) struct Setup {
 pub(super) struct Uids {
     pub first: Option<u64>,
     pub count: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Retention {
+    pub model_texts_days: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

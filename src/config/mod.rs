@@ -82,6 +82,10 @@ pub struct Config {
     pub fix_severities: Vec<SeverityName>,
     /// Prompts in this folder replace the embedded ones of the same name.
     pub prompts_dir: Option<PathBuf>,
+    /// Prompts in a repository's `.orchestrator/prompts/` replace those for its own tasks.
+    pub repository_prompts: bool,
+    /// Days for which what was said to models and what they answered is kept. 0: not at all.
+    pub model_texts_days: u32,
     pub log: LogConfig,
     /// What was changed or looks wrong, for the log and for `doctor`: one sentence each.
     pub notices: Vec<String>,

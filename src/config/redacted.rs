@@ -108,6 +108,8 @@ impl Config {
             "fix_severities":
                 self.fix_severities.iter().map(|severity| severity.as_str()).collect::<Vec<_>>(),
             "prompts_dir": self.prompts_dir,
+            "repository_prompts": self.repository_prompts,
+            "retention": { "model_texts_days": self.model_texts_days },
             "log": { "filter": self.log.filter, "format": self.log.format.as_str() },
         });
         serde_saphyr::to_string(&without_nulls(value)).unwrap_or_else(|error| format!("# {error}\n"))

@@ -68,6 +68,13 @@ pub(super) fn resolve(document: Document, file: File, env: &Environment) -> Resu
         blocking_severities: r.severities("blocking_severities", file.blocking_severities, BLOCKING)?,
         fix_severities: r.severities("fix_severities", file.fix_severities, WORTH_A_FIX)?,
         prompts_dir: r.path("prompts_dir", file.prompts_dir)?,
+        repository_prompts: r.switch("repository_prompts", file.repository_prompts)?.unwrap_or(true),
+        model_texts_days: r.number(
+            "retention.model_texts_days",
+            file.retention.model_texts_days,
+            30,
+            0..=36_500,
+        )?,
         log: r.log(file.log)?,
         notices: r.notices,
     })

@@ -10,8 +10,8 @@ use futures::future::BoxFuture;
 use super::budget::{Estimate, Purse, Reservation};
 use super::circuit::Circuit;
 use super::error::LlmError;
-use super::ledger::{CallLabel, CallRecord, Ledger};
-use super::message::{Answer, Request, StopReason};
+use super::ledger::{CallLabel, CallRecord, Exchange, Ledger};
+use super::message::{Answer, Message, Request, StopReason};
 use super::model::{ModelName, ModelSettings, Price, Settings, TokenCount};
 use super::reading::Reply;
 use super::wire::{CallOptions, Wire};
@@ -220,6 +220,14 @@ impl Inner {
                 .as_ref()
                 .err()
                 .map(|failed| (failed.error.kind().into(), failed.error.to_string())),
+            exchange: Some(Exchange {
+                request: Arc::clone(&ask.request),
+                answer: outcome.as_ref().ok().map(|reply| Message::Assistant {
+                    text: reply.text.clone(),
+                    tool_calls: reply.tool_calls.clone(),
+                    continuation: None,
+                }),
+            }),
         };
         let recorded = self.record(&record).await;
         for reservation in reservations {

@@ -4,6 +4,7 @@
 //! result, its products and the end of its job in one transaction. Until then nothing of it counts.
 
 mod base_tests;
+mod begun;
 mod candidates;
 mod change;
 mod commit;
@@ -18,6 +19,7 @@ mod instructions;
 mod ledger;
 mod metered;
 mod places;
+mod prompts;
 mod publish;
 mod purse;
 mod review;
@@ -50,6 +52,7 @@ pub use gate::gate_policy;
 pub use ledger::StoreLedger;
 use metered::Meter;
 pub use metered::MeteredSandbox;
+pub use prompts::PromptsOf;
 use time::StageTime;
 
 /// Tokens of a repository's overview and of the places that fit a task.
@@ -98,6 +101,8 @@ pub struct Settings {
     pub egress: Option<EgressPolicy>,
     /// Where fetched dependencies are kept.
     pub dependencies: PathBuf,
+    /// Whose prompts are in force.
+    pub prompts_of: PromptsOf,
 }
 
 /// How often a task that waits for others looks whether they are merged.
@@ -412,10 +417,10 @@ impl Pipeline {
     }
 
     /// What an agent works with. What the task spent before counts against its budget.
-    fn agent(&self, task: &Task, limits: &Limits) -> AgentContext {
+    fn agent(&self, task: &Task, limits: &Limits, prompts: Arc<Prompts>) -> AgentContext {
         AgentContext {
             model: Arc::clone(&self.model),
-            prompts: Arc::clone(&self.prompts),
+            prompts,
             task: Some(task.id),
             budgets: vec![Arc::new(purse::purse(&self.store, task, limits))],
             max_answers: DEFAULT_MAX_ANSWERS,

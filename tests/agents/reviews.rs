@@ -213,11 +213,11 @@ async fn each_candidate_begins_with_the_next_model_of_the_list() {
         max_request_bytes: 4_000_000,
     };
     let client = Client::new(settings, Arc::new(Unread)).expect("settings work");
-    let label = CallLabel { task: None, stage: "implement".into() };
+    let label = CallLabel { task: None, stage: "implement".into(), prompt: None };
     let call = CallContext { role: Role::Implementer, label, budgets: vec![] };
     for (first, name) in [(0, "a"), (1, "b"), (2, "a")] {
         let candidate = client.beginning_with(first).expect("models");
-        assert_eq!(candidate.first_choice(Role::Implementer).expect("known").model, name);
+        assert_eq!(candidate.first_choice(Role::Implementer).expect("known").name.model, name);
         let request = Request {
             system: "s".into(),
             messages: vec![Message::user(PromptText::own("Say ok."))],

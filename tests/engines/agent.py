@@ -121,7 +121,13 @@ def gemini(prompt, model):
         if not calls:
             return "".join(part.get("text", "") for part in turn["parts"])
         results = [
-            {"functionResponse": {"name": call["name"], "response": {"result": use(call["name"], call["args"])}}}
+            {
+                "functionResponse": {
+                    **({"id": call["id"]} if "id" in call else {}),
+                    "name": call["name"],
+                    "response": {"result": use(call["name"], call["args"])},
+                }
+            }
             for call in calls
         ]
         contents.append({"role": "user", "parts": results})

@@ -126,7 +126,7 @@ impl Scene {
     pub async fn open_for(&self, most_calls: u32) -> MeteringProxy {
         let account = Account {
             role: Role::Implementer,
-            label: CallLabel { task: None, stage: "implement".into() },
+            label: CallLabel { task: None, stage: "implement".into(), prompt: None },
             budgets: vec![self.budget.clone()],
             most_calls,
         };

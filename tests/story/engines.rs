@@ -142,10 +142,10 @@ async fn an_agent_that_runs_out_of_its_budget_has_its_work_kept() {
     let scene = Scene::play(Play { settings: format!("{}\n{budget}", play.settings), ..play }).await;
     let issue = scene.approved_issue().await;
     let task = scene.until(issue, "needs_person").await;
-    let State::NeedsPerson { reason: Reason::LimitReached { limit }, .. } = &task.state else {
+    let State::NeedsPerson { reason: Reason::BudgetReached { detail, .. }, .. } = &task.state else {
         panic!("{:?}", task.state)
     };
-    assert!(limit.contains("the budget this task"), "{limit}");
+    assert!(detail.contains("the budget of this task"), "{detail}");
     let spent = scene.store.usage_of(task.id).await.expect("usage");
     assert!(spent.tokens() <= 5_200, "{spent:?}");
     let log = scene.store.latest_artifact(&task, ArtifactKind::AgentLog).await.expect("an answer");

@@ -294,7 +294,7 @@ async fn ask(config: &Config, choice: &ModelChoice, store: Option<&Store>) -> Re
     settings.call_timeout = settings.call_timeout.min(ANSWER_TIME);
     settings.retry.max_calls = 1;
     let ledger: Arc<dyn Ledger> = match store {
-        Some(store) => Arc::new(StoreLedger(store.clone())),
+        Some(store) => Arc::new(StoreLedger::new(store.clone(), 0)),
         None => Arc::new(Unrecorded),
     };
     let client =
@@ -307,7 +307,7 @@ async fn ask(config: &Config, choice: &ModelChoice, store: Option<&Store>) -> Re
         temperature: None,
         response_schema: None,
     };
-    let label = CallLabel { task: None, stage: "doctor".to_owned() };
+    let label = CallLabel { task: None, stage: "doctor".to_owned(), prompt: None };
     let context = CallContext { role: Role::Discussion, label, budgets: Vec::new() };
     match client.call(&context, request).await {
         Ok(_) => Ok(()),

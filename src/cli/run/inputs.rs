@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::agents::PromptError;
 use crate::config::{Config, ModelChoice, variable_of};
 use crate::domain::{BranchName, SourceText};
 use crate::workspace::{Head, Survey, WorkspaceError};
@@ -45,6 +46,16 @@ pub(in crate::cli) enum InputError {
     LongIssue { from: String, chars: usize },
     #[error("the report cannot be written to {}: {problem}", .path.display())]
     Report { path: PathBuf, problem: String },
+    #[error("there is no task {id:?}; {near}")]
+    NoTask { id: String, near: String },
+    #[error("{count} tasks begin with {id:?}, give more of the number: {known}")]
+    SeveralTasks { id: String, count: usize, known: String },
+    #[error("nothing can be written to {}: {problem}", .path.display())]
+    Folder { path: PathBuf, problem: String },
+    #[error("no prompt is named {name:?}; there are {known}")]
+    NoPrompt { name: String, known: String },
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
     #[error("there is no run with a task {0} in this data folder")]
     NoRun(uuid::Uuid),
     #[error(
