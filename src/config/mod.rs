@@ -23,6 +23,7 @@ mod redacted;
 mod resolve;
 mod resolve_models;
 mod resolve_sandbox;
+mod retention;
 mod sections;
 
 use std::path::{Path, PathBuf};
