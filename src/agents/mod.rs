@@ -3,8 +3,10 @@
 //! An agent knows nothing of the others, of GitHub or of the pipeline. What a model answers is never
 //! believed: junk is told back to it a bounded number of times, and then the work goes to a person.
 
+mod answer;
 mod change;
 mod command;
+mod critic;
 mod discussion;
 mod error;
 mod fixer;
@@ -27,8 +29,10 @@ use std::sync::Arc;
 use crate::domain::TaskId;
 use crate::llm::{CallContext, CallLabel, Model, Purse, Role};
 
+pub use answer::{AnswerInput, Desk, Draft, Look, Solver};
 pub use change::{Change, ChangedFile, Hunk, HunkLine};
 pub use command::{command_fix_prompt, command_prompt};
+pub use critic::{JudgedAnswer, criticise, verify_answer};
 pub use discussion::{DiscussionInput, DiscussionOutcome, MAX_QUESTIONS, discuss};
 pub use error::{AgentError, Interrupted, Interruption};
 pub use fixer::{FixInput, Wrong, fix};

@@ -1,5 +1,6 @@
 //! What the product is about, and nothing else: no I/O, no clock, no randomness in here.
 
+mod answer;
 mod budget;
 mod candidate;
 mod command;
@@ -19,9 +20,12 @@ mod task;
 mod usage;
 mod visible_text;
 
+pub use answer::{
+    Answer, Citation, CitationFault, Computation, DroppedSource, Source, Verification, find_citation,
+};
 pub use budget::{Amount, BudgetChange, BudgetLimits, BudgetScope, TaskBudget};
 pub use candidate::{CameTo, Candidate, Choice, DecidedBy, Judged, Measured, Standing, standing};
-pub use command::{Command, CommandFault, parse_command};
+pub use command::{Command, CommandFault, Question, parse_command};
 pub use effect::{Effect, MailKind, Notice, reply_key};
 pub use event::{Changed, Event, ObservedText, Reading, Thumb};
 pub use finding::{Finding, Severity, code_digest};
@@ -41,8 +45,8 @@ pub use specification::{
 };
 pub use step::{Approvals, Consequence, Illegal, Rules, Step, propose_spawned, step};
 pub use task::{
-    Approval, ApprovalMeans, CancelReason, FixCause, GitHubPlace, Origin, Plan, PostedComment, Proposal,
-    Reason, Resume, Stage, State, TakenBack, Task, Trial,
+    Approval, ApprovalMeans, Asked, CancelReason, FixCause, GitHubPlace, Origin, Plan, PostedComment,
+    Proposal, Reason, Resume, Stage, State, TakenBack, Task, Trial,
 };
 pub use usage::Usage;
 pub use visible_text::{hidden_characters, is_hidden, visible_text, without_hidden_characters};

@@ -3,6 +3,7 @@
 //! A stage may be run again at any time: it reads where its task is, works, and ends by committing its
 //! result, its products and the end of its job in one transaction. Until then nothing of it counts.
 
+mod answer;
 mod base_tests;
 mod candidates;
 mod change;
@@ -316,7 +317,7 @@ impl Pipeline {
         let mut merged = 0;
         for other in of_this_plan.filter(|other| before.contains(&(other.ordinal as usize - 1))) {
             match other.state {
-                State::Done => merged += 1,
+                State::Done | State::Answered => merged += 1,
                 State::Cancelled { .. } | State::PullRequestClosed => {
                     let title = other.title().to_owned();
                     return Ok(Waits::InVain(Reason::DependencyEnded { title }));
@@ -344,6 +345,7 @@ impl Pipeline {
             Stage::Review => self.review(task).await,
             Stage::Fix => self.fix(task, time).await,
             Stage::Publish => self.publish(task).await,
+            Stage::Answer => self.answer(task).await,
         }
     }
 

@@ -38,12 +38,14 @@ pub enum ArtifactKind {
     Candidate,
     /// Which candidate was chosen, and why (JSON).
     Choice,
+    /// An answer in words, with what it rests on (JSON).
+    Answer,
     /// What a person reads when the work is done locally (Markdown).
     Report,
 }
 
 impl ArtifactKind {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Commits,
         Self::Patch,
         Self::Gates,
@@ -57,6 +59,7 @@ impl ArtifactKind {
         Self::Candidate,
         Self::Choice,
         Self::AgentLog,
+        Self::Answer,
         Self::Report,
     ];
 
@@ -80,6 +83,7 @@ impl ArtifactKind {
             Self::Timing => "timing",
             Self::Candidate => "candidate",
             Self::Choice => "choice",
+            Self::Answer => "answer",
             Self::Report => "report",
         }
     }
