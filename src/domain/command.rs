@@ -190,7 +190,7 @@ mod tests {
             ("/orchestrate reject", Some(Ok(Command::Reject))),
             ("/orchestrate fix use a loop", fix("use a loop")),
             ("/orchestrate fix\n```\nlet x;\n```", fix("```\nlet x;\n```")),
-            ("/orchestrate ask Why?\n\nI wonder.", ask(None, "Why?\n\nI wonder.")),
+            ("/orchestrate ask Why?\n\nI wonder.", ask(None, "Why?\nI wonder.")),
             ("/orchestrate ask why: because?", ask(None, "why: because?")),
             ("/orchestrate ask science:\nHow long?", ask(Some(Workflow::Science), "How long?")),
             ("/orchestrate ask rag_qa: ", Some(Err(CommandFault::NothingAsked))),

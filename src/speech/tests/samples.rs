@@ -646,6 +646,7 @@ pub(in crate::speech) fn report_view<'a>(task: &'a Task, proof: &'a Proof) -> Lo
         altered_tests: &[],
         evidence: proof.evidence(),
         patch: None,
+        answer: None,
         mode: Mode::Live,
     }
 }
