@@ -23,6 +23,7 @@ mod redacted;
 mod resolve;
 mod resolve_models;
 mod resolve_sandbox;
+mod router;
 mod sections;
 
 use std::path::{Path, PathBuf};
@@ -37,6 +38,7 @@ pub use policy::{
     GATE_KINDS, GateCommand, GateEntry, PolicyLimits, REVIEWERS_FOLDER, RepositoryPolicy, reviewer_of_file,
 };
 pub(crate) use resolve::percent_decoded;
+pub use router::{Profile, RouterConfig};
 pub use sections::{
     AppCredentials, ContainerConfig, DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits,
     LogConfig, MailConfig, ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig, RoleModels,
@@ -65,6 +67,8 @@ pub struct Config {
     pub implementer: ImplementerConfig,
     /// How many candidates are written for a task.
     pub candidates: CandidatesConfig,
+    /// Which workflows there may be, and whether a router chooses among them.
+    pub router: RouterConfig,
     pub limits: Limits,
     pub polling: Polling,
     pub git: GitIdentity,

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::refs::CommitSha;
+use super::route::Route;
 use super::specification::Workflow;
 
 /// What a model says that its answer rests on. The text refers to it by its number in brackets.
@@ -87,6 +88,9 @@ pub struct Answer {
     /// `None`: nobody was asked.
     #[serde(default)]
     pub verification: Option<Verification>,
+    /// `None`: no router was asked.
+    #[serde(default)]
+    pub route: Option<Route>,
 }
 
 impl Answer {
@@ -225,6 +229,7 @@ mod tests {
             rounds: 0,
             objections: vec![],
             verification: None,
+            route: None,
         };
         assert_eq!(answer.text_as_it_holds(), "It is [1], and also [dropped].");
         assert!(!answer.is_unsupported());

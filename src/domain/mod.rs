@@ -13,6 +13,7 @@ mod permission;
 mod refs;
 mod review_round;
 mod role;
+mod route;
 mod source_text;
 mod specification;
 mod step;
@@ -39,9 +40,11 @@ pub use review_round::{
     DroppedFinding, FailedReviewer, FindingStatus, ReviewRound, ReviewerSummary, TrackedFinding, merged,
 };
 pub use role::Role;
+pub use route::{Controls, Route, RouteLimits};
 pub use source_text::{SourceComment, SourceText, TextDigest, body_digest, plan_digest};
 pub use specification::{
-    PLAN_MAX_TASKS, Priority, Risk, Size, SpecificationFaults, TaskSpecification, Workflow,
+    DESIGN_MAX_CHARS, PLAN_MAX_TASKS, Preparation, Priority, Risk, Size, SpecificationFaults,
+    TaskSpecification, Workflow,
 };
 pub use step::{Approvals, Consequence, Illegal, Rules, Step, propose_spawned, step};
 pub use task::{

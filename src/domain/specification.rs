@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::route::Route;
+
 /// How much could break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -93,6 +95,24 @@ pub struct TaskSpecification {
     /// Indexes, from 0, of tasks of the same plan that have to be merged before.
     #[serde(default)]
     pub depends_on: Vec<usize>,
+    #[serde(default, skip_serializing_if = "Preparation::is_empty")]
+    pub prepared: Preparation,
+}
+
+/// What was worked out about a task before it was put before people.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Preparation {
+    /// The short design of a large task; empty for any other.
+    pub design: String,
+    /// `None`: no router was asked.
+    pub route: Option<Route>,
+}
+
+impl Preparation {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a specification lacks, in words for whoever wrote it.
@@ -104,6 +124,8 @@ pub struct SpecificationFaults(pub Vec<String>);
 pub const TITLE_MAX_CHARS: usize = 100;
 /// Longest entry of a list or objective, in characters.
 pub const TEXT_MAX_CHARS: usize = 2_000;
+/// Longest design, in characters.
+pub const DESIGN_MAX_CHARS: usize = 4_000;
 /// Most entries in a list.
 pub const LIST_MAX_ENTRIES: usize = 30;
 /// Most tasks in one plan.
@@ -127,6 +149,7 @@ impl TaskSpecification {
             size: Size::Small,
             priority: Priority::Normal,
             depends_on: Vec::new(),
+            prepared: Preparation::default(),
         }
     }
 
@@ -223,6 +246,7 @@ mod tests {
             size: Size::Small,
             priority: Priority::Normal,
             depends_on: vec![],
+            prepared: Preparation::default(),
         }
     }
 

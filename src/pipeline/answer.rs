@@ -23,9 +23,6 @@ use super::publish::check_approval;
 use super::toolbox::{how, in_words, serve};
 use super::{OVERVIEW_TOKENS, Pipeline, StageEnd, StageError, agent_failure, json_artifact};
 
-/// How often a critic is heard where nobody says otherwise.
-const DEFAULT_ROUNDS: u8 = 1;
-
 /// What citations are held against.
 struct Ground<'a> {
     checkout: &'a Checkout,
@@ -44,7 +41,7 @@ struct Cited {
 impl Pipeline {
     pub(super) async fn answer(&self, task: &Task) -> Result<StageEnd, StageError> {
         check_approval(task, self.store.rules())?;
-        let specification = specification_of(task)?;
+        let mut specification = specification_of(task)?.clone();
         let source = task.source.as_ref();
         let source = source
             .ok_or_else(|| StageError::stop(Reason::Internal { detail: "the task has no text".into() }))?;
@@ -54,28 +51,39 @@ impl Pipeline {
         let limits = self.settings.limits.lowered_by(&policy.limits);
         let files = snapshot(&checkout, &commit).await?;
         let overview = overview(&files, OVERVIEW_TOKENS);
-        let snippets = self.snippets(&checkout, &commit, query(specification)).await;
-        let agent = self.agent(task, &limits);
+        let snippets = self.snippets(&checkout, &commit, query(&specification)).await;
+        let mut agent = self.agent(task, &limits);
+        let mut kept = Vec::new();
+        if task.asked.is_some_and(|asked| asked.workflow.is_none()) && self.settings.router.is_asked {
+            let subject = (&specification, task.ordinal);
+            let (route, artifact) = self.route(task, &agent, subject, Workflow::ends_in_answer).await?;
+            agent.model = self.model_by(Some(&route));
+            specification.workflow = route.workflow;
+            specification.prepared.route = Some(route);
+            kept.push(artifact);
+        }
+        self.allowed(specification.workflow)?;
         let session = self.sandbox.open(&files).await?;
         let desk = SandboxDesk { session: session.as_ref(), limits: self.settings.command_limits.clone() };
-        let input = AnswerInput { specification, source, overview: &overview, snippets: &snippets };
+        let input =
+            AnswerInput { specification: &specification, source, overview: &overview, snippets: &snippets };
         let mut solver = Solver::new(&agent, input, &desk);
         let ground = Ground { checkout: &checkout, commit: &commit };
-        let answered = work_out(&agent, &mut solver, specification, &ground).await;
+        let answered = work_out(&agent, &mut solver, &specification, &ground).await;
         let transcript = json_artifact(task, ArtifactKind::Transcript, "answer.json", &solver.transcript);
         drop(solver);
         if let Err(error) = session.close().await {
             tracing::warn!(%error, "a sandbox was not closed in order");
         }
-        let transcript = transcript?;
+        kept.push(transcript?);
         match answered {
             Ok(answer) => {
-                let kept = json_artifact(task, ArtifactKind::Answer, "answer.json", &answer)?;
+                kept.push(json_artifact(task, ArtifactKind::Answer, "answer.json", &answer)?);
                 let mut events = self.text_now(task).await?;
                 events.push(Event::Answered);
-                Ok(StageEnd { events, artifacts: vec![transcript, kept] })
+                Ok(StageEnd { events, artifacts: kept })
             }
-            Err(StageError::Stop { reason, .. }) => Err(StageError::Stop { reason, kept: vec![transcript] }),
+            Err(StageError::Stop { reason, .. }) => Err(StageError::Stop { reason, kept }),
             Err(error) => Err(error),
         }
     }
@@ -106,7 +114,8 @@ async fn work_out(
     let mut cited = ground.check(&draft)?;
     let (mut rounds, mut objections, mut verification) = (0, Vec::new(), None);
     if workflow != Workflow::RagQa {
-        let most = DEFAULT_ROUNDS;
+        let route = specification.prepared.route.as_ref();
+        let most = route.map(|route| route.controls).unwrap_or_default().most_rounds();
         loop {
             let judged = judged(specification, &draft, &cited, solver);
             objections = criticise(agent, judged).await.map_err(stopped("critic"))?;
@@ -130,6 +139,7 @@ async fn work_out(
         rounds,
         objections,
         verification,
+        route: specification.prepared.route.clone(),
     })
 }
 

@@ -5,6 +5,7 @@ use super::evidence::{Spend, spend};
 use super::gateway::{Body, Gateway};
 use super::notice::dry_run;
 use super::page::{Block, Page, Room, Summary};
+use super::route;
 use super::text::{Line, Place, code, commit, figure, line_of, quote_up_to, strong};
 use super::words::{self, Mode, plural};
 use crate::domain::{Answer, CitationFault, Task};
@@ -161,6 +162,9 @@ fn facts(view: &AnswerView) -> Page {
     line.push(".");
     let mut page = Page::default();
     page.paragraph(line);
+    if let Some(route) = &view.answer.route {
+        page.append(route::routed(route));
+    }
     page
 }
 

@@ -24,6 +24,7 @@ mod quoted;
 mod reason;
 mod report;
 mod review;
+mod route;
 mod status;
 mod text;
 mod verification;

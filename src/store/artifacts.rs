@@ -40,12 +40,14 @@ pub enum ArtifactKind {
     Choice,
     /// An answer in words, with what it rests on (JSON).
     Answer,
+    /// Which workflow, models and controls a router chose, and what of that was corrected (JSON).
+    Route,
     /// What a person reads when the work is done locally (Markdown).
     Report,
 }
 
 impl ArtifactKind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Commits,
         Self::Patch,
         Self::Gates,
@@ -60,6 +62,7 @@ impl ArtifactKind {
         Self::Choice,
         Self::AgentLog,
         Self::Answer,
+        Self::Route,
         Self::Report,
     ];
 
@@ -84,6 +87,7 @@ impl ArtifactKind {
             Self::Candidate => "candidate",
             Self::Choice => "choice",
             Self::Answer => "answer",
+            Self::Route => "route",
             Self::Report => "report",
         }
     }

@@ -1,6 +1,6 @@
 //! Questions: in an issue, where a plan is approved first, and by `/orchestrate ask`.
 
-use orchestrator::domain::{Answer, CitationFault, State, Task, Workflow};
+use orchestrator::domain::{Answer, CitationFault, Route, State, Task, Workflow};
 use orchestrator::simulator::surroundings::{MAINTAINER, REPOSITORY};
 use orchestrator::store::ArtifactKind;
 
@@ -200,5 +200,89 @@ async fn science_computes_in_a_sandbox_without_network_and_shows_how() {
         body.contains("<summary>What was computed: 1</summary>") && body.contains("* 7000 + 1"),
         "{body}"
     );
+    scene.finish().await;
+}
+
+const A_ROUTER: &str = r#"
+  - name: the router says junk
+    when: { system: ["You decide how a task is worked on"], last_message: ["Say how the greeting is checked"] }
+    answer:
+      json:
+        workflow: poetry
+        workers: [{ role: solver, model: "evil:model" }, { role: king, model: "openai:gpt-5" }]
+        controls: { use_debate: true, max_rounds: 9 }
+  - name: the router finds a matter of opinion
+    when: { system: ["You decide how a task is worked on"], last_message: ["Should the greeting stay"] }
+    answer:
+      json:
+        workflow: reasoning
+        workers: [{ role: critic, model: "openai:gpt-5" }]
+        controls: { use_debate: true, max_rounds: 2 }
+  - name: the router is silent
+    when: { system: ["You decide how a task is worked on"] }
+    answer: { text: "I would rather not say." }
+"#;
+
+fn routed_play() -> Play {
+    let rules = format!("{A_ROUTER}{RULES}");
+    Play::greeting().with_rules(&rules).with_settings("router: { enabled: true }\n")
+}
+
+async fn route_of(scene: &Scene, task: &Task) -> Route {
+    let kept = scene.store.latest_artifact(task, ArtifactKind::Route).await.expect("read");
+    serde_json::from_slice(&kept.expect("a route")).expect("a route")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_that_answers_junk_is_corrected_and_the_plan_says_so() {
+    let scene = Scene::play(routed_play()).await;
+    let text = "I see `check.sh`, and do not know who calls it.";
+    let issue =
+        scene.around.open_issue(MAINTAINER, "How is the greeting checked?", text).await.expect("an issue");
+    scene.label(issue).await;
+    let plan = scene.plan_comment(issue, 1).await;
+    let said = scene.said(issue, "Of the router's answer this was not taken").await;
+    assert_eq!(said.len(), 1);
+    for part in ["poetry", "evil:model", "king", "9 rounds became 4", "up to 4 rounds with the critic"] {
+        assert!(body(&said[0]).contains(part), "{part} in {}", body(&said[0]));
+    }
+    scene.react(MAINTAINER, plan, "+1").await;
+    let task = scene.until(issue, "answered").await;
+    scene.idle(issue).await;
+    let route = route_of(&scene, &task).await;
+    assert_eq!((route.workflow, route.models.len(), route.corrected.len()), (Workflow::RagQa, 0, 4));
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_that_names_no_workflow_is_routed_and_one_that_does_is_not() {
+    let scene = Scene::play(routed_play()).await;
+    let issue = scene.around.open_issue(MAINTAINER, "A talk", "").await.expect("an issue");
+    scene.comment(MAINTAINER, issue, "/orchestrate ask Should the greeting stay as it is?").await;
+    let task = answered(&scene, issue).await;
+    let answer = kept(&scene, &task).await;
+    assert_eq!((answer.workflow, answer.rounds), (Workflow::Reasoning, 1));
+    let route = answer.route.expect("a route");
+    assert_eq!((route.controls.most_rounds(), route.corrected.len()), (2, 0));
+    let comment = scene.answer(issue, "Keep it, and translate it.").await;
+    assert!(body(&comment).contains("**Routed**"), "{}", body(&comment));
+
+    scene.comment(MAINTAINER, issue, "/orchestrate ask rag_qa: How is the greeting checked?").await;
+    wait("the second answer", || async {
+        let asked = scene.questions(issue).await;
+        asked.iter().filter(|task| task.state == State::Answered).nth(1).map(|_| ())
+    })
+    .await;
+    scene.idle(issue).await;
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_workflow_that_the_deployment_does_not_allow_is_not_done() {
+    let scene = Scene::play(play().with_settings("workflows: [coding, rag_qa]\n")).await;
+    let issue = scene.around.open_issue(MAINTAINER, "A talk", "").await.expect("an issue");
+    scene.comment(MAINTAINER, issue, "/orchestrate ask science: How much is it?").await;
+    scene.answer(issue, "the workflow `science` is not among those").await;
+    assert!(scene.around.model.journal().is_empty(), "no model was asked");
     scene.finish().await;
 }

@@ -10,7 +10,7 @@ use orchestrator::domain::{Effect, Stage};
 use orchestrator::simulator::model::Answer;
 use orchestrator::simulator::surroundings::MAINTAINER;
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::process::{self, Process};
 use crate::scene::{Play, Scene, wait};

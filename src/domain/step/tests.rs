@@ -46,6 +46,7 @@ fn specification(title: &str) -> TaskSpecification {
         size: Size::Small,
         priority: Priority::Normal,
         depends_on: vec![],
+        prepared: super::super::specification::Preparation::default(),
     }
 }
 

@@ -80,6 +80,7 @@ pub(in crate::speech) fn task() -> Task {
         size: Size::Small,
         priority: Priority::Normal,
         depends_on: vec![],
+        prepared: Preparation::default(),
     };
     task.plan = Some(Plan {
         understood: "Rounding goes up at one half, while the ledger rounds half to even.\n\n- totals drift by a cent\n- only `round` is concerned".into(),
@@ -128,6 +129,17 @@ pub(in crate::speech) fn local(state: State) -> Task {
     task
 }
 
+pub(in crate::speech) fn prepared() -> Preparation {
+    let route = Route {
+        workflow: Workflow::Coding,
+        models: [(Role::Implementer, vec!["anthropic:large".into(), "ollama:small".into()])].into(),
+        controls: Controls { debate: true, rounds: 3 },
+        corrected: vec!["\"evil:@octocat\" is no model of the role `reviewer`; it is dropped".into()],
+    };
+    let design = "1. `Mode` in `src/mode.rs`.\n2. `round` takes it.\n\nRejected: a global.".into();
+    Preparation { design, route: Some(route) }
+}
+
 /// A question that a person asked.
 pub(in crate::speech) fn question() -> Task {
     let place = task().origin.github().cloned().expect("a place");
@@ -155,6 +167,7 @@ pub(in crate::speech) fn answer() -> Answer {
         rounds: 0,
         objections: vec![],
         verification: None,
+        route: None,
     }
 }
 
@@ -608,6 +621,7 @@ pub(in crate::speech) fn hostile_task() -> Task {
     specification.objective = text;
     specification.requirements.clone_from(&all);
     specification.likely_files = all;
+    specification.prepared.design = specification.objective.clone();
     task
 }
 
