@@ -163,6 +163,7 @@ fn specification() -> TaskSpecification {
         size: Size::Small,
         priority: Priority::Normal,
         depends_on: vec![],
+        prepared: orchestrator::domain::Preparation::default(),
     }
 }
 

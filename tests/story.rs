@@ -3,6 +3,8 @@
 //!
 //! Each file plays one sort of story; [`scene`] sets it up and holds what every story has to end with.
 
+#[path = "story/answers.rs"]
+mod answers;
 #[path = "story/deliveries.rs"]
 mod deliveries;
 #[path = "story/digest.rs"]

@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("speech", &["domain"]),
     ("telemetry", &[]),
-    ("config", &["domain::BudgetLimits", "domain::Role", "telemetry::LogFormat"]),
+    ("config", &["domain::BudgetLimits", "domain::Role", "domain::Workflow", "telemetry::LogFormat"]),
     ("llm", &["domain", "telemetry::with_causes"]),
     ("workspace", &["domain", "telemetry::with_causes"]),
     ("guard", &["domain", "workspace"]),

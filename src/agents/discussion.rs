@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::AgentContext;
 use super::error::AgentError;
 use super::{sections, structured};
-use crate::domain::{PLAN_MAX_TASKS, SourceText, TaskSpecification};
+use crate::domain::{PLAN_MAX_TASKS, SourceText, TaskSpecification, Workflow};
 use crate::llm::Role;
 use crate::llm::boundary::{PromptText, Written};
 
@@ -72,7 +72,7 @@ pub async fn discuss(
 }
 
 /// The whole conversation, as far as there is room: of a longer one, the last comments are cut.
-fn issue_text(source: &SourceText) -> PromptText {
+pub(super) fn issue_text(source: &SourceText) -> PromptText {
     let mut room = CONVERSATION_MAX_CHARS;
     let mut said = |name: &str, text: &str| {
         let part = PromptText::data(name, text, Written::ForPeople, room.min(BODY_MAX_CHARS));
@@ -175,7 +175,7 @@ fn schema() -> Value {
             "likely_files": strings,
             "protected_files": strings,
             "altered_tests": strings,
-            "workflow": {"type": "string", "enum": ["coding"]},
+            "workflow": {"type": "string", "enum": Workflow::ALL.map(Workflow::as_str)},
             "risk": {"type": "string", "enum": ["low", "medium", "high"]},
             "size": {"type": "string", "enum": ["small", "medium", "large"]},
             "priority": {"type": "string", "enum": ["low", "normal", "high"]},

@@ -3,8 +3,11 @@
 //! An agent knows nothing of the others, of GitHub or of the pipeline. What a model answers is never
 //! believed: junk is told back to it a bounded number of times, and then the work goes to a person.
 
+mod answer;
 mod change;
 mod command;
+mod critic;
+mod design;
 mod discussion;
 mod error;
 mod fixer;
@@ -14,6 +17,7 @@ mod judge;
 mod prompts;
 mod repository_prompts;
 mod reviewer;
+mod router;
 mod sections;
 mod single_shot;
 mod structured;
@@ -28,8 +32,11 @@ use std::sync::Arc;
 use crate::domain::TaskId;
 use crate::llm::{CallContext, CallLabel, Model, Purse, Role};
 
+pub use answer::{AnswerInput, Desk, Draft, Look, Solver};
 pub use change::{Change, ChangedFile, Hunk, HunkLine};
 pub use command::{command_fix_prompt, command_prompt};
+pub use critic::{JudgedAnswer, criticise, verify_answer};
+pub use design::design;
 pub use discussion::{DiscussionInput, DiscussionOutcome, MAX_QUESTIONS, discuss};
 pub use error::{AgentError, Interrupted, Interruption};
 pub use fixer::{FixInput, Wrong, fix};
@@ -40,6 +47,7 @@ pub use repository_prompts::PROMPTS_FOLDER;
 pub use reviewer::{
     FailedReview, LooksFor, Review, ReviewAnswers, ReviewInput, Reviewer, WORDS_MAX_CHARS, review, review_all,
 };
+pub use router::route;
 pub use single_shot::{file_text, fix_at_once, implement_at_once};
 pub use structured::object_in;
 pub use stuck::StuckLimits;

@@ -21,7 +21,7 @@ const SEPARATOR: &str = "\n=== user ===\n";
 
 /// The values that each prompt has to name. A reviewer of the deployment is `review_<name>`; those that a
 /// repository describes itself share `reviewer`.
-const VALUES: [(&str, &[&str]); 10] = [
+const VALUES: [(&str, &[&str]); 17] = [
     ("discussion", &["max_tasks", "max_questions", "protected", "issue", "overview", "snippets"]),
     ("implementer", &["specification", "rules", "instructions", "overview", "snippets", "earlier_failures"]),
     ("fixer", &["specification", "rules", "instructions", "change", "places", "wrong"]),
@@ -32,7 +32,16 @@ const VALUES: [(&str, &[&str]); 10] = [
     ("reviewer", &["looks_for", "specification", "change", "files", "places"]),
     ("verifier", &["specification", "findings", "code", "change", "places"]),
     ("judge", &["specification", "first", "second"]),
+    ("router", &["specification", "workflows", "models", "top_models"]),
+    ("design", &["specification", "overview", "snippets", "max_chars"]),
+    ("answer", SOLVER_VALUES),
+    ("solver", SOLVER_VALUES),
+    ("science", SOLVER_VALUES),
+    ("critic", &["question", "answer", "evidence", "computations"]),
+    ("answer_verifier", &["question", "answer", "evidence", "computations"]),
 ];
+const SOLVER_VALUES: &[&str] =
+    &["question", "said", "overview", "snippets", "objections", "seen", "turns_left"];
 const REVIEW_VALUES: &[&str] = &["specification", "change", "files", "places"];
 const REVIEW_PREFIX: &str = "review_";
 

@@ -26,6 +26,9 @@ pub(super) fn specification(specification: &TaskSpecification) -> PromptText {
             }
         }
     }
+    if !specification.prepared.design.is_empty() {
+        text.push_str(&format!("\nDesign:\n{}\n", specification.prepared.design));
+    }
     PromptText::data("specification", &text, Written::AsCode, SPECIFICATION_MAX_CHARS)
 }
 

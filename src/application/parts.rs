@@ -223,6 +223,11 @@ fn pipeline(
                 most: config.candidates.most,
                 temperatures: config.candidates.temperatures.clone(),
             },
+            router: pipeline::RouterSettings {
+                is_asked: config.router.is_asked,
+                top_models: config.router.top_models,
+                workflows: config.router.workflows.clone(),
+            },
             worth_a_fix: config.fix_severities.iter().map(severity).collect(),
             wait_days: WAIT_DAYS,
             command_limits: command_limits(config),

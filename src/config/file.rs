@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::implementer::ImplementerFile;
 use super::paths::Paths;
+use super::router::RouterFile;
 
 /// A value that must not be printed.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub(super) struct File {
     pub web: Web,
     pub models: Models,
     pub implementer: ImplementerFile,
+    pub workflows: Option<Vec<String>>,
+    pub router: RouterFile,
     pub limits: LimitsSection,
     pub polling: PollingSection,
     pub git: Git,
@@ -78,6 +81,7 @@ pub(super) struct Models {
     /// By the role's name or its other name.
     pub roles: BTreeMap<String, Vec<Model>>,
     pub catalog: Option<String>,
+    pub profile: Option<String>,
     pub request_timeout_seconds: Option<u64>,
     pub idle_timeout_seconds: Option<u64>,
     pub retries: Option<u64>,

@@ -25,6 +25,7 @@ mod resolve;
 mod resolve_models;
 mod resolve_sandbox;
 mod retention;
+mod router;
 mod sections;
 mod urls;
 
@@ -40,6 +41,7 @@ pub use policy::{
     GATE_KINDS, GateCommand, GateEntry, PolicyLimits, REVIEWERS_FOLDER, RepositoryPolicy, reviewer_of_file,
 };
 pub(crate) use resolve::percent_decoded;
+pub use router::{Profile, RouterConfig};
 pub use sections::{
     AppCredentials, ContainerConfig, DatabaseConfig, DigestSchedule, EffortName, GitIdentity, GithubConfig,
     Limits, LogConfig, MailConfig, ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig,
@@ -68,6 +70,8 @@ pub struct Config {
     pub implementer: ImplementerConfig,
     /// How many candidates are written for a task.
     pub candidates: CandidatesConfig,
+    /// Which workflows there may be, and whether a router chooses among them.
+    pub router: RouterConfig,
     pub limits: Limits,
     pub polling: Polling,
     pub git: GitIdentity,

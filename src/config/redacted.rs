@@ -35,6 +35,8 @@ impl Config {
             "web": { "listen": self.web.listen.to_string() },
             "models": self.redacted_models(),
             "implementer": self.redacted_implementer(),
+            "workflows": self.router.workflows.iter().map(|workflow| workflow.as_str()).collect::<Vec<_>>(),
+            "router": { "enabled": self.router.is_asked, "top_models": self.router.top_models },
             "limits": {
                 "gate_rounds": self.limits.gate_rounds,
                 "review_rounds": self.limits.review_rounds,

@@ -17,7 +17,7 @@ use super::sections::{
     DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits, LogConfig, MailConfig, Polling,
     SeverityName, WebConfig,
 };
-use super::{Config, candidates, resolve_models, retention};
+use super::{Config, candidates, resolve_models, retention, router};
 use crate::domain::BudgetLimits;
 use crate::telemetry::LogFormat;
 
@@ -40,6 +40,10 @@ pub(super) fn resolve(document: Document, file: File, env: &Environment) -> Resu
         None => default_data_dir(env)?,
     };
     let dry_run = r.switch("dry_run", file.dry_run)?.unwrap_or(false);
+    let (workflows, profile) = (file.workflows, file.models.profile.clone());
+    let router = router::resolve(&r, router::Written { router: file.router, workflows, profile })?;
+    let models = resolve_models::resolve(&mut r, file.models)?;
+    let models = super::sections::ModelsConfig { roles: router.ordered(&models.roles), ..models };
     Ok(Config {
         data_dir,
         dry_run,
@@ -55,7 +59,8 @@ pub(super) fn resolve(document: Document, file: File, env: &Environment) -> Resu
         },
         github: r.github(file.github)?,
         web: r.web(file.web)?,
-        models: resolve_models::resolve(&mut r, file.models)?,
+        models,
+        router,
         candidates: candidates::resolve(&r, &file.implementer)?,
         implementer: r.implementer(file.implementer)?,
         limits: r.limits(file.limits)?,

@@ -7,6 +7,7 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 use serde::{Deserialize, Serialize};
 
 use super::budget::BudgetChange;
+use super::specification::Workflow;
 
 /// What a person asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,14 @@ pub enum Command {
     Fix(String),
     Cancel,
     Budget(BudgetChange),
+    Ask(Question),
+}
+
+/// What a person asks, and how it is to be answered where they say so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    pub workflow: Option<Workflow>,
+    pub text: String,
 }
 
 /// A comment that addresses us but says nothing we can act on.
@@ -32,6 +41,10 @@ pub enum CommandFault {
     UnknownVerb(String),
     #[error("`fix` needs a text that says what to change")]
     NothingToFix,
+    #[error("`ask` needs a question")]
+    NothingAsked,
+    #[error("`{}` ends in a pull request and not in an answer", .0.as_str())]
+    NoAnswerFrom(Workflow),
     #[error("`budget` needs an amount, and {0:?} is none")]
     NoAmount(String),
     #[error("`{0}` takes no text after it")]
@@ -42,6 +55,8 @@ pub enum CommandFault {
 
 /// Longest text of `fix`, in characters; the rest of GitHub's 65,536 would not fit beside the code.
 const FIX_MAX_CHARS: usize = 8_000;
+/// Longest question, in characters: as long as an objective may be.
+const ASK_MAX_CHARS: usize = super::specification::TEXT_MAX_CHARS;
 const PREFIX: &str = "/orchestrate";
 
 /// Finds the command of a comment. `None`: the comment is not for us. A command stands at the start
@@ -63,6 +78,7 @@ fn command(verb: &str, text: &str, below: &str) -> Result<Command, CommandFault>
     let plain = match verb {
         "" => return Err(CommandFault::NoVerb),
         "fix" => return fix(text, below),
+        "ask" => return ask(text, below),
         "budget" => return budget(text),
         "help" => Command::Help,
         "status" => Command::Status,
@@ -82,6 +98,23 @@ fn fix(text: &str, below: &str) -> Result<Command, CommandFault> {
         return Err(CommandFault::NothingToFix);
     }
     Ok(Command::Fix(whole.chars().take(FIX_MAX_CHARS).collect()))
+}
+
+/// `ask science: how long does it take?` names the workflow; without a name one is chosen.
+fn ask(text: &str, below: &str) -> Result<Command, CommandFault> {
+    let whole = format!("{text}\n{below}");
+    let named = whole.split_once(':').and_then(|(name, rest)| Some((Workflow::named(name.trim())?, rest)));
+    let (workflow, text) = match named {
+        Some((workflow, _)) if !workflow.ends_in_answer() => {
+            return Err(CommandFault::NoAnswerFrom(workflow));
+        }
+        Some((workflow, rest)) => (Some(workflow), rest),
+        None => (None, whole.as_str()),
+    };
+    match text.trim() {
+        "" => Err(CommandFault::NothingAsked),
+        text => Ok(Command::Ask(Question { workflow, text: text.chars().take(ASK_MAX_CHARS).collect() })),
+    }
 }
 
 fn budget(text: &str) -> Result<Command, CommandFault> {
@@ -142,6 +175,10 @@ mod tests {
         Some(Ok(Command::Fix(text.to_owned())))
     }
 
+    fn ask(workflow: Option<Workflow>, text: &str) -> Option<Result<Command, CommandFault>> {
+        Some(Ok(Command::Ask(Question { workflow, text: text.to_owned() })))
+    }
+
     #[test]
     fn a_command_stands_at_the_start_of_a_line_of_plain_text() {
         let cases: &[(&str, Option<Result<Command, CommandFault>>)] = &[
@@ -153,6 +190,12 @@ mod tests {
             ("/orchestrate reject", Some(Ok(Command::Reject))),
             ("/orchestrate fix use a loop", fix("use a loop")),
             ("/orchestrate fix\n```\nlet x;\n```", fix("```\nlet x;\n```")),
+            ("/orchestrate ask Why?\n\nI wonder.", ask(None, "Why?\nI wonder.")),
+            ("/orchestrate ask why: because?", ask(None, "why: because?")),
+            ("/orchestrate ask science:\nHow long?", ask(Some(Workflow::Science), "How long?")),
+            ("/orchestrate ask rag_qa: ", Some(Err(CommandFault::NothingAsked))),
+            ("/orchestrate ask", Some(Err(CommandFault::NothingAsked))),
+            ("/orchestrate ask coding: it", Some(Err(CommandFault::NoAnswerFrom(Workflow::Coding)))),
             ("/orchestrate", Some(Err(CommandFault::NoVerb))),
             ("/orchestrate fix", Some(Err(CommandFault::NothingToFix))),
             (

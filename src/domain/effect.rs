@@ -75,6 +75,7 @@ pub enum Effect {
     ReportCheck,
     Mail { kind: MailKind },
     WriteLocalBranch,
+    PostAnswer,
 }
 
 impl Effect {
@@ -89,11 +90,12 @@ impl Effect {
             Self::ReportCheck => "report_check",
             Self::Mail { .. } => "mail",
             Self::WriteLocalBranch => "write_local_branch",
+            Self::PostAnswer => "post_answer",
         }
     }
 
     /// One of each kind, for whoever has to cover them all.
-    pub const KINDS: [&'static str; 9] = [
+    pub const KINDS: [&'static str; 10] = [
         "post_plan",
         "comment",
         "push_branch",
@@ -103,6 +105,7 @@ impl Effect {
         "report_check",
         "mail",
         "write_local_branch",
+        "post_answer",
     ];
 
     /// The key of this effect of this transition. A transition is committed once, so its version

@@ -111,6 +111,8 @@ pub enum Event {
     },
     /// The text still is what was approved, and the commit is ready.
     PublishChecked,
+    /// The answer is kept, and can be posted.
+    Answered,
     StageFailed {
         stage: Stage,
         reason: Reason,
@@ -179,6 +181,7 @@ impl Event {
             Self::Gated { .. } => "gated",
             Self::Reviewed { .. } => "reviewed",
             Self::PublishChecked => "publish_checked",
+            Self::Answered => "answered",
             Self::StageFailed { .. } => "stage_failed",
             Self::PlanPosted { .. } => "plan_posted",
             Self::Pushed { .. } => "pushed",

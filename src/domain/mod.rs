@@ -1,5 +1,6 @@
 //! What the product is about, and nothing else: no I/O, no clock, no randomness in here.
 
+mod answer;
 mod budget;
 mod candidate;
 mod command;
@@ -12,6 +13,7 @@ mod permission;
 mod refs;
 mod review_round;
 mod role;
+mod route;
 mod source_text;
 mod specification;
 mod step;
@@ -19,9 +21,12 @@ mod task;
 mod usage;
 mod visible_text;
 
+pub use answer::{
+    Answer, Citation, CitationFault, Computation, DroppedSource, Source, Verification, find_citation,
+};
 pub use budget::{Amount, BudgetChange, BudgetLimits, BudgetScope, TaskBudget};
 pub use candidate::{CameTo, Candidate, Choice, DecidedBy, Judged, Measured, Standing, standing};
-pub use command::{Command, CommandFault, parse_command};
+pub use command::{Command, CommandFault, Question, parse_command};
 pub use effect::{Effect, MailKind, Notice, reply_key};
 pub use event::{Changed, Event, ObservedText, Reading, Thumb};
 pub use finding::{Finding, Severity, code_digest};
@@ -35,14 +40,16 @@ pub use review_round::{
     DroppedFinding, FailedReviewer, FindingStatus, ReviewRound, ReviewerSummary, TrackedFinding, merged,
 };
 pub use role::Role;
+pub use route::{Controls, Route, RouteLimits};
 pub use source_text::{SourceComment, SourceText, TextDigest, body_digest, plan_digest};
 pub use specification::{
-    PLAN_MAX_TASKS, Priority, Risk, Size, SpecificationFaults, TaskSpecification, Workflow,
+    DESIGN_MAX_CHARS, PLAN_MAX_TASKS, Preparation, Priority, Risk, Size, SpecificationFaults,
+    TaskSpecification, Workflow,
 };
 pub use step::{Approvals, Consequence, Illegal, Rules, Step, propose_spawned, step};
 pub use task::{
-    Approval, ApprovalMeans, CancelReason, FixCause, GitHubPlace, Origin, Plan, PostedComment, Proposal,
-    Reason, Resume, Stage, State, TakenBack, Task, Trial,
+    Approval, ApprovalMeans, Asked, CancelReason, FixCause, GitHubPlace, Origin, Plan, PostedComment,
+    Proposal, Reason, Resume, Stage, State, TakenBack, Task, Trial,
 };
 pub use usage::Usage;
 pub use visible_text::{hidden_characters, is_hidden, visible_text, without_hidden_characters};

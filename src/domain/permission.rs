@@ -32,9 +32,13 @@ impl Command {
     pub fn needs(&self) -> Permission {
         match self {
             Self::Help | Self::Status => Permission::None,
-            Self::Approve | Self::Reject | Self::Retry | Self::Fix(_) | Self::Cancel | Self::Budget(_) => {
-                Permission::Write
-            }
+            Self::Approve
+            | Self::Reject
+            | Self::Retry
+            | Self::Fix(_)
+            | Self::Cancel
+            | Self::Budget(_)
+            | Self::Ask(_) => Permission::Write,
         }
     }
 
@@ -48,6 +52,7 @@ impl Command {
             Self::Fix(_) => "fix",
             Self::Cancel => "cancel",
             Self::Budget(_) => "budget",
+            Self::Ask(_) => "ask",
         }
     }
 }
@@ -57,13 +62,15 @@ pub const APPROVAL_NEEDS: Permission = Permission::Write;
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::Question;
     use super::*;
 
     #[test]
     fn what_changes_something_takes_write_permission() {
         let changing =
             [Command::Approve, Command::Reject, Command::Retry, Command::Fix("x".into()), Command::Cancel];
-        for command in changing {
+        let asked = Question { workflow: None, text: "why?".into() };
+        for command in changing.into_iter().chain([Command::Ask(asked)]) {
             assert_eq!(command.needs(), Permission::Write, "{command:?}");
         }
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ids::{Account, CommentId};
+use super::route::Route;
 use super::specification::TaskSpecification;
 
 /// A comment of the issue that the model read.
@@ -122,6 +123,7 @@ pub fn plan_digest(source: TextDigest, specification: &TaskSpecification) -> Tex
         size,
         priority,
         depends_on,
+        prepared,
     } = specification;
     let mut hash = FieldHash::new("plan");
     hash.field(&source.0);
@@ -141,7 +143,21 @@ pub fn plan_digest(source: TextDigest, specification: &TaskSpecification) -> Tex
             list.iter().for_each(|entry| hash.field(entry.as_bytes()));
         }
     }
+    if !prepared.is_empty() {
+        hash.field(b"prepared");
+        hash.field(prepared.design.as_bytes());
+        hash_route(&mut hash, prepared.route.as_ref());
+    }
     hash.finish()
+}
+
+fn hash_route(hash: &mut FieldHash, route: Option<&Route>) {
+    let Some(Route { workflow, models, controls, corrected: _ }) = route else { return };
+    hash.field(&[*workflow as u8, u8::from(controls.debate), controls.rounds]);
+    for (role, models) in models {
+        hash.field(role.as_str().as_bytes());
+        models.iter().for_each(|model| hash.field(model.as_bytes()));
+    }
 }
 
 /// A digest of a comment's body as GitHub returned it after we posted it, to notice an edit.
@@ -204,6 +220,7 @@ mod tests {
             size: Size::Small,
             priority: Priority::Normal,
             depends_on: vec![],
+            prepared: super::super::specification::Preparation::default(),
         };
         let change = |change: fn(&mut TaskSpecification)| {
             let mut changed = task.clone();
@@ -248,6 +265,7 @@ mod tests {
             size: Size::Small,
             priority: Priority::Normal,
             depends_on: vec![],
+            prepared: super::super::specification::Preparation::default(),
         };
         assert_eq!(plan_digest(text().digest(), &task).to_string(), before);
     }

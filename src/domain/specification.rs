@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::route::Route;
+
 /// How much could break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -30,11 +32,39 @@ pub enum Priority {
 }
 
 /// What kind of end the task has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Workflow {
     /// Ends in a pull request.
     Coding,
+    /// Ends in an answer that was thought through: by a solver, a critic and a verifier.
+    Reasoning,
+    /// The same, and the solver computes with Python in a sandbox.
+    Science,
+    /// Ends in an answer from the repository, with places that are checked.
+    RagQa,
+}
+
+impl Workflow {
+    pub const ALL: [Self; 4] = [Self::Coding, Self::Reasoning, Self::Science, Self::RagQa];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Coding => "coding",
+            Self::Reasoning => "reasoning",
+            Self::Science => "science",
+            Self::RagQa => "rag_qa",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|workflow| workflow.as_str() == name)
+    }
+
+    /// Whether it changes nothing and ends in words.
+    pub fn ends_in_answer(self) -> bool {
+        self != Self::Coding
+    }
 }
 
 /// What is to be done, precisely enough to be approved and to be judged by.
@@ -65,6 +95,24 @@ pub struct TaskSpecification {
     /// Indexes, from 0, of tasks of the same plan that have to be merged before.
     #[serde(default)]
     pub depends_on: Vec<usize>,
+    #[serde(default, skip_serializing_if = "Preparation::is_empty")]
+    pub prepared: Preparation,
+}
+
+/// What was worked out about a task before it was put before people.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Preparation {
+    /// The short design of a large task; empty for any other.
+    pub design: String,
+    /// `None`: no router was asked.
+    pub route: Option<Route>,
+}
+
+impl Preparation {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What a specification lacks, in words for whoever wrote it.
@@ -76,12 +124,35 @@ pub struct SpecificationFaults(pub Vec<String>);
 pub const TITLE_MAX_CHARS: usize = 100;
 /// Longest entry of a list or objective, in characters.
 pub const TEXT_MAX_CHARS: usize = 2_000;
+/// Longest design, in characters.
+pub const DESIGN_MAX_CHARS: usize = 4_000;
 /// Most entries in a list.
 pub const LIST_MAX_ENTRIES: usize = 30;
 /// Most tasks in one plan.
 pub const PLAN_MAX_TASKS: usize = 10;
 
 impl TaskSpecification {
+    /// A question as a task of its own.
+    pub fn question(text: &str, workflow: Workflow) -> Self {
+        let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or(text).trim();
+        Self {
+            title: line.chars().take(TITLE_MAX_CHARS).collect(),
+            objective: text.to_owned(),
+            requirements: vec!["The question is answered.".to_owned()],
+            constraints: Vec::new(),
+            acceptance_criteria: vec!["The answer says what it rests on.".to_owned()],
+            likely_files: Vec::new(),
+            protected_files: Vec::new(),
+            altered_tests: Vec::new(),
+            workflow,
+            risk: Risk::Low,
+            size: Size::Small,
+            priority: Priority::Normal,
+            depends_on: Vec::new(),
+            prepared: Preparation::default(),
+        }
+    }
+
     /// The same with each of its texts changed in the same way.
     pub fn map_texts(self, change: impl Fn(&str) -> String) -> Self {
         let all = |texts: Vec<String>| texts.iter().map(|text| change(text)).collect();
@@ -175,6 +246,7 @@ mod tests {
             size: Size::Small,
             priority: Priority::Normal,
             depends_on: vec![],
+            prepared: Preparation::default(),
         }
     }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::budget::{BudgetScope, TaskBudget};
 use super::ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId};
 use super::refs::{BranchName, CommitSha};
-use super::source_text::{SourceText, TextDigest};
-use super::specification::TaskSpecification;
+use super::source_text::{SourceText, TextDigest, plan_digest};
+use super::specification::{TaskSpecification, Workflow};
 
 /// Where an issue lives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,11 +98,13 @@ pub enum Stage {
     Review,
     Fix,
     Publish,
+    /// Of the workflows that end in words.
+    Answer,
 }
 
 impl Stage {
-    pub const ALL: [Self; 6] =
-        [Self::Discuss, Self::Implement, Self::Gate, Self::Review, Self::Fix, Self::Publish];
+    pub const ALL: [Self; 7] =
+        [Self::Discuss, Self::Implement, Self::Gate, Self::Review, Self::Fix, Self::Publish, Self::Answer];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -112,6 +114,7 @@ impl Stage {
             Self::Review => "review",
             Self::Fix => "fix",
             Self::Publish => "publish",
+            Self::Answer => "answer",
         }
     }
 }
@@ -146,6 +149,15 @@ pub struct TakenBack {
     /// The follow-up round that it belongs to; see [`Task::round`].
     pub round: u32,
     pub why: Reason,
+}
+
+/// How a question came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The command's comment.
+    pub comment: CommentId,
+    /// Where the person named it.
+    pub workflow: Option<Workflow>,
 }
 
 /// Why a task waits for a person.
@@ -225,6 +237,7 @@ pub enum Resume {
     Review,
     Fix(FixCause),
     Publish,
+    Answer,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -257,9 +270,11 @@ pub enum State {
     Reviewing,
     Fixing { cause: FixCause },
     Publishing,
+    Answering,
     PullRequestOpen,
     PullRequestClosed,
     Done,
+    Answered,
     NeedsPerson { reason: Reason, resume: Resume },
     Cancelled { reason: CancelReason },
 }
@@ -277,9 +292,11 @@ impl State {
             Self::Reviewing => "reviewing",
             Self::Fixing { .. } => "fixing",
             Self::Publishing => "publishing",
+            Self::Answering => "answering",
             Self::PullRequestOpen => "pull_request_open",
             Self::PullRequestClosed => "pull_request_closed",
             Self::Done => "done",
+            Self::Answered => "answered",
             Self::NeedsPerson { .. } => "needs_person",
             Self::Cancelled { .. } => "cancelled",
         }
@@ -294,11 +311,13 @@ impl State {
             Self::Reviewing => Some(Stage::Review),
             Self::Fixing { .. } => Some(Stage::Fix),
             Self::Publishing => Some(Stage::Publish),
+            Self::Answering => Some(Stage::Answer),
             Self::WaitingForAnswer { .. }
             | Self::AwaitingApproval
             | Self::PullRequestOpen
             | Self::PullRequestClosed
             | Self::Done
+            | Self::Answered
             | Self::NeedsPerson { .. }
             | Self::Cancelled { .. } => None,
         }
@@ -306,7 +325,7 @@ impl State {
 
     /// Whether the task has ended; only `retry` or a new label goes on from here.
     pub fn has_ended(&self) -> bool {
-        matches!(self, Self::Done | Self::Cancelled { .. })
+        matches!(self, Self::Done | Self::Answered | Self::Cancelled { .. })
     }
 }
 
@@ -315,7 +334,8 @@ impl State {
 pub struct Task {
     pub id: TaskId,
     pub origin: Origin,
-    /// Which of the plan's tasks, from 1. The first is the one that reads the issue.
+    /// Which of the plan's tasks, from 1. The first is the one that reads the issue. A question has 0: it
+    /// belongs to no plan of the issue.
     pub ordinal: u32,
     /// Counts readings of the issue, from 1.
     pub revision: u32,
@@ -325,6 +345,9 @@ pub struct Task {
     pub round: u32,
     pub state: State,
     pub requested_by: Account,
+    /// The question that the task is, where a person asked one with `/orchestrate ask`.
+    #[serde(default)]
+    pub asked: Option<Asked>,
     /// Exactly what the model read, once it was read.
     pub source: Option<SourceText>,
     pub plan: Option<Plan>,
@@ -376,6 +399,7 @@ impl Task {
             round: 0,
             state: State::Discussing,
             requested_by,
+            asked: None,
             source: None,
             plan: None,
             approval: None,
@@ -395,6 +419,30 @@ impl Task {
             waits_since: None,
             created_at: at,
             version: 0,
+        }
+    }
+
+    /// A question that a person asked with `/orchestrate ask`. That they asked is its approval, so its work
+    /// begins at once; `source` is what is written where it was asked.
+    pub fn question(
+        id: TaskId,
+        place: GitHubPlace,
+        by: Account,
+        (asked, text, source): (Asked, &str, SourceText),
+        at: DateTime<Utc>,
+    ) -> Self {
+        let specification = TaskSpecification::question(text, asked.workflow.unwrap_or(Workflow::RagQa));
+        let digest = plan_digest(source.digest(), &specification);
+        let means = ApprovalMeans::Command(asked.comment);
+        let understood = String::new();
+        Self {
+            ordinal: 0,
+            state: State::Answering,
+            plan: Some(Plan { understood, specification, tasks_in_plan: 1, digest, comment: None }),
+            approval: Some(Approval { by: Some(by.clone()), means, plan: digest, at }),
+            source: Some(source),
+            asked: Some(asked),
+            ..Self::new(id, Origin::GitHub(place), by, at)
         }
     }
 

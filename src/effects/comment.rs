@@ -3,7 +3,7 @@
 use crate::checkout::label_of;
 use crate::domain::{Event, GitHubPlace, IssueNumber, Notice, PostedComment, Task, body_digest};
 use crate::github::{Comment, Purpose, RepositoryClient};
-use crate::speech::{self, Body, NoticeView, PlanView, has_marker};
+use crate::speech::{self, AnswerView, Body, NoticeView, PlanView, has_marker};
 use crate::store::Lease;
 
 use super::terms::Terms;
@@ -80,6 +80,24 @@ impl Effects {
     ) -> Result<Body, EffectError> {
         let gathered = Gathered::of(&self.store, task).await?;
         Ok(self.speak(key, (Some(task), notice), &self.terms(task).await, &gathered))
+    }
+
+    pub(super) async fn post_answer(&self, key: &str, then: &Task) -> Result<Done, EffectError> {
+        let Some(place) = then.origin.github() else { return Ok(Done::Void("nobody asked on GitHub")) };
+        let body = self.answer_body(key, then).await?;
+        self.find_or_create(&self.client(then, Purpose::Comment)?, place.issue, key, &body).await?;
+        Ok(Done::Nothing)
+    }
+
+    pub(super) async fn answer_body(&self, key: &str, then: &Task) -> Result<Body, EffectError> {
+        let gathered = Gathered::of(&self.store, then).await?;
+        let answer = gathered.answer.as_ref();
+        let answer = answer.ok_or_else(|| EffectError::Impossible("the answer is not kept".into()))?;
+        let spend = gathered.evidence(self.settings.budget_of(then)).spend;
+        Ok(self.with_gateway(|gateway| {
+            let (server, mode) = (&*self.settings.server_url, self.settings.mode);
+            speech::answer_comment(gateway, &AnswerView { key, task: then, answer, server, spend, mode })
+        }))
     }
 
     pub(super) async fn reply(

@@ -219,6 +219,7 @@ impl Effects {
             Effect::ReportCheck => self.report_check(key, &then).await,
             Effect::Mail { kind } => self.mail(lease, &then, *kind).await,
             Effect::WriteLocalBranch => self.write_local_branch(&task).await,
+            Effect::PostAnswer => self.post_answer(key, &then).await,
         }
     }
 

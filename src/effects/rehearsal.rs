@@ -39,6 +39,10 @@ impl Effects {
                 let then = self.store.task_as_of(id, version).await?;
                 Ok(Some(self.notice_body(key, &then, notice).await?))
             }
+            Effect::PostAnswer => {
+                let then = self.store.task_as_of(id, version).await?;
+                Ok(Some(self.answer_body(key, &then).await?))
+            }
             Effect::PushBranch
             | Effect::OpenPullRequest
             | Effect::LabelPullRequest

@@ -1,7 +1,8 @@
 //! What a task has to show, gathered from where it is kept.
 
 use crate::domain::{
-    Choice, DroppedFinding, Finding, FindingStatus, GateReport, ReviewRound, Severity, TakenBack, Task, Usage,
+    Answer, Choice, DroppedFinding, Finding, FindingStatus, GateReport, ReviewRound, Severity, TakenBack,
+    Task, Usage,
 };
 use crate::speech::{Evidence, Spend};
 use crate::store::{ArtifactKind, Store};
@@ -21,6 +22,7 @@ pub struct Gathered {
     /// Of the round of work that is at hand.
     pub taken_back: Vec<TakenBack>,
     pub choice: Option<Choice>,
+    pub answer: Option<Answer>,
     pub usage: Usage,
     pub patch: Option<String>,
     pub summary: String,
@@ -55,6 +57,7 @@ impl Gathered {
             blocking: review.blocking,
             taken_back: task.taken_back.iter().filter(|taken| taken.round == task.round).cloned().collect(),
             choice: read(store.latest_artifact(task, ArtifactKind::Choice).await?, "choice")?,
+            answer: read(store.latest_artifact(task, ArtifactKind::Answer).await?, "answer")?,
             usage: store.usage_of(task.id).await?,
             patch: store.latest_artifact(task, ArtifactKind::Patch).await?.map(text),
             summary: summary(&store.artifacts_of_kind(task, ArtifactKind::Summary).await?),

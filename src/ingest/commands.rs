@@ -1,8 +1,12 @@
 //! `/orchestrate` comments: who said it, whether they may, and which tasks it is about.
 
-use crate::checkout::observe;
-use crate::domain::{Command, CommandFault, CommentId, Event, IssueNumber, Notice, Resume, State, Task};
+use crate::checkout::{observe, read_source};
+use crate::domain::{
+    Account, Asked, Command, CommandFault, CommentId, Event, GitHubPlace, IssueNumber, Notice, Question,
+    Resume, State, Task, TaskId,
+};
 use crate::github::payload::IssueCommentPayload;
+use crate::telemetry::clock;
 
 use super::{Ingest, IngestError, Outcome, place_of};
 
@@ -33,13 +37,19 @@ impl Ingest {
         {
             return reply(Notice::NotAllowed { verb: command.verb().into(), login });
         }
-        let Some(reader) = tasks.first() else {
+        if let Command::Ask(question) = command {
+            let by = payload.sender.account();
+            return self.on_question(place, by, (comment, question)).await;
+        }
+        let questions = self.store.questions_on(place.repository, on).await?;
+        let Some(reader) = tasks.first().or(questions.last()) else {
             return match command {
                 Command::Help => reply(Notice::Help),
                 _ => reply(Notice::NoTaskHere),
             };
         };
-        let mut addressed: Vec<_> = tasks.iter().filter(|task| takes(task, &command, reader)).collect();
+        let all = tasks.iter().chain(&questions);
+        let mut addressed: Vec<_> = all.filter(|task| takes(task, &command, reader)).collect();
         if addressed.is_empty() {
             addressed.push(reader);
         }
@@ -58,6 +68,25 @@ impl Ingest {
         }
         Ok(Outcome::events(events))
     }
+
+    /// A question is a task of its own, once for its comment, whoever tells of it and how often.
+    async fn on_question(
+        &self,
+        place: GitHubPlace,
+        by: Account,
+        (comment, question): (CommentId, Question),
+    ) -> Result<Outcome, IngestError> {
+        let source = match read_source(&self.client(&place), &place).await {
+            Ok(source) => source,
+            Err(error) if error.is_not_found() => return Ok(Outcome::ignored("the issue is gone")),
+            Err(error) => return Err(error.into()),
+        };
+        self.store.note_repository(place.repository, place.installation, &place.full_name).await?;
+        let id = TaskId::of_question(place.repository, comment);
+        let asked = Asked { comment, workflow: question.workflow };
+        let task = Task::question(id, place, by, (asked, &question.text, source), clock::now());
+        Ok(Outcome { create: Some(Box::new(task)), ..Outcome::default() })
+    }
 }
 
 /// Which of an issue's tasks a command is meant for. What a task does with it, its life decides.
@@ -72,6 +101,6 @@ fn takes(task: &Task, command: &Command, reader: &Task) -> bool {
         (Command::Fix(_), State::NeedsPerson { .. } | State::PullRequestOpen) => task.head.is_some(),
         (Command::Cancel, state) => !state.has_ended() && task.pull_request.is_none(),
         (Command::Budget(_), state) => !state.has_ended(),
-        (Command::Approve | Command::Reject | Command::Retry | Command::Fix(_), _) => false,
+        (Command::Approve | Command::Reject | Command::Retry | Command::Fix(_) | Command::Ask(_), _) => false,
     }
 }

@@ -41,6 +41,17 @@ pub trait Model: Send + Sync {
         None
     }
 
+    /// The models of a role, in the order in which they are asked, where that is known.
+    fn models_of(&self, _role: Role) -> Vec<ModelName> {
+        Vec::new()
+    }
+
+    /// The same, with these models of a role asked before its others. `None`: there is nothing to choose from.
+    fn choosing(&self, chosen: &BTreeMap<Role, Vec<ModelName>>) -> Option<Arc<dyn Model>> {
+        let _ = chosen;
+        None
+    }
+
     /// The model that a role asks first, where that is known: its family and its room decide how it is asked.
     fn first_choice(&self, _role: Role) -> Option<ModelSettings> {
         None
@@ -58,6 +69,8 @@ pub struct Client {
     inner: Arc<Inner>,
     /// Which of a role's models is asked first.
     first: usize,
+    /// Models that are asked before the others of their role.
+    chosen: Arc<BTreeMap<Role, Vec<ModelName>>>,
 }
 
 struct Inner {
@@ -84,7 +97,19 @@ impl Client {
             }
         }
         let circuit = Circuit::new(settings.circuit);
-        Ok(Self { inner: Arc::new(Inner { settings, wires, ledger, circuit }), first: 0 })
+        let inner = Inner { settings, wires, ledger, circuit };
+        Ok(Self { inner: Arc::new(inner), first: 0, chosen: Arc::default() })
+    }
+
+    /// The models of a role: the chosen ones, then the others.
+    fn models(&self, role: Role) -> Vec<ModelSettings> {
+        let all = self.inner.settings.roles.get(&role).map_or(&[] as &[ModelSettings], Vec::as_slice);
+        let chosen = self.chosen.get(&role).map_or(&[] as &[ModelName], Vec::as_slice);
+        let mut models = all.to_vec();
+        // Stable: those that nobody chose keep their order.
+        models
+            .sort_by_key(|model| chosen.iter().position(|name| *name == model.name).unwrap_or(chosen.len()));
+        models
     }
 
     /// Asks the models of the role, one after the other, until one answers. Where all of them are left alone
@@ -98,8 +123,10 @@ impl Client {
         if bytes > settings.max_request_bytes {
             return Err(LlmError::TooLarge { bytes, max_bytes: settings.max_request_bytes });
         }
-        let models = settings.roles.get(&context.role).filter(|models| !models.is_empty());
-        let models = models.ok_or(LlmError::NoModel(context.role))?;
+        let models = self.models(context.role);
+        if models.is_empty() {
+            return Err(LlmError::NoModel(context.role));
+        }
         let request = Arc::new(request);
         let mut attempt = 0;
         let mut waited = Duration::ZERO;
@@ -262,11 +289,19 @@ impl Model for Client {
     }
 
     fn beginning_with(&self, first: usize) -> Option<Arc<dyn Model>> {
-        Some(Arc::new(Self { inner: Arc::clone(&self.inner), first }))
+        Some(Arc::new(Self { first, ..self.clone() }))
+    }
+
+    fn models_of(&self, role: Role) -> Vec<ModelName> {
+        self.models(role).into_iter().map(|model| model.name).collect()
+    }
+
+    fn choosing(&self, chosen: &BTreeMap<Role, Vec<ModelName>>) -> Option<Arc<dyn Model>> {
+        Some(Arc::new(Self { chosen: Arc::new(chosen.clone()), ..self.clone() }))
     }
 
     fn first_choice(&self, role: Role) -> Option<ModelSettings> {
-        let models = self.inner.settings.roles.get(&role)?;
+        let models = self.models(role);
         models.get(self.first % models.len().max(1)).cloned()
     }
 }

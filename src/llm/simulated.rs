@@ -33,6 +33,13 @@ impl Model for SimulatedModel {
     ) -> BoxFuture<'a, Result<Answer, LlmError>> {
         let answer = match context.role {
             Role::Discussion => text_answer(&discussion(&request)),
+            // An answer in words, or somebody's judgement of one: the schema says which.
+            Role::Implementer | Role::Reviewer
+                if request.tools.is_empty()
+                    && request.response_schema.as_ref().is_some_and(is_of_answers) =>
+            {
+                request.response_schema.as_ref().map_or_else(finish, |schema| text_answer(&least(schema)))
+            }
             Role::Reviewer => text_answer(&json!({
                 "summary": format!("{MARK} Nothing was reviewed: this is a dry run."),
                 "findings": [],
@@ -81,6 +88,11 @@ fn discussion(request: &Request) -> Value {
         }],
         "questions": [],
     })
+}
+
+fn is_of_answers(schema: &Value) -> bool {
+    let properties = &schema["properties"];
+    properties.get("answer").is_some() || properties.get("objections").is_some()
 }
 
 /// The least that satisfies a schema and decides nothing: empty lists, what leaves things as they are.

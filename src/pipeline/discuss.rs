@@ -34,6 +34,7 @@ impl Pipeline {
         let outcome = discuss(&agent, input)
             .await
             .map_err(|error| StageError::stop(agent_failure("discussion", &error)))?;
+        let mut artifacts = Vec::new();
         let reading = match outcome {
             DiscussionOutcome::Questions { understood, questions } => {
                 Reading::Questions { understood, questions }
@@ -42,11 +43,13 @@ impl Pipeline {
                 // The title becomes the name of a branch, where a secret would no longer be recognised.
                 let clean = |task: TaskSpecification| task.map_texts(|text| self.redactor.clean(text));
                 let tasks: Vec<_> = tasks.into_iter().map(clean).collect();
+                let (tasks, kept) = self.prepared(task, &agent, tasks, (&overview, &snippets)).await?;
+                artifacts = kept;
                 let new_ids = tasks.iter().skip(1).map(|_| TaskId(clock::new_id())).collect();
                 Reading::Tasks { understood, specifications: tasks, new_ids }
             }
         };
-        Ok(StageEnd::event(Event::Discussed { source, reading }))
+        Ok(StageEnd { events: vec![Event::Discussed { source, reading }], artifacts })
     }
 }
 

@@ -204,7 +204,7 @@ pub(super) fn specification_of(task: &Task) -> Result<&TaskSpecification, StageE
 }
 
 /// What to look for in the repository.
-fn query(specification: &TaskSpecification) -> String {
+pub(super) fn query(specification: &TaskSpecification) -> String {
     let mut text = format!("{}\n{}\n", specification.title, specification.objective);
     for line in specification.requirements.iter().chain(&specification.likely_files) {
         text.push_str(line);

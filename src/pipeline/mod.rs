@@ -3,6 +3,7 @@
 //! A stage may be run again at any time: it reads where its task is, works, and ends by committing its
 //! result, its products and the end of its job in one transaction. Until then nothing of it counts.
 
+mod answer;
 mod base_tests;
 mod begun;
 mod candidates;
@@ -19,6 +20,7 @@ mod instructions;
 mod ledger;
 mod metered;
 mod places;
+mod prepare;
 mod prompts;
 mod publish;
 mod purse;
@@ -28,6 +30,7 @@ mod time;
 mod toolbox;
 mod weakened;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,11 +39,11 @@ use crate::agents::{AgentContext, AgentError, DEFAULT_MAX_ANSWERS, Interruption,
 use crate::checkout::{CheckoutError, Repositories};
 use crate::config::{ImplementerConfig, Limits, PathSettings, RepositoryPolicy};
 use crate::context::Contexts;
-use crate::domain::{Event, Reason, Rules, Severity, Stage, State, Task, TaskId};
+use crate::domain::{Event, Reason, Role, Route, Rules, Severity, Stage, State, Task, TaskId};
 use crate::engines::Metering;
 use crate::gates::EgressPolicy;
 use crate::github::GitHubError;
-use crate::llm::{LlmError, Model};
+use crate::llm::{LlmError, Model, ModelName};
 use crate::queue::JobFailure;
 use crate::sandbox::{Sandbox, SandboxError};
 use crate::store::{Applied, Artifact, ArtifactKind, Lease, Store, StoreError};
@@ -52,6 +55,7 @@ pub use gate::gate_policy;
 pub use ledger::StoreLedger;
 use metered::Meter;
 pub use metered::MeteredSandbox;
+pub use prepare::RouterSettings;
 pub use prompts::PromptsOf;
 use time::StageTime;
 
@@ -92,6 +96,7 @@ pub struct Settings {
     /// Findings of these severities are worth a fix that the change can do without.
     pub worth_a_fix: Vec<Severity>,
     pub candidates: CandidateSettings,
+    pub router: RouterSettings,
     /// Days that a task waits for the ones that it builds on.
     pub wait_days: u32,
     pub command_limits: crate::sandbox::Limits,
@@ -321,7 +326,7 @@ impl Pipeline {
         let mut merged = 0;
         for other in of_this_plan.filter(|other| before.contains(&(other.ordinal as usize - 1))) {
             match other.state {
-                State::Done => merged += 1,
+                State::Done | State::Answered => merged += 1,
                 State::Cancelled { .. } | State::PullRequestClosed => {
                     let title = other.title().to_owned();
                     return Ok(Waits::InVain(Reason::DependencyEnded { title }));
@@ -349,6 +354,7 @@ impl Pipeline {
             Stage::Review => self.review(task).await,
             Stage::Fix => self.fix(task, time).await,
             Stage::Publish => self.publish(task).await,
+            Stage::Answer => self.answer(task).await,
         }
     }
 
@@ -418,13 +424,28 @@ impl Pipeline {
 
     /// What an agent works with. What the task spent before counts against its budget.
     fn agent(&self, task: &Task, limits: &Limits, prompts: Arc<Prompts>) -> AgentContext {
+        let route = task.plan.as_ref().and_then(|plan| plan.specification.prepared.route.as_ref());
         AgentContext {
-            model: Arc::clone(&self.model),
+            model: self.model_by(route),
             prompts,
             task: Some(task.id),
             budgets: vec![Arc::new(purse::purse(&self.store, task, limits))],
             max_answers: DEFAULT_MAX_ANSWERS,
         }
+    }
+}
+
+impl Pipeline {
+    /// The models as a route orders them.
+    fn model_by(&self, route: Option<&Route>) -> Arc<dyn Model> {
+        let parsed = |models: &[String]| models.iter().filter_map(|name| name.parse().ok()).collect();
+        let chosen: BTreeMap<Role, Vec<ModelName>> = route
+            .iter()
+            .flat_map(|route| &route.models)
+            .map(|(role, models)| (*role, parsed(models)))
+            .collect();
+        let model = if chosen.is_empty() { None } else { self.model.choosing(&chosen) };
+        model.unwrap_or_else(|| Arc::clone(&self.model))
     }
 }
 

@@ -50,20 +50,6 @@ impl SandboxToolbox<'_> {
         Command { env, mounts, scratch: self.dependencies.scratch(), ..command }
     }
 
-    async fn serve(&self, request: &ToolRequest) -> Result<ToolAnswer, ToolboxError> {
-        let broken = |error: String| ToolboxError(error);
-        let stdin = serde_json::to_vec(request).map_err(|error| broken(error.to_string()))?;
-        let mut command = Command::new([PROGRAM_INSIDE, "in-sandbox", "tool"]);
-        command.stdin = Some(stdin);
-        command.limits = Limits { wall: Duration::from_secs(60), ..self.limits.clone() };
-        let outcome = self.session.run(&command).await.map_err(|error| broken(error.to_string()))?;
-        if !outcome.succeeded() {
-            let said = outcome.stderr.text();
-            return Ok(ToolAnswer::failed(format!("the tool ended with {}: {said}", how(outcome.exit))));
-        }
-        serde_json::from_str(&outcome.stdout.text()).map_err(|error| broken(error.to_string()))
-    }
-
     async fn run(&self, line: &str, timeout: Option<u32>) -> Result<ToolAnswer, ToolboxError> {
         let asked = timeout.map_or(DEFAULT_COMMAND, |seconds| Duration::from_secs(seconds.into()));
         let line = format!("PATH={}$PATH; export PATH\n{line}", self.path());
@@ -82,6 +68,25 @@ impl SandboxToolbox<'_> {
     }
 }
 
+/// Has our own program do what a file tool was asked for, inside the sandbox.
+pub(super) async fn serve(
+    session: &dyn Session,
+    limits: &Limits,
+    request: &ToolRequest,
+) -> Result<ToolAnswer, ToolboxError> {
+    let broken = |error: String| ToolboxError(error);
+    let stdin = serde_json::to_vec(request).map_err(|error| broken(error.to_string()))?;
+    let mut command = Command::new([PROGRAM_INSIDE, "in-sandbox", "tool"]);
+    command.stdin = Some(stdin);
+    command.limits = Limits { wall: Duration::from_secs(60), ..limits.clone() };
+    let outcome = session.run(&command).await.map_err(|error| broken(error.to_string()))?;
+    if !outcome.succeeded() {
+        let said = outcome.stderr.text();
+        return Ok(ToolAnswer::failed(format!("the tool ended with {}: {said}", how(outcome.exit))));
+    }
+    serde_json::from_str(&outcome.stdout.text()).map_err(|error| broken(error.to_string()))
+}
+
 impl Toolbox for SandboxToolbox<'_> {
     fn call<'a>(&'a self, call: &'a ToolRequest) -> BoxFuture<'a, Result<ToolAnswer, ToolboxError>> {
         Box::pin(async move {
@@ -94,7 +99,7 @@ impl Toolbox for SandboxToolbox<'_> {
                 | ToolRequest::Write { .. }
                 | ToolRequest::Delete { .. }
                 | ToolRequest::Patch { .. }
-                | ToolRequest::Together { .. } => self.serve(call).await,
+                | ToolRequest::Together { .. } => serve(self.session, &self.limits, call).await,
             }
         })
     }

@@ -2,10 +2,10 @@
 
 use super::page::{Block, Page};
 use super::text::{code, line_of};
-use crate::domain::{Amount, BudgetChange, Command, Permission};
+use crate::domain::{Amount, BudgetChange, Command, Permission, Question};
 
 /// One of each command; the text of `fix` stands for any text, the amount for any amount.
-pub(super) fn commands() -> [Command; 8] {
+pub(super) fn commands() -> [Command; 9] {
     [
         Command::Help,
         Command::Status,
@@ -15,6 +15,7 @@ pub(super) fn commands() -> [Command; 8] {
         Command::Fix("<text>".to_owned()),
         Command::Cancel,
         Command::Budget(BudgetChange::Set(Amount::MicroUsd(5_000_000))),
+        Command::Ask(Question { workflow: None, text: "<question>".to_owned() }),
     ]
 }
 
@@ -39,6 +40,12 @@ pub(super) fn usage(command: &Command) -> (&'static str, &'static str) {
             "Works one more round by this instruction, and pushes on top of what is there.",
         ),
         Command::Cancel => ("/orchestrate cancel", "Stops the work. An open pull request stays as it is."),
+        Command::Ask(_) => (
+            "/orchestrate ask <question>",
+            "Answers a question in a comment, on any issue or pull request, and changes nothing. \
+             `ask rag_qa: …` answers from the repository, `ask reasoning: …` thinks it through, `ask science: …` \
+             computes; without such a word it is `rag_qa`.",
+        ),
         Command::Budget(_) => (
             "/orchestrate budget 5",
             "Lets the task spend 5 US dollars in all on models; `+5` lets it spend 5 more, `500k tokens` counts \
@@ -107,6 +114,7 @@ mod tests {
             Command::Fix(_) => 5,
             Command::Cancel => 6,
             Command::Budget(_) => 7,
+            Command::Ask(_) => 8,
         };
         let places: Vec<usize> = commands().iter().map(place).collect();
         assert_eq!(places, (0..places.len()).collect::<Vec<_>>());

@@ -362,7 +362,7 @@ impl HtmlPart<'_> {
             let text = plain::piece(self.gateway, piece);
             match piece {
                 Piece::Strong(_) => runs.push((Style::Strong, text)),
-                Piece::Code(_) => runs.push((Style::Code, text)),
+                Piece::Code(_) | Piece::Place(_) => runs.push((Style::Code, text)),
                 Piece::Own(_) | Piece::Issue(_) => runs.push((Style::Plain, text)),
                 Piece::Quoted(..) => quoted_runs(&mut runs, &text),
             }

@@ -97,6 +97,14 @@ pub(super) fn line(gateway: &Gateway, line: &Line) -> String {
                 quoted::push_apart(&mut out, &code(&text));
             }
             Piece::Issue(number) => out.push_str(&format!("#{number}")),
+            Piece::Place(place) => {
+                let text = gateway.taken_in(&place.shown, Hidden::Show);
+                let text = code(&quoted::cut(&quoted::shown(&text), CODE_MAX_CHARS));
+                quoted::push_apart(
+                    &mut out,
+                    &place.address.as_ref().map_or(text.clone(), |address| format!("[{text}]({address})")),
+                );
+            }
         }
     }
     out

@@ -5,6 +5,7 @@
 //! kind and becomes text only in the [`Gateway`], which redacts and neutralises it; a plain `String`
 //! has no other way into a [`Body`], and effects post nothing but a `Body`.
 
+mod answer;
 mod check_run;
 mod commit;
 mod evidence;
@@ -23,6 +24,7 @@ mod quoted;
 mod reason;
 mod report;
 mod review;
+mod route;
 mod status;
 mod text;
 mod verification;
@@ -31,6 +33,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use answer::{AnswerView, answer_comment};
 pub use check_run::{Annotation, AnnotationLevel, CheckText, CheckView, Conclusion, check_run};
 pub use commit::{CommitView, commit_message};
 pub use evidence::{Evidence, Spend};

@@ -110,6 +110,11 @@ fn not_a_command(fault: &CommandFault) -> Page {
         CommandFault::NoVerb => line_of!["There is no verb after ", code("/orchestrate"), "."],
         CommandFault::UnknownVerb(verb) => line_of![code(verb), " is not a verb that I know."],
         CommandFault::NothingToFix => line_of![code("fix"), " needs a text that says what to change."],
+        CommandFault::NothingAsked => line_of![code("ask"), " needs a question after it."],
+        CommandFault::NoAnswerFrom(workflow) => line_of![
+            code(workflow.as_str()),
+            " ends in a pull request and not in an answer. An issue with the label asks for that.",
+        ],
         CommandFault::NoAmount(text) if text.is_empty() => {
             line_of![
                 code("budget"),
@@ -238,14 +243,15 @@ fn possible(task: &Task) -> Vec<&'static str> {
         }
         State::PullRequestOpen => vec![FIX],
         State::Cancelled { .. } if task.ordinal == 1 => vec![RETRY],
-        State::Cancelled { .. } | State::PullRequestClosed | State::Done => vec![],
+        State::Cancelled { .. } | State::PullRequestClosed | State::Done | State::Answered => vec![],
         State::Discussing
         | State::Queued
         | State::Implementing
         | State::Gating
         | State::Reviewing
         | State::Fixing { .. }
-        | State::Publishing => vec![CANCEL],
+        | State::Publishing
+        | State::Answering => vec![CANCEL],
     }
 }
 
@@ -475,6 +481,8 @@ mod tests {
             fault(CommandFault::NoVerb),
             fault(CommandFault::UnknownVerb("dance @octocat".into())),
             fault(CommandFault::NothingToFix),
+            fault(CommandFault::NothingAsked),
+            fault(CommandFault::NoAnswerFrom(crate::domain::Workflow::Coding)),
             fault(CommandFault::UnexpectedText("approve".into())),
             fault(CommandFault::NoAmount(String::new())),
             fault(CommandFault::NoAmount("5 @octocat".into())),

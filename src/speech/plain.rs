@@ -17,6 +17,7 @@ pub(super) fn piece(gateway: &Gateway, piece: &Piece) -> String {
         Piece::Quoted(text, max) => quoted(gateway, text, *max),
         Piece::Code(text) => quoted(gateway, text, 300),
         Piece::Issue(number) => format!("#{number}"),
+        Piece::Place(place) => quoted(gateway, &place.shown, 300),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::gateway::{Body, Gateway};
 use super::notice::dry_run;
 use super::page::{Block, Page, Room, Summary};
+use super::route;
 use super::text::{Line, code, figure, line_of, quote, quote_up_to, strong};
 use super::words::{self, Mode};
 use crate::domain::{Plan, SourceText, TaskSpecification, visible_text};
@@ -102,6 +103,10 @@ pub(super) fn task(specification: &TaskSpecification, titles: &[String], room: R
         page.paragraph(line_of![strong("Likely files")]);
         page.bullets(specification.likely_files.iter().map(|path| code(path).into()).collect());
     }
+    if !specification.prepared.design.is_empty() {
+        page.paragraph(line_of![strong("Design")]);
+        page.push(Block::Prose(specification.prepared.design.clone(), room.text));
+    }
     page.append(opened(specification));
     let mut facts = line_of![
         strong("Risk"),
@@ -125,6 +130,9 @@ pub(super) fn task(specification: &TaskSpecification, titles: &[String], room: R
     ];
     facts.extend(dependencies(specification, titles));
     page.paragraph(facts);
+    if let Some(route) = &specification.prepared.route {
+        page.append(route::routed(route));
+    }
     page
 }
 
@@ -282,6 +290,14 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_that_was_designed_and_routed() {
+        let (mut task, titles) = (samples::task(), samples::titles());
+        let specification = &mut task.plan.as_mut().expect("a plan").specification;
+        specification.prepared = samples::prepared();
+        insta::assert_snapshot!(plan_comment(&gateway(), &samples::plan_view(&task, &titles)).as_str());
+    }
+
+    #[test]
     fn one_plan_of_several_with_an_exact_estimate() {
         let mut task = samples::task();
         task.ordinal = 2;
@@ -324,6 +340,8 @@ mod tests {
         specification.constraints.clone_from(&list);
         specification.acceptance_criteria.clone_from(&list);
         specification.likely_files = list;
+        specification.prepared = samples::prepared();
+        specification.prepared.design = "*_`[]<>@#1 ".repeat(360);
         let files = vec!["a_b/@".repeat(300); 30];
         specification.protected_files.clone_from(&files);
         specification.altered_tests = files;

@@ -92,10 +92,13 @@ fn more(task: &Task) -> Option<Line> {
         State::Done => task.branch.as_ref().map(|branch| line_of![code(branch.as_str())]),
         State::NeedsPerson { reason, .. } => Some(short(reason)),
         State::Publishing => task.head.as_ref().map(|head| line_of!["commit ", commit(head)]),
-        State::Implementing => Some(line_of![quote_up_to(80, task.title())]),
-        State::Queued | State::Gating | State::Reviewing | State::Fixing { .. } | State::Cancelled { .. } => {
-            None
-        }
+        State::Implementing | State::Answering => Some(line_of![quote_up_to(80, task.title())]),
+        State::Queued
+        | State::Gating
+        | State::Reviewing
+        | State::Fixing { .. }
+        | State::Answered
+        | State::Cancelled { .. } => None,
     }
 }
 

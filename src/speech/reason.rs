@@ -177,6 +177,7 @@ pub(super) fn act(effect: &str) -> Piece {
         "label_pull_request" => "label the pull request".into(),
         "post_review" => "take the review".into(),
         "report_check" => "take the check run".into(),
+        "post_answer" => "post the answer".into(),
         other => quote(other),
     }
 }
@@ -193,6 +194,7 @@ fn kept(task: &Task, reason: &Reason) -> Line {
         ],
         (Some(head), None) => line_of!["The work so far is kept as commit ", commit(head), "."],
         (None, _) if refused => "The plan is kept, and so is the refused change, as a patch.".into(),
+        (None, _) if task.asked.is_some() => "The question is kept, and what was looked at for it.".into(),
         (None, _) if task.plan.is_some() => "The plan is kept. There is no code yet.".into(),
         (None, _) => "The issue was not turned into a plan yet, so there is nothing to keep.".into(),
     }
@@ -242,6 +244,7 @@ fn going_on(resume: Resume) -> &'static str {
             " works on the instruction again, from the branch as it is now."
         }
         Resume::Publish => " publishes the kept work again.",
+        Resume::Answer => " works the answer out again.",
     }
 }
 

@@ -9,8 +9,8 @@ use super::pull_request::{ChangeSize, altered_tests, checks, facts};
 use super::reason::advice;
 use super::text::{Line, code, line_of, quote, quote_up_to, strong};
 use super::words::{self, Mode};
-use super::{plan, status};
-use crate::domain::{Reason, State, Task};
+use super::{answer, plan, status};
+use crate::domain::{Answer, Reason, State, Task};
 
 #[derive(Debug, Clone, Copy)]
 pub struct LocalReportView<'a> {
@@ -24,6 +24,8 @@ pub struct LocalReportView<'a> {
     pub evidence: Evidence<'a>,
     /// The work as a patch, where no branch holds it.
     pub patch: Option<&'a str>,
+    /// Where the task ends in words.
+    pub answer: Option<&'a Answer>,
     pub mode: Mode,
 }
 
@@ -60,6 +62,7 @@ pub fn local_outcome(gateway: &Gateway, view: &LocalReportView) -> Vec<String> {
             lines.push("asked    put the answers into the issue file and run it again:".into());
             lines.extend(questions.iter().map(|question| line_of!["         - ", quote(question)]));
         }
+        (State::Answered, _) => lines.push("answered; the answer stands in the report".into()),
         (state, _) => lines.push(line_of!["ended    ", words::state(state)]),
     }
     lines.extend(view.evidence.gates.iter().map(|gate| {
@@ -80,6 +83,9 @@ fn page(view: &LocalReportView, room: Room) -> Page {
     page.append(outcome(view));
     if task.head.is_some() {
         page.append(could_not_run(&view.evidence, room));
+    }
+    if let Some(said) = view.answer {
+        page.append(answer::answer(said, None, room));
     }
     page.push(Block::Prose(view.done.to_owned(), room.text));
     page.append(altered_tests(view.altered_tests));
@@ -123,6 +129,7 @@ fn outcome(view: &LocalReportView) -> Page {
                 " takes it.",
             ]);
         }
+        (State::Answered, _) => {}
         (State::NeedsPerson { reason: Reason::NothingChanged { .. }, .. }, _)
             if view.mode == Mode::DryRun =>
         {

@@ -13,7 +13,7 @@ pub(super) fn page(task: &Task, view: &NoticeView) -> Page {
     page.heading(line_of!["Status: ", words::state(&task.state)]);
     let mut facts = vec![fact("Task", line_of![quote(task.title())])];
     facts.push(fact("Plan", plan(task)));
-    if task.plan.is_some() {
+    if task.plan.is_some() && !ends_in_answer(task) {
         facts.push(fact("Rounds", rounds(task, view)));
         facts.push(fact("Gates", gate_counts(&view.evidence)));
         facts.push(fact("Findings", finding_counts(&view.evidence)));
@@ -111,6 +111,9 @@ fn next(task: &Task, view: &NoticeView) -> Line {
         State::WaitingForAnswer { .. } => {
             "a comment of one of these people in the issue is read as the answer.".into()
         }
+        State::AwaitingApproval if ends_in_answer(task) => {
+            "after the approval, the answer is worked out.".into()
+        }
         State::AwaitingApproval => "after the approval, the change is written, checked and reviewed.".into(),
         State::Queued => begins(task),
         State::Implementing => "the gates run on the change.".into(),
@@ -133,13 +136,23 @@ fn next(task: &Task, view: &NoticeView) -> Line {
                 " starts anew."
             ]
         }
+        State::Answering => "the answer is posted here.".into(),
         State::Done => "nothing, the task is finished.".into(),
+        State::Answered => line_of![
+            "nothing, the question is answered; ",
+            code("/orchestrate ask <question>"),
+            " asks another."
+        ],
         State::NeedsPerson { reason, resume } => {
             let advice = advice(task, reason, *resume, view.label);
             advice.to_do.into_iter().next().unwrap_or_default()
         }
         State::Cancelled { reason } => cancelled(task, reason),
     }
+}
+
+fn ends_in_answer(task: &Task) -> bool {
+    task.plan.as_ref().is_some_and(|plan| plan.specification.workflow.ends_in_answer())
 }
 
 /// When the work on an approved plan begins.
@@ -192,7 +205,9 @@ fn waits_for(task: &Task) -> Line {
         State::Queued | State::Discussing | State::Implementing | State::Gating | State::Reviewing => {
             "nobody.".into()
         }
-        State::Fixing { .. } | State::Publishing => "nobody.".into(),
-        State::PullRequestClosed | State::Done | State::Cancelled { .. } => "nobody.".into(),
+        State::Fixing { .. } | State::Publishing | State::Answering => "nobody.".into(),
+        State::PullRequestClosed | State::Done | State::Answered | State::Cancelled { .. } => {
+            "nobody.".into()
+        }
     }
 }

@@ -17,6 +17,46 @@ pub(super) enum Piece {
     Code(String),
     /// A reference to an issue or pull request that we make ourselves.
     Issue(IssueNumber),
+    Place(Place),
+}
+
+/// Lines of a file at a commit, which we found there ourselves.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// `path:1-3`, where the path is outside text.
+    pub shown: String,
+    /// Made of an operator's address and escaped parts alone.
+    pub address: Option<String>,
+}
+
+impl Place {
+    /// `repository`: the server's address and `owner/name`; without it there is no link.
+    pub(super) fn new(
+        repository: Option<(&str, &str)>,
+        commit: &CommitSha,
+        path: &str,
+        (first, last): (u32, u32),
+    ) -> Self {
+        let address = repository.map(|(server, name)| {
+            let (server, name, path) = (server.trim_end_matches('/'), escaped(name), escaped(path));
+            format!("{server}/{name}/blob/{commit}/{path}#L{first}-L{last}")
+        });
+        let shown = if first == last { format!("{path}:{first}") } else { format!("{path}:{first}-{last}") };
+        Self { shown, address }
+    }
+}
+
+/// A path in an address: everything but letters, digits and what stands for itself is escaped.
+fn escaped(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let escape = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    path.bytes().map(escape).collect()
+}
+
+impl From<Place> for Piece {
+    fn from(place: Place) -> Self {
+        Self::Place(place)
+    }
 }
 
 /// Words of ours. They come from literals and figures, never from a string made elsewhere.

@@ -91,7 +91,9 @@ pub(super) fn state(state: &State) -> &'static str {
         State::Publishing => "publishing",
         State::PullRequestOpen => "pull request open",
         State::PullRequestClosed => "pull request closed without a merge",
+        State::Answering => "working out the answer",
         State::Done => "done",
+        State::Answered => "answered",
         State::NeedsPerson { .. } => "stopped, needs a person",
         State::Cancelled { .. } => "cancelled",
     }
@@ -152,6 +154,9 @@ pub(super) fn priority(priority: Priority) -> &'static str {
 pub(super) fn workflow(workflow: Workflow) -> &'static str {
     match workflow {
         Workflow::Coding => "coding, ends in a pull request",
+        Workflow::Reasoning => "reasoning, ends in an answer",
+        Workflow::Science => "science, ends in an answer that was computed",
+        Workflow::RagQa => "rag_qa, ends in an answer from the repository",
     }
 }
 

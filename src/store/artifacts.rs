@@ -38,12 +38,16 @@ pub enum ArtifactKind {
     Candidate,
     /// Which candidate was chosen, and why (JSON).
     Choice,
+    /// An answer in words, with what it rests on (JSON).
+    Answer,
+    /// Which workflow, models and controls a router chose, and what of that was corrected (JSON).
+    Route,
     /// What a person reads when the work is done locally (Markdown).
     Report,
 }
 
 impl ArtifactKind {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Commits,
         Self::Patch,
         Self::Gates,
@@ -57,6 +61,8 @@ impl ArtifactKind {
         Self::Candidate,
         Self::Choice,
         Self::AgentLog,
+        Self::Answer,
+        Self::Route,
         Self::Report,
     ];
 
@@ -80,6 +86,8 @@ impl ArtifactKind {
             Self::Timing => "timing",
             Self::Candidate => "candidate",
             Self::Choice => "choice",
+            Self::Answer => "answer",
+            Self::Route => "route",
             Self::Report => "report",
         }
     }

@@ -42,17 +42,34 @@ impl Store {
         Ok(read(row.id, row.data)?)
     }
 
-    /// The tasks of an issue, the one that reads it first.
+    /// The tasks of an issue, the one that reads it first. Questions are none of them.
     pub async fn tasks_of_issue(
         &self,
         repository: RepositoryId,
         issue: IssueNumber,
     ) -> Result<Vec<Task>, StoreError> {
         let rows = sqlx::query!(
-            "SELECT id, data FROM tasks WHERE repository_id = $1 AND issue_number = $2
+            "SELECT id, data FROM tasks WHERE repository_id = $1 AND issue_number = $2 AND ordinal > 0
              ORDER BY ordinal, created_at",
             signed(repository.0),
             signed(issue.0),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(|row| Ok(read(row.id, row.data)?)).collect()
+    }
+
+    /// The questions that people asked on an issue or pull request, oldest first.
+    pub async fn questions_on(
+        &self,
+        repository: RepositoryId,
+        number: IssueNumber,
+    ) -> Result<Vec<Task>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT id, data FROM tasks WHERE repository_id = $1 AND issue_number = $2 AND ordinal = 0
+             ORDER BY created_at",
+            signed(repository.0),
+            signed(number.0),
         )
         .fetch_all(&self.pool)
         .await?;
@@ -90,7 +107,8 @@ impl Store {
     pub async fn tasks_on_github(&self) -> Result<Vec<Task>, StoreError> {
         let rows = sqlx::query!(
             "SELECT id, data FROM tasks
-             WHERE repository_id IS NOT NULL AND run_id IS NULL AND state NOT IN ('done', 'cancelled')
+             WHERE repository_id IS NOT NULL AND run_id IS NULL AND ordinal > 0
+               AND state NOT IN ('done', 'answered', 'cancelled')
                AND (state <> 'pull_request_closed' OR updated_at > now() - interval '30 days')
              ORDER BY created_at",
         )
@@ -103,7 +121,8 @@ impl Store {
     pub async fn open_tasks_of(&self, repositories: &[RepositoryId]) -> Result<Vec<Task>, StoreError> {
         let ids: Vec<i64> = repositories.iter().map(|id| signed(id.0)).collect();
         let rows = sqlx::query!(
-            "SELECT id, data FROM tasks WHERE repository_id = ANY($1) AND state NOT IN ('done', 'cancelled')",
+            "SELECT id, data FROM tasks
+             WHERE repository_id = ANY($1) AND state NOT IN ('done', 'answered', 'cancelled')",
             &ids
         )
         .fetch_all(&self.pool)

@@ -101,6 +101,7 @@ pub fn discussed() -> Event {
         size: Size::Small,
         priority: Priority::Normal,
         depends_on: vec![],
+        prepared: orchestrator::domain::Preparation::default(),
     };
     Event::Discussed {
         source: SourceText { title: "Nobody is greeted".into(), body: "Truly.".into(), comments: vec![] },

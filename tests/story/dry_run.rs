@@ -78,6 +78,32 @@ async fn what_a_dry_run_makes_up_is_marked_and_made_from_the_input() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_workflow_that_ends_in_an_answer_is_rehearsed() {
+    let scene = Scene::set(Play::greeting().with_variable("DRY_RUN", "true")).await;
+    let served = Process::serve(&scene).await;
+    let issue =
+        scene.around.open_issue(MAINTAINER, "A talk", "About this and that.").await.expect("an issue");
+    for workflow in ["rag_qa", "reasoning", "science"] {
+        scene.comment(MAINTAINER, issue, &format!("/orchestrate ask {workflow}: Why {workflow}?")).await;
+    }
+    wait("three answers", || async {
+        let asked = scene.questions(issue).await;
+        (asked.iter().filter(|task| task.state == State::Answered).count() == 3).then_some(())
+    })
+    .await;
+    scene.idle(issue).await;
+    assert_eq!(scene.around.bot_comments(issue).await.expect("comments"), Vec::<Value>::new());
+    assert!(scene.around.model.journal().is_empty(), "no model was asked");
+    let told = told(&served);
+    for workflow in ["rag_qa", "reasoning", "science"] {
+        let answer = said(&told, &format!("Answer: Why {workflow}?"));
+        assert!(answer.contains("Dry run.") && answer.contains("simulated"), "{answer}");
+    }
+    served.kill();
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_approval_of_a_dry_run_is_none_for_the_deployment_after_it() {
     let mut scene = Scene::play(Play::greeting().with_variable("DRY_RUN", "true")).await;
     let issue = scene.labelled_issue().await;

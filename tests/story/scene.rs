@@ -329,6 +329,11 @@ impl Scene {
         self.store.tasks_of_issue(self.repository, IssueNumber(issue)).await.expect("tasks")
     }
 
+    /// The questions that people asked with a command.
+    pub async fn questions(&self, on: u64) -> Vec<Task> {
+        self.store.questions_on(self.repository, IssueNumber(on)).await.expect("questions")
+    }
+
     pub async fn task(&self, issue: u64) -> Task {
         let mut tasks = self.tasks(issue).await;
         assert_eq!(tasks.len(), 1, "one issue makes one task here");
@@ -385,7 +390,7 @@ impl Scene {
     /// Waits until nothing is left to do for the issue's tasks.
     pub async fn idle(&self, issue: u64) {
         wait("the last job", || async {
-            for task in self.tasks(issue).await {
+            for task in self.tasks(issue).await.into_iter().chain(self.questions(issue).await) {
                 if self.store.jobs_left(task.id).await.expect("a count") > 0 {
                     return None;
                 }

@@ -54,6 +54,7 @@ impl Outcome {
             altered_tests: &self.altered_tests,
             evidence: self.gathered.evidence(budget_micro_usd),
             patch: self.patch.as_ref().and(self.gathered.patch.as_deref()),
+            answer: self.gathered.answer.as_ref(),
             mode,
         }
     }
@@ -127,6 +128,7 @@ fn exit_of(task: &Task, gathered: &Gathered, dry_run: bool) -> Exit {
     match &task.state {
         State::Done if is_verified(gathered) => Exit::Done,
         State::Done => Exit::Unverified,
+        State::Answered => Exit::Done,
         // All that a dry run is to do.
         State::NeedsPerson { reason: Reason::NothingChanged { .. }, .. } if dry_run => Exit::Done,
         State::NeedsPerson { .. } => Exit::NeedsPerson,
@@ -232,6 +234,7 @@ fn task_json(outcome: &Outcome) -> Value {
         "gates": gates.collect::<Vec<_>>(),
         "findings": findings.collect::<Vec<_>>(),
         "failed_reviewers": gathered.failed_reviewers,
+        "answer": gathered.answer,
         "usage": gathered.usage,
         "cost_usd": gathered.usage.cost_usd(),
     })

@@ -112,6 +112,7 @@ pub fn step(task: &Task, event: &Event, at: DateTime<Utc>, rules: &Rules) -> Res
         Event::Implemented { .. } | Event::Fixed { .. } => turn.on_code(event),
         Event::Gated { .. } | Event::Reviewed { .. } => turn.on_verdict(event),
         Event::PublishChecked => turn.on_publish_checked(),
+        Event::Answered => turn.on_answered(),
         Event::StageFailed { stage, reason } => turn.on_stage_failed(*stage, reason),
         Event::PlanPosted { .. }
         | Event::Pushed { .. }

@@ -86,8 +86,9 @@ impl Turn<'_> {
 
     pub(super) fn approve(&mut self, by: Option<Account>, means: ApprovalMeans) {
         if let Some(plan) = &self.next.plan {
+            let answer = plan.specification.workflow.ends_in_answer();
             self.next.approval = Some(Approval { by, means, plan: plan.digest, at: self.at });
-            self.enter(State::Queued);
+            self.enter(if answer { State::Answering } else { State::Queued });
         }
     }
 
@@ -133,6 +134,8 @@ impl Turn<'_> {
 
     /// A new attempt at where the task stopped, with its rounds before it again.
     pub(super) fn retry(&mut self, resume: Resume) -> Decision {
+        // A question is what it is: there is no issue to read it from anew.
+        let resume = if self.next.asked.is_some() { Resume::Answer } else { resume };
         if resume == Resume::Discuss {
             return self.read_anew();
         }
@@ -147,6 +150,7 @@ impl Turn<'_> {
             Resume::Review => State::Reviewing,
             Resume::Fix(cause) => State::Fixing { cause },
             Resume::Publish => State::Publishing,
+            Resume::Answer => State::Answering,
         })
     }
 

@@ -36,12 +36,13 @@ impl Turn<'_> {
         let unread = self.next.source.is_none();
         let same = self.next.source.as_ref().is_some_and(|read| read.digest() == source);
         match &self.next.state {
-            State::Cancelled { .. } | State::Done | State::PullRequestClosed if same => {
+            State::Cancelled { .. } | State::Done | State::Answered | State::PullRequestClosed if same => {
                 self.say(Notice::SameTextAgain)
             }
             _ if same => Decision::Stay,
             State::Cancelled { .. }
             | State::Done
+            | State::Answered
             | State::PullRequestClosed
             | State::NeedsPerson { .. }
             | State::WaitingForAnswer { .. }
@@ -55,11 +56,16 @@ impl Turn<'_> {
             | State::Reviewing
             | State::Fixing { .. }
             | State::Publishing
+            | State::Answering
             | State::PullRequestOpen => Decision::Stay,
         }
     }
 
     pub(super) fn on_text(&mut self, observed: &ObservedText) -> Decision {
+        // A question is what its command said, whatever becomes of the text around it.
+        if self.next.asked.is_some() {
+            return Decision::Stay;
+        }
         let Some(source) = &self.next.source else { return Decision::Stay };
         let source_changed = source.digest() != observed.source;
         let posted = self.next.plan.as_ref().and_then(|plan| plan.comment.as_ref());
@@ -75,6 +81,7 @@ impl Turn<'_> {
             | State::Reviewing
             | State::Fixing { .. }
             | State::Publishing
+            | State::Answering
                 if source_changed || plan_changed =>
             {
                 self.needs_person(Reason::TextChanged, Resume::Discuss)
@@ -150,6 +157,8 @@ impl Turn<'_> {
                 };
                 self.on_budget(*change, on, may_resume)
             }
+            // A question becomes a task of its own, before any task hears of it.
+            (Command::Ask(_), _) => Decision::Stay,
             (
                 Command::Approve | Command::Reject | Command::Retry | Command::Fix(_) | Command::Budget(_),
                 _,
@@ -175,9 +184,11 @@ impl Turn<'_> {
 
     pub(super) fn on_cancel(&mut self, on: IssueNumber, login: String) -> Decision {
         match &self.next.state {
-            State::PullRequestOpen | State::PullRequestClosed | State::Done | State::Cancelled { .. } => {
-                self.answer(on, Notice::NotNow { verb: "cancel".into() })
-            }
+            State::PullRequestOpen
+            | State::PullRequestClosed
+            | State::Done
+            | State::Answered
+            | State::Cancelled { .. } => self.answer(on, Notice::NotNow { verb: "cancel".into() }),
             // A follow-up round is dropped; the pull request stays as it was.
             _ if self.next.pull_request.is_some() => {
                 self.next.instruction = None;

@@ -1,3 +1,4 @@
+mod answers;
 mod budget;
 mod trials;
 
@@ -45,6 +46,7 @@ fn specification(title: &str) -> TaskSpecification {
         size: Size::Small,
         priority: Priority::Normal,
         depends_on: vec![],
+        prepared: super::super::specification::Preparation::default(),
     }
 }
 
@@ -461,6 +463,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         failures.prop_map(gated),
         (0..2_u32, 0..2_u32).prop_map(|(blocking, remarks)| found(blocking, remarks)),
         Just(Event::PublishChecked),
+        Just(answers::reading(Workflow::RagQa)),
+        Just(Event::Answered),
         stage.prop_map(|stage| Event::StageFailed { stage, reason: Reason::TextChanged }),
         (1..3_u32).prop_map(plan_posted),
         digit.prop_map(|digit| Event::Pushed { head: sha(digit) }),

@@ -163,6 +163,14 @@ impl Turn<'_> {
         Ok(Decision::Move)
     }
 
+    pub(super) fn on_answered(&mut self) -> Result<Decision, NoPlace> {
+        if self.next.state != State::Answering {
+            return Err(NoPlace);
+        }
+        self.perform_for_github(Effect::PostAnswer);
+        Ok(self.end(State::Answered))
+    }
+
     pub(super) fn on_stage_failed(&mut self, stage: Stage, reason: &Reason) -> Result<Decision, NoPlace> {
         if self.next.state.stage() != Some(stage) {
             return Err(NoPlace);
@@ -174,6 +182,7 @@ impl Turn<'_> {
             (Stage::Gate, _) => Resume::Gate,
             (Stage::Review, _) => Resume::Review,
             (Stage::Publish, _) => Resume::Publish,
+            (Stage::Answer, _) => Resume::Answer,
         };
         let groundless = matches!(reason, Reason::TextChanged | Reason::NotApproved);
         if groundless {
@@ -249,6 +258,7 @@ impl Turn<'_> {
                     ("push_branch" | "open_pull_request" | "write_local_branch", State::Publishing) => {
                         Resume::Publish
                     }
+                    ("post_answer", State::Answered) => Resume::Answer,
                     ("label_pull_request" | "post_review" | "report_check", _) => {
                         return Ok(self.say(Notice::NotDone { what: what.clone(), detail: detail.clone() }));
                     }

@@ -80,6 +80,7 @@ pub(in crate::speech) fn task() -> Task {
         size: Size::Small,
         priority: Priority::Normal,
         depends_on: vec![],
+        prepared: Preparation::default(),
     };
     task.plan = Some(Plan {
         understood: "Rounding goes up at one half, while the ledger rounds half to even.\n\n- totals drift by a cent\n- only `round` is concerned".into(),
@@ -128,6 +129,81 @@ pub(in crate::speech) fn local(state: State) -> Task {
     task
 }
 
+pub(in crate::speech) fn prepared() -> Preparation {
+    let route = Route {
+        workflow: Workflow::Coding,
+        models: [(Role::Implementer, vec!["anthropic:large".into(), "ollama:small".into()])].into(),
+        controls: Controls { debate: true, rounds: 3 },
+        corrected: vec!["\"evil:@octocat\" is no model of the role `reviewer`; it is dropped".into()],
+    };
+    let design = "1. `Mode` in `src/mode.rs`.\n2. `round` takes it.\n\nRejected: a global.".into();
+    Preparation { design, route: Some(route) }
+}
+
+/// A question that a person asked.
+pub(in crate::speech) fn question() -> Task {
+    let place = task().origin.github().cloned().expect("a place");
+    let asked = Asked { comment: CommentId(601), workflow: None };
+    let source = task().source.expect("a source");
+    Task::question(task().id, place, ada(), (asked, "Where is rounding done, and how?", source), at(0))
+}
+
+/// An answer with a citation that holds and one that does not.
+pub(in crate::speech) fn answer() -> Answer {
+    let citation = Citation {
+        number: 2,
+        path: "src/money.rs".into(),
+        start_line: 3,
+        end_line: 4,
+        quote: "half_even".into(),
+    };
+    Answer {
+        workflow: Workflow::RagQa,
+        commit: sha('a'),
+        text: "In `round`, half up [1].\n\nAmounts of money are rounded half to even [2].".into(),
+        sources: vec![Source { number: 1, path: "src/round me.rs".into(), start_line: 12, end_line: 14 }],
+        dropped: vec![DroppedSource { citation, fault: CitationFault::NotThere }],
+        computations: vec![],
+        rounds: 0,
+        objections: vec![],
+        verification: None,
+        route: None,
+    }
+}
+
+pub(in crate::speech) fn computed_answer() -> Answer {
+    Answer {
+        workflow: Workflow::Science,
+        text: "The sum is off by 0.03 after 1,000 roundings.".into(),
+        sources: vec![],
+        dropped: vec![],
+        computations: vec![Computation {
+            code: "print(0.03)".into(),
+            output: "exit code 0\n--- standard output\n0.03".into(),
+        }],
+        rounds: 1,
+        objections: vec!["The seed is not said.".into()],
+        verification: Some(Verification { holds: false, why: "One run is no distribution.".into() }),
+        ..answer()
+    }
+}
+
+/// Everything that a text could try, in each of an answer's places.
+pub(in crate::speech) fn hostile_answer() -> Answer {
+    let text = HOSTILE.join("\n\n");
+    let citation =
+        Citation { number: 2, path: text.clone(), start_line: 1, end_line: 1, quote: text.clone() };
+    Answer {
+        text: text.clone(),
+        sources: vec![Source { number: 1, path: text.clone(), start_line: 1, end_line: 1 }],
+        dropped: vec![DroppedSource { citation, fault: CitationFault::NoFile }],
+        computations: vec![Computation { code: text.clone(), output: text.clone() }],
+        objections: vec![text.clone()],
+        verification: Some(Verification { holds: false, why: text }),
+        ..answer()
+    }
+}
+
 /// Every state, in the order of the enum.
 pub(in crate::speech) fn in_every_state() -> Vec<Task> {
     let with = |state: State| Task { state, ..published() };
@@ -155,6 +231,7 @@ pub(in crate::speech) fn in_every_state() -> Vec<Task> {
     }
     states.extend([unpublished(State::Publishing), with(State::Publishing), with(State::PullRequestOpen)]);
     states.extend([with(State::PullRequestClosed), with(State::Done), stopped_by_gates()]);
+    states.extend([question(), Task { state: State::Answered, ..question() }]);
     states.extend(cancel_reasons().map(|reason| unpublished(State::Cancelled { reason })));
     states
 }
@@ -544,6 +621,7 @@ pub(in crate::speech) fn hostile_task() -> Task {
     specification.objective = text;
     specification.requirements.clone_from(&all);
     specification.likely_files = all;
+    specification.prepared.design = specification.objective.clone();
     task
 }
 
@@ -582,6 +660,7 @@ pub(in crate::speech) fn report_view<'a>(task: &'a Task, proof: &'a Proof) -> Lo
         altered_tests: &[],
         evidence: proof.evidence(),
         patch: None,
+        answer: None,
         mode: Mode::Live,
     }
 }

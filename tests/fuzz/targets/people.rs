@@ -176,6 +176,7 @@ fn task(one: &str, two: &str, three: &str) -> Task {
         size: Size::Small,
         priority: Priority::Normal,
         depends_on: vec![],
+        prepared: orchestrator::domain::Preparation::default(),
     };
     let digest = plan_digest(source.digest(), &specification);
     task.plan =

@@ -1,0 +1,133 @@
+//! Workflows and routes: which there may be, whether a router is asked, and in which order models are.
+
+use serde::Deserialize;
+
+use super::error::ConfigError;
+use super::resolve::Resolver;
+use super::sections::{ModelChoice, RoleModels};
+use crate::domain::Workflow;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RouterFile {
+    pub enabled: Option<bool>,
+    pub top_models: Option<u64>,
+}
+
+/// What a deployment says of routes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouterConfig {
+    pub is_asked: bool,
+    /// 1..=10.
+    pub top_models: usize,
+    /// Never empty.
+    pub workflows: Vec<Workflow>,
+    pub profile: Profile,
+}
+
+/// The order in which the models of a role are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    AsWritten,
+    /// The cheapest first.
+    Cost,
+    /// The dearest first: of one's own list, that is the best.
+    Quality,
+}
+
+const PROFILES: [(&str, Profile); 3] =
+    [("as_written", Profile::AsWritten), ("cost", Profile::Cost), ("quality", Profile::Quality)];
+
+impl Profile {
+    pub fn as_str(self) -> &'static str {
+        PROFILES.iter().find(|(_, profile)| *profile == self).map_or("", |(name, _)| name)
+    }
+
+    /// Puts a list in order by what a token in and a token out cost. A model without a price keeps its place
+    /// behind those that have one.
+    pub fn order(self, models: &mut [ModelChoice]) {
+        let price =
+            |model: &ModelChoice| model.prices.map_or(f64::INFINITY, |price| price.input + price.output);
+        match self {
+            Self::AsWritten => {}
+            Self::Cost => models.sort_by(|a, b| price(a).total_cmp(&price(b))),
+            Self::Quality => models.sort_by(|a, b| {
+                let known = |model: &ModelChoice| model.prices.is_none();
+                known(a).cmp(&known(b)).then(price(b).total_cmp(&price(a)))
+            }),
+        }
+    }
+}
+
+/// Of the sections `router` and `models` and of the key `workflows`.
+pub(super) struct Written {
+    pub router: RouterFile,
+    pub workflows: Option<Vec<String>>,
+    pub profile: Option<String>,
+}
+
+pub(super) fn resolve(r: &Resolver<'_>, written: Written) -> Result<RouterConfig, ConfigError> {
+    let names = Workflow::ALL.map(|workflow| (workflow.as_str(), workflow));
+    let workflows = match written.workflows {
+        None => Workflow::ALL.to_vec(),
+        Some(listed) if listed.is_empty() => return Err(r.error("workflows", "name at least one workflow")),
+        Some(listed) => {
+            let all = listed.iter().enumerate();
+            all.map(|(index, name)| r.choice(&format!("workflows[{index}]"), name, &names))
+                .collect::<Result<_, _>>()?
+        }
+    };
+    let profile = match written.profile {
+        Some(name) => r.choice("models.profile", &name, &PROFILES)?,
+        None => Profile::AsWritten,
+    };
+    let top_models = r.number("router.top_models", written.router.top_models, 2, 1..=10)?;
+    Ok(RouterConfig { is_asked: written.router.enabled.unwrap_or(false), top_models, workflows, profile })
+}
+
+impl RouterConfig {
+    /// The models of all roles in the order of the profile.
+    pub(super) fn ordered(&self, roles: &RoleModels) -> RoleModels {
+        let ordered = |models: &[ModelChoice]| {
+            let mut models = models.to_vec();
+            self.profile.order(&mut models);
+            models
+        };
+        roles.all().map(|(role, models)| (role, ordered(models))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Prices;
+
+    #[test]
+    fn a_profile_orders_models_by_their_price_and_knows_no_better_without_one() {
+        let model = |name: &str, input: Option<f64>| ModelChoice {
+            provider: "p".into(),
+            model: name.into(),
+            temperature: None,
+            max_tokens: 1,
+            effort: None,
+            context_tokens: None,
+            prices: input.map(|input| Prices { input, output: 2.0 * input, cached: 0.0, cache_write: None }),
+        };
+        let listed = || {
+            vec![
+                model("middle", Some(2.0)),
+                model("unknown", None),
+                model("dear", Some(9.0)),
+                model("cheap", Some(0.1)),
+            ]
+        };
+        let order = |profile: Profile| {
+            let mut models = listed();
+            profile.order(&mut models);
+            models.iter().map(|model| model.model.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(order(Profile::AsWritten), ["middle", "unknown", "dear", "cheap"]);
+        assert_eq!(order(Profile::Cost), ["cheap", "middle", "dear", "unknown"]);
+        assert_eq!(order(Profile::Quality), ["dear", "middle", "cheap", "unknown"]);
+    }
+}
