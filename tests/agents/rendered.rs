@@ -3,9 +3,10 @@
 use std::sync::Mutex;
 
 use orchestrator::agents::{
-    JudgeInput, LooksFor, VerifyInput, command_fix_prompt, command_prompt, compare, fix_at_once,
-    implement_at_once, verify,
+    AnswerInput, Desk, JudgeInput, JudgedAnswer, Look, LooksFor, Solver, VerifyInput, command_fix_prompt,
+    command_prompt, compare, criticise, design, fix_at_once, implement_at_once, route, verify, verify_answer,
 };
+use orchestrator::domain::{Computation, RouteLimits};
 use orchestrator::llm::{Answer, CallContext, CallLabel, LlmError, Message, Model, PromptUsed, Request};
 
 use super::*;
@@ -31,6 +32,15 @@ impl Asked {
         let (label, request) = std::mem::take(&mut *self.0.lock().expect("whole")).remove(0);
         let Message::User { text } = &request.messages[0] else { panic!("a prompt begins with us") };
         (label.prompt.expect("a prompt"), format!("{}\n\n=== user ===\n\n{text}", request.system))
+    }
+}
+
+/// Where nobody looks: the model answers nothing.
+struct Bare;
+
+impl Desk for Bare {
+    fn look<'a>(&'a self, _look: &'a Look) -> BoxFuture<'a, Result<ToolAnswer, ToolboxError>> {
+        Box::pin(async { Ok(ToolAnswer::done("nothing")) })
     }
 }
 
@@ -117,6 +127,36 @@ async fn every_job_reads_its_prompt_with_untrusted_text_fenced_and_nothing_hidde
     take(asked.first());
     let input = JudgeInput { specification: &specification, one: HOSTILE, other: "+b\n" };
     compare(&context, input).await.expect_err("nobody answers");
+    take(asked.first());
+    for workflow in [Workflow::RagQa, Workflow::Reasoning, Workflow::Science] {
+        let specification = TaskSpecification { workflow, ..specification.clone() };
+        let input = AnswerInput {
+            specification: &specification,
+            source: &source,
+            overview: &places,
+            snippets: &places,
+        };
+        Solver::new(&context, input, &Bare).answer(None).await.expect_err("nobody answers");
+        take(asked.first());
+    }
+    let computations = [Computation { code: HOSTILE.into(), output: HOSTILE.into() }];
+    let answer = JudgedAnswer {
+        specification: &specification,
+        text: HOSTILE,
+        evidence: HOSTILE,
+        computations: &computations,
+    };
+    criticise(&context, answer).await.expect_err("nobody answers");
+    take(asked.first());
+    verify_answer(&context, answer).await.expect_err("nobody answers");
+    take(asked.first());
+    design(&context, &specification, (&places, &places)).await.expect_err("nobody answers");
+    take(asked.first());
+    let models = BTreeMap::from([(Role::Implementer, vec!["anthropic:claude-sonnet-5-5".to_owned()])]);
+    let workflows = [Workflow::Coding, Workflow::RagQa];
+    let limits =
+        RouteLimits { workflows: &workflows, planned: Workflow::Coding, models: &models, top_models: 2 };
+    route(&context, &specification, limits).await;
     take(asked.first());
     for rendered in [
         command_prompt(&context.prompts, &implementing).expect("rendered"),
