@@ -34,10 +34,14 @@ impl Pipeline {
         if task.attempt == 1 || task.head.is_some() {
             return Ok(None);
         }
-        let Some(bundle) = self.store.latest_artifact(task, ArtifactKind::Commits).await? else {
+        // The attempts before this one, by the plan that was approved for it.
+        let Some(approval) = &task.approval else { return Ok(None) };
+        let every = Task { work_since: 0, ..task.clone() };
+        let kept = self.store.kept(&every, ArtifactKind::Commits).await?;
+        let Some(kept) = kept.into_iter().rfind(|kept| kept.created_at >= approval.at) else {
             return Ok(None);
         };
-        match usable(checkout, base, fence, &bundle) {
+        match usable(checkout, base, fence, &kept.body) {
             Ok(Some((head, told))) => Ok(Some(Begun { files: snapshot(checkout, &head).await?, told })),
             Ok(None) => Ok(None),
             Err(error) => {
