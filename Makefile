@@ -1,6 +1,6 @@
 # `make demo` and `make test` do all of their own set-up on a fresh machine with the Rust toolchain.
 
-.PHONY: demo test test-security test-java fuzz lint build sqlx show-run show-deploy bench-receiver bench-sandbox bench-gates bench-context bench-edits bench-workspace help
+.PHONY: demo test test-security test-java fuzz lint build sqlx show-run show-deploy bench-receiver bench-sandbox bench-gates bench-context bench-edits bench-loop bench-workspace help
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -73,6 +73,10 @@ bench-context:
 ## make bench-edits        edits as models write and damage them: right, refused, wrong; REPOSITORIES="/a /b" for others
 bench-edits:
 	@scripts/bench-edits $(REPOSITORIES)
+
+## make bench-loop         what the tool loop takes a step without model and tools, and its memory, over 200 steps
+bench-loop:
+	cargo bench --locked --bench loop
 
 ## make bench-workspace    a task's tree beside `git worktree add`; REPOSITORY=/path for another than this one
 bench-workspace:

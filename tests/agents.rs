@@ -1,5 +1,9 @@
 //! The agents through the real client, against the scripted model server, on real files.
 
+#[path = "agents/engines.rs"]
+mod engines;
+#[path = "agents/rendered.rs"]
+mod rendered;
 #[path = "agents/reviews.rs"]
 mod reviews;
 
@@ -17,7 +21,8 @@ use orchestrator::agents::tools::{
 use orchestrator::agents::{
     AgentContext, AgentError, Change, ChangedFile, DEFAULT_MAX_ANSWERS, DiscussionInput, DiscussionOutcome,
     FixInput, Hunk, HunkLine, ImplementInput, Implemented, Interruption, Prompts, ReviewInput, Reviewer,
-    ToolLimits, Wrong, discuss, fix, implement, review, review_all,
+    ToolLimits, Wrong, command_fix_prompt, command_prompt, discuss, file_text, fix, fix_at_once, implement,
+    implement_at_once, review, review_all,
 };
 use orchestrator::context::{ContextRequest, Contexts, overview, snippets_text};
 use orchestrator::domain::{
@@ -27,8 +32,8 @@ use orchestrator::domain::{
 use orchestrator::llm::boundary::{PromptText, Written};
 use orchestrator::llm::simulated::{MARK, SimulatedModel};
 use orchestrator::llm::{
-    CallRecord, Client, Endpoint, Ledger, LedgerError, ModelName, ModelSettings, Protocol, RetryPolicy, Role,
-    Settings,
+    CallRecord, CircuitPolicy, Client, Endpoint, Ledger, LedgerError, ModelName, ModelSettings, Protocol,
+    RetryPolicy, Role, Settings,
 };
 use orchestrator::simulator::model::{Answer as Scripted, DemoProject, ModelServer, Scenario};
 use orchestrator::workspace::{CommitSha, FileEntry, FileMode, RepoPath, Snapshot};
@@ -95,27 +100,29 @@ struct Bench {
 
 /// Reviewers speak OpenAI's wire format, everybody else Anthropic's.
 async fn bench(scenario: Scenario) -> Bench {
+    bench_with(scenario, "anthropic:claude-sonnet-4-5").await
+}
+
+/// The same where everybody but the reviewers is another model.
+async fn bench_with(scenario: Scenario, model: &str) -> Bench {
+    let others = model;
     let server = ModelServer::start(scenario).await.expect("starts");
     let key = || Some(SecretString::from(server.api_key()));
     let endpoints = BTreeMap::from([
-        (
-            "anthropic".to_owned(),
-            Endpoint { protocol: Protocol::Anthropic, base_url: server.anthropic_url(), key: key() },
-        ),
-        (
-            "openai".to_owned(),
-            Endpoint { protocol: Protocol::OpenAi, base_url: server.openai_url(), key: key() },
-        ),
+        ("anthropic".to_owned(), Endpoint::new(Protocol::Anthropic, server.anthropic_url(), key())),
+        ("openai".to_owned(), Endpoint::new(Protocol::OpenAi, server.openai_url(), key())),
     ]);
     let model = |role| {
-        let name = if role == Role::Reviewer { "openai:gpt-5" } else { "anthropic:claude-sonnet-4-5" };
+        let name = if role == Role::Reviewer { "openai:gpt-5" } else { others };
         let name: ModelName = name.parse().expect("name");
-        vec![ModelSettings { name, temperature: None, max_output_tokens: 8_000, price: None }]
+        vec![ModelSettings::of(name, 8_000)]
     };
     let settings = Settings {
         endpoints,
         roles: Role::ALL.into_iter().map(|role| (role, model(role))).collect(),
         call_timeout: Duration::from_secs(10),
+        idle_timeout: Duration::from_secs(10),
+        circuit: CircuitPolicy::default(),
         retry: RetryPolicy {
             max_calls: 2,
             max_waiting: Duration::from_secs(1),

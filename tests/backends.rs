@@ -26,6 +26,7 @@ for_every_backend!(
     a_tree_that_may_not_leave_is_refused,
     mounts_are_where_they_should_be_and_no_link_of_the_tree_moves_them,
     a_listed_host_is_reached_through_the_proxy_and_nothing_else,
+    a_service_of_ours_is_reached_at_its_port_and_nothing_else,
     our_own_program_serves_the_file_tools,
     long_output_is_kept_whole,
     background_processes_die_with_the_command,
@@ -332,6 +333,35 @@ async fn a_listed_host_is_reached_through_the_proxy_and_nothing_else(place: Plac
     let mut command = talk(&host);
     command.network = Network::None;
     assert!(!session.run(&command).await.expect("ran").stdout.text().contains("200"));
+}
+
+async fn a_service_of_ours_is_reached_at_its_port_and_nothing_else(place: Place) {
+    use std::os::unix::fs::PermissionsExt;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let socket = place.folder("service").join("it.sock");
+    let listener = tokio::net::UnixListener::bind(&socket).expect("a socket");
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666)).expect("a mode");
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut buffer = [0; 64];
+            let n = client.read(&mut buffer).await.unwrap_or(0);
+            let _ = client.write_all(&[b"you said ", &buffer[..n]].concat()).await;
+        }
+    });
+    let session = place.open(&[]).await;
+    let mut command = shell(
+        "for n in 1 2; do (echo hello $n; sleep 0.5) | busybox nc 127.0.0.1 3128; done; \
+         echo \"proxy: $HTTPS_PROXY\"; busybox nc -w 2 127.0.0.1 22; echo $?",
+    );
+    command.network = Network::Service(socket.clone());
+    let outcome = session.run(&command).await.expect("ran");
+    let said = outcome.stdout.text();
+    assert_eq!(said, "you said hello 1\nyou said hello 2\nproxy: \n1\n", "{}", outcome.stderr.text());
+    assert_eq!(outcome.egress, []);
+    assert!(socket.exists(), "it is not the sandbox's to remove");
+    command.network = Network::None;
+    assert!(!session.run(&command).await.expect("ran").stdout.text().contains("you said"));
 }
 
 async fn our_own_program_serves_the_file_tools(place: Place) {

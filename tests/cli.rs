@@ -9,6 +9,8 @@ mod gates;
 mod harness;
 #[path = "cli/inputs.rs"]
 mod inputs;
+#[path = "cli/prompts.rs"]
+mod prompts;
 #[path = "cli/run.rs"]
 mod run;
 #[path = "cli/simulate.rs"]

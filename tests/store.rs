@@ -8,6 +8,8 @@ mod heartbeats;
 mod leases;
 #[path = "store/migrations.rs"]
 mod migrations;
+#[path = "store/model_texts.rs"]
+mod model_texts;
 #[path = "support/postgres.rs"]
 mod postgres;
 #[path = "store/runners.rs"]

@@ -13,6 +13,8 @@ mod digest;
 mod dry_run;
 #[path = "story/edits.rs"]
 mod edits;
+#[path = "story/engines.rs"]
+mod engines;
 #[path = "story/gates.rs"]
 mod gates;
 #[path = "story/github_faults.rs"]
@@ -43,5 +45,7 @@ mod repository_rules;
 mod reviews;
 #[path = "story/scene.rs"]
 mod scene;
+#[path = "story/traces.rs"]
+mod traces;
 #[path = "story/whole.rs"]
 mod whole;

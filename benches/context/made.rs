@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use git2::{Commit, IndexEntry, IndexTime, Repository, Signature, Time};
+use git2::build::TreeUpdateBuilder;
+use git2::{Commit, FileMode, Oid, Repository, Signature, Time, Tree};
 
 const PARTS: [&str; 12] = [
     "invoice", "parser", "session", "cache", "router", "ledger", "upload", "search", "mailer", "queue",
@@ -19,54 +20,47 @@ const FIXES: usize = 80;
 /// Each part has a file for each deed; each file has a function for each thing.
 pub fn repository(folder: &Path) {
     let git = Repository::init_bare(folder).expect("a repository");
-    let mut index = git2::Index::new().expect("an index");
+    let empty = git.treebuilder(None).expect("a tree").write().expect("an id");
+    let mut tree = git.find_tree(empty).expect("the tree");
+    let mut first = TreeUpdateBuilder::new();
     for (part, deed) in PARTS.iter().flat_map(|part| DEEDS.iter().map(move |deed| (part, deed))) {
-        put(&git, &mut index, part, deed, None);
+        let text: String = THINGS.iter().map(|thing| function(part, deed, thing)).collect();
+        first.upsert(path(part, deed), git.blob(text.as_bytes()).expect("a blob"), FileMode::Blob);
     }
-    let mut last = commit(&git, &mut index, None, "Begin", 0);
+    tree = updated(&git, &tree, &mut first);
+    let mut last = commit(&git, &tree, None, "Begin", 0);
     for n in 0..FIXES {
         // Steps without common divisors, so that all combinations come.
         let (part, deed, thing) = (PARTS[n * 5 % 12], DEEDS[n * 3 % 10], THINGS[(n * 7 + n / 10) % 10]);
-        put(&git, &mut index, part, deed, Some((thing, n)));
+        let mut fix = TreeUpdateBuilder::new();
+        fix.upsert(path(part, deed), fixed(&git, &tree, &path(part, deed), (thing, n)), FileMode::Blob);
+        tree = updated(&git, &tree, &mut fix);
         let message = format!(
             "Fix that the {thing} {} when we {deed} a {part}\n\nIt was wrong since the beginning.",
             WRONGS[n % 4]
         );
-        last = commit(&git, &mut index, Some(last), &message, n as i64 + 1);
+        last = commit(&git, &tree, Some(last), &message, n as i64 + 1);
     }
     git.reference("refs/heads/main", last, true, "made").expect("a branch");
     git.set_head("refs/heads/main").expect("a head");
 }
 
-fn put(git: &Repository, index: &mut git2::Index, part: &str, deed: &str, changed: Option<(&str, usize)>) {
-    let path = format!("src/{part}/{deed}.rs");
-    let old = index.get_path(Path::new(&path), 0).map(|entry| git.find_blob(entry.id).expect("the blob"));
-    let old = old.map(|blob| String::from_utf8_lossy(blob.content()).into_owned());
-    let text = match (old, changed) {
-        (Some(old), Some((thing, n))) => old.replace(
-            &format!("    let {thing} = input.{thing};\n"),
-            &format!("    let {thing} = input.{thing}.checked(LIMIT_{n});\n"),
-        ),
-        _ => THINGS.iter().map(|thing| function(part, deed, thing)).collect(),
-    };
-    let zero = IndexTime::new(0, 0);
-    let id = git.blob(text.as_bytes()).expect("a blob");
-    let (path, mode) = (path.into_bytes(), 0o100_644);
-    let entry = IndexEntry {
-        ctime: zero,
-        mtime: zero,
-        dev: 0,
-        ino: 0,
-        mode,
-        uid: 0,
-        gid: 0,
-        file_size: 0,
-        id,
-        flags: 0,
-        flags_extended: 0,
-        path,
-    };
-    index.add(&entry).expect("an entry");
+fn path(part: &str, deed: &str) -> String {
+    format!("src/{part}/{deed}.rs")
+}
+
+fn updated<'a>(git: &'a Repository, before: &Tree<'_>, changed: &mut TreeUpdateBuilder) -> Tree<'a> {
+    git.find_tree(changed.create_updated(git, before).expect("an id")).expect("the tree")
+}
+
+fn fixed(git: &Repository, tree: &Tree<'_>, path: &str, (thing, n): (&str, usize)) -> Oid {
+    let old = tree.get_path(Path::new(path)).expect("an entry");
+    let old = git.find_blob(old.id()).expect("the blob");
+    let text = String::from_utf8_lossy(old.content()).replace(
+        &format!("    let {thing} = input.{thing};\n"),
+        &format!("    let {thing} = input.{thing}.checked(LIMIT_{n});\n"),
+    );
+    git.blob(text.as_bytes()).expect("a blob")
 }
 
 fn function(part: &str, deed: &str, thing: &str) -> String {
@@ -77,17 +71,10 @@ fn function(part: &str, deed: &str, thing: &str) -> String {
     )
 }
 
-fn commit(
-    git: &Repository,
-    index: &mut git2::Index,
-    parent: Option<git2::Oid>,
-    message: &str,
-    time: i64,
-) -> git2::Oid {
-    let tree = git.find_tree(index.write_tree_to(git).expect("a tree")).expect("the tree");
+fn commit(git: &Repository, tree: &Tree<'_>, parent: Option<Oid>, message: &str, time: i64) -> Oid {
     let author =
         Signature::new("Ada", "ada@example.org", &Time::new(1_700_000_000 + time, 0)).expect("a name");
     let parent = parent.map(|id| git.find_commit(id).expect("the parent"));
     let parents: Vec<&Commit<'_>> = parent.iter().collect();
-    git.commit(None, &author, &author, message, &tree, &parents).expect("a commit")
+    git.commit(None, &author, &author, message, tree, &parents).expect("a commit")
 }

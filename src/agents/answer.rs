@@ -105,7 +105,7 @@ impl<'a> Solver<'a> {
                 ("turns_left", PromptText::number(left)),
             ];
             let prompt = self.context.prompts.render_owned(prompt, &values)?;
-            let call = self.context.call(role, "answer");
+            let call = self.context.call(role, "answer", &prompt);
             let check = |object| check(object, left, python);
             match structured::ask(self.context, &call, prompt, schema(python), check).await? {
                 Turn::Answer(draft) => return Ok(draft),

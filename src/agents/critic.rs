@@ -49,7 +49,8 @@ pub async fn criticise(context: &AgentContext, answer: JudgedAnswer<'_>) -> Resu
         "required": ["objections"],
         "additionalProperties": false,
     });
-    structured::ask(context, &context.call(Role::Reviewer, "answer"), prompt, schema, objections).await
+    let call = context.call(Role::Reviewer, "answer", &prompt);
+    structured::ask(context, &call, prompt, schema, objections).await
 }
 
 /// Whether the answer holds.
@@ -64,7 +65,8 @@ pub async fn verify_answer(
         "required": ["holds", "why"],
         "additionalProperties": false,
     });
-    structured::ask(context, &context.call(Role::Verifier, "answer"), prompt, schema, verification).await
+    let call = context.call(Role::Verifier, "answer", &prompt);
+    structured::ask(context, &call, prompt, schema, verification).await
 }
 
 impl JudgedAnswer<'_> {

@@ -34,7 +34,8 @@ pub async fn design(
         "required": ["design"],
         "additionalProperties": false,
     });
-    structured::ask(context, &context.call(Role::Discussion, "design"), prompt, schema, check).await
+    let call = context.call(Role::Discussion, "design", &prompt);
+    structured::ask(context, &call, prompt, schema, check).await
 }
 
 fn check(object: Value) -> Result<String, Vec<String>> {

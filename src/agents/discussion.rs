@@ -67,7 +67,8 @@ pub async fn discuss(
             ("snippets", &input.snippets.or("(none)")),
         ],
     )?;
-    structured::ask(context, &context.call(Role::Discussion, "discuss"), prompt, schema(), check).await
+    let call = context.call(Role::Discussion, "discuss", &prompt);
+    structured::ask(context, &call, prompt, schema(), check).await
 }
 
 /// The whole conversation, as far as there is room: of a longer one, the last comments are cut.

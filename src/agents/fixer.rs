@@ -58,7 +58,7 @@ pub async fn fix(
     input: FixInput<'_>,
 ) -> Result<Implemented, AgentError> {
     let prompt = context.prompts.render_owned("fixer", &input.values())?;
-    let call = context.call(Role::Fixer, "fix");
+    let call = context.call(Role::Fixer, "fix", &prompt);
     tool_loop::run(LoopInput { context, call: &call, toolbox, limits }, prompt).await.map(Into::into)
 }
 
@@ -91,7 +91,7 @@ impl Wrong {
             }
             Self::Finding(finding) => {
                 let mut text = format!(
-                    "{} at {}:{}-{}, by the reviewer {:?}: {}\n{}",
+                    "{} at {}:{}-{}, found by {}: {}\n{}",
                     finding.severity.as_str(),
                     finding.path,
                     finding.start_line,

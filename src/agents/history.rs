@@ -311,20 +311,20 @@ mod tests {
 
     #[test]
     fn old_answers_become_a_line_first_and_the_last_results_of_commands_stay() {
-        let mut played = Played::new(60_000);
+        let mut played = Played::new(80_000);
         played.turn(
             "run_command",
             json!({"command": "cargo test"}),
             &format!("FAILED one {}", "y".repeat(2_000)),
         );
-        for round in 0..12 {
+        for round in 0..18 {
             played.turn("read_file", json!({"path": format!("src/{round}.rs")}), &"x".repeat(5_000));
         }
         assert_eq!(played.condensed, 1);
         let text = played.text();
         assert!(text.contains("[left out: read_file src/2.rs was done and said 5000 characters;"), "{text}");
         assert!(text.contains("FAILED one yyyy") && text.contains("TASK: greet the world"), "{text}");
-        assert!(!text.contains("summed up") && played.history.bytes < 60_000);
+        assert!(!text.contains("summed up") && played.history.bytes < 80_000);
         played.every_call_is_answered();
     }
 

@@ -44,7 +44,7 @@ pub async fn implement(
     input: ImplementInput<'_>,
 ) -> Result<Implemented, AgentError> {
     let prompt = context.prompts.render_owned("implementer", &input.values())?;
-    let call = context.call(Role::Implementer, "implement");
+    let call = context.call(Role::Implementer, "implement", &prompt);
     tool_loop::run(LoopInput { context, call: &call, toolbox, limits }, prompt).await.map(Into::into)
 }
 

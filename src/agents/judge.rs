@@ -64,7 +64,7 @@ async fn ask(context: &AgentContext, input: JudgeInput<'_>) -> Result<Opinion, A
             ("second", &shown("second change", input.other)),
         ],
     )?;
-    let call = context.call(Role::Judge, "judge");
+    let call = context.call(Role::Judge, "judge", &prompt);
     structured::ask(context, &call, prompt, schema(), check).await
 }
 

@@ -15,6 +15,7 @@ mod history;
 mod implementer;
 mod judge;
 mod prompts;
+mod repository_prompts;
 mod reviewer;
 mod router;
 mod sections;
@@ -42,6 +43,7 @@ pub use fixer::{FixInput, Wrong, fix};
 pub use implementer::{ImplementInput, Implemented, implement};
 pub use judge::{Comparison, JudgeInput, compare};
 pub use prompts::{PromptError, PromptSource, Prompts, Rendered};
+pub use repository_prompts::PROMPTS_FOLDER;
 pub use reviewer::{
     FailedReview, LooksFor, Review, ReviewAnswers, ReviewInput, Reviewer, WORDS_MAX_CHARS, review, review_all,
 };
@@ -70,8 +72,8 @@ pub struct AgentContext {
 pub const DEFAULT_MAX_ANSWERS: usize = 3;
 
 impl AgentContext {
-    fn call(&self, role: Role, stage: impl Into<String>) -> CallContext {
-        let label = CallLabel { task: self.task, stage: stage.into() };
+    fn call(&self, role: Role, stage: impl Into<String>, prompt: &Rendered) -> CallContext {
+        let label = CallLabel { task: self.task, stage: stage.into(), prompt: Some(prompt.used.clone()) };
         CallContext { role, label, budgets: self.budgets.clone() }
     }
 }

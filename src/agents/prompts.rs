@@ -1,15 +1,16 @@
-//! Prompt files: embedded, overridable by a folder, checked before they are used.
+//! Prompt files: embedded, overridable by a folder and by a repository, checked before they are used.
 //!
 //! A file begins with `version: N`; then come the instructions, a line `=== user ===`, and the message.
 //! `{{name}}` stands for a value. A file that names an unknown value, or leaves out one of its role's, is
 //! refused: the one is a slip, the other would hide something from the model.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use rust_embed::RustEmbed;
 
+use crate::llm::PromptUsed;
 use crate::llm::boundary::PromptText;
 
 #[derive(RustEmbed)]
@@ -61,7 +62,34 @@ struct PromptFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PromptSource {
     Embedded,
+    /// The deployment's folder.
     Override(PathBuf),
+    /// A file of the repository, as a commit has it.
+    Repository {
+        path: String,
+        commit: String,
+    },
+}
+
+impl PromptSource {
+    /// `embedded`, `deployment` or `repository`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Override(_) => "deployment",
+            Self::Repository { .. } => "repository",
+        }
+    }
+}
+
+impl fmt::Display for PromptSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded => f.write_str("embedded"),
+            Self::Override(path) => write!(f, "{}", path.display()),
+            Self::Repository { path, commit } => write!(f, "{path} at {commit}"),
+        }
+    }
 }
 
 /// A prompt with its values set.
@@ -70,6 +98,8 @@ pub struct Rendered {
     pub system: PromptText,
     pub user: PromptText,
     pub version: u32,
+    /// Which prompt it is, for the record of the calls that are made with it.
+    pub used: PromptUsed,
 }
 
 /// What is wrong with a prompt.
@@ -108,10 +138,25 @@ impl Prompts {
             };
             let bytes =
                 fs::read(&path).map_err(|error| fault(format!("{name}.md cannot be read: {error}")))?;
-            let file = PromptFile::read(name, PromptSource::Override(path.clone()), bytes)?;
-            prompts.files.insert(name.to_owned(), file);
+            prompts.put(name, PromptSource::Override(path.clone()), bytes)?;
         }
         Ok(prompts)
+    }
+
+    /// Puts one file in the place of the one that is in force, or beside the others.
+    pub(super) fn put(
+        &mut self,
+        name: &str,
+        source: PromptSource,
+        bytes: Vec<u8>,
+    ) -> Result<(), PromptError> {
+        self.files.insert(name.to_owned(), PromptFile::read(name, source, bytes)?);
+        Ok(())
+    }
+
+    /// The prompt as it was written, its version included.
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.files.get(name).map(|file| format!("version: {}\n{}", file.version, file.text))
     }
 
     /// Which file is in force for each prompt, and its version.
@@ -153,7 +198,9 @@ impl Prompts {
             .split_once(SEPARATOR)
             .ok_or_else(|| fault("the line `=== user ===` is missing".to_owned()))?;
         let set = |part: &str| substitute(part, &values).map_err(fault);
-        Ok(Rendered { system: set(system)?, user: set(user)?, version: file.version })
+        let used =
+            PromptUsed { name: name.to_owned(), version: file.version, source: file.source.to_string() };
+        Ok(Rendered { system: set(system)?, user: set(user)?, version: file.version, used })
     }
 }
 
@@ -189,11 +236,7 @@ impl PromptFile {
     }
 
     fn fault(&self, name: &str, reason: String) -> PromptError {
-        let place = match &self.source {
-            PromptSource::Embedded => "embedded".to_owned(),
-            PromptSource::Override(path) => path.display().to_string(),
-        };
-        PromptError { prompt: name.to_owned(), place, reason }
+        PromptError { prompt: name.to_owned(), place: self.source.to_string(), reason }
     }
 }
 

@@ -135,7 +135,7 @@ pub async fn review(
             context.prompts.render("reviewer", &values)?
         }
     };
-    let call = context.call(Role::Reviewer, format!("review: {name}"));
+    let call = context.call(Role::Reviewer, format!("review: {name}"), &prompt);
     structured::ask(context, &call, prompt, schema(), |object| check(name, input.change, object)).await
 }
 

@@ -53,8 +53,8 @@ async fn ask(
     ];
     let prompt = context.prompts.render_owned("router", &values)?;
     let context = AgentContext { max_answers: MOST_ANSWERS, ..context.clone() };
-    structured::ask(&context, &context.call(Role::Router, "route"), prompt, schema(limits.workflows), Ok)
-        .await
+    let call = context.call(Role::Router, "route", &prompt);
+    structured::ask(&context, &call, prompt, schema(limits.workflows), Ok).await
 }
 
 /// The roles whose models a route may choose.

@@ -56,7 +56,7 @@ pub async fn implement_at_once(
     values.retain(|(name, _)| *name != "snippets");
     values.push(("files", files.or("(none)")));
     let prompt = context.prompts.render_owned("single_shot", &values)?;
-    let call = context.call(Role::Implementer, "implement");
+    let call = context.call(Role::Implementer, "implement", &prompt);
     run(Shot { context, call: &call, toolbox, limits }, prompt).await
 }
 
@@ -71,7 +71,7 @@ pub async fn fix_at_once(
     let mut values = input.values();
     values.push(("files", files.or("(none)")));
     let prompt = context.prompts.render_owned("single_shot_fix", &values)?;
-    let call = context.call(Role::Fixer, "fix");
+    let call = context.call(Role::Fixer, "fix", &prompt);
     run(Shot { context, call: &call, toolbox, limits }, prompt).await
 }
 

@@ -141,7 +141,7 @@ mod tests {
 
     fn turns(list: &[(&str, &str)], times: usize) -> Vec<(String, String)> {
         let list: Vec<_> = list.iter().map(|(a, s)| ((*a).to_owned(), (*s).to_owned())).collect();
-        std::iter::repeat_n(list, times).flatten().collect()
+        (0..times).flat_map(|_| list.clone()).collect()
     }
 
     #[test]

@@ -85,13 +85,20 @@ pub(super) struct LoopInput<'a> {
     pub limits: ToolLimits,
 }
 
+/// Half of what a model takes, at four bytes a token: the rest is for its answers and for counting amiss.
+fn half_in_bytes(tokens: u64) -> usize {
+    usize::try_from(tokens.saturating_mul(2)).unwrap_or(usize::MAX)
+}
+
 pub(super) async fn run(input: LoopInput<'_>, prompt: Rendered) -> Result<Finished, AgentError> {
-    let style = EditStyle::of(input.context.model.first_choice(input.call.role).as_ref());
+    let model = input.context.model.first_choice(input.call.role);
+    let style = EditStyle::of(model.as_ref().map(|model| &model.name));
+    let room = model.and_then(|model| model.context_tokens).map_or(usize::MAX, half_in_bytes);
     let mut state = Loop {
         input,
         system: prompt.system.into_string(),
         tools: tool_calls::definitions(style),
-        history: History::new(prompt.user, input.limits.history_bytes),
+        history: History::new(prompt.user, input.limits.history_bytes.min(room)),
         started: Instant::now(),
         transcript: Vec::new(),
         usage: Usage::default(),

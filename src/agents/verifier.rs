@@ -113,7 +113,7 @@ async fn ask(context: &AgentContext, input: VerifyInput<'_>) -> Result<Vec<Refut
             ("places", &input.places.or("(none)")),
         ],
     )?;
-    let call = context.call(Role::Verifier, "verify");
+    let call = context.call(Role::Verifier, "verify", &prompt);
     let real = RealCode::of(input.change, input.places);
     let count = input.findings.len();
     structured::ask(context, &call, prompt, schema(), |object| check(count, &real, object)).await

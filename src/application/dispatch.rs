@@ -12,6 +12,7 @@ use crate::store::{Lease, ScheduleName, Store, Work};
 use crate::telemetry::clock;
 
 use super::parts::Parts;
+use super::retention;
 
 /// How often it is looked whether a digest is due.
 const DIGEST_LOOK: Duration = Duration::from_secs(600);
@@ -24,6 +25,7 @@ pub(super) struct Dispatch {
     digest: DigestSchedule,
     digest_hour: u32,
     digest_to: Vec<String>,
+    model_texts_days: u32,
 }
 
 impl Dispatch {
@@ -36,6 +38,7 @@ impl Dispatch {
             digest: config.mail.digest,
             digest_hour: config.mail.digest_hour_utc.into(),
             digest_to: config.mail.to.clone(),
+            model_texts_days: config.model_texts_days,
         }
     }
 
@@ -64,6 +67,9 @@ impl Dispatch {
             ScheduleName::Digest => {
                 self.enqueue_digests().await?;
                 DIGEST_LOOK
+            }
+            ScheduleName::Retention => {
+                retention::forget_texts(&self.store, self.model_texts_days).await?.next_look()
             }
         };
         Ok(self.store.reschedule(lease, again).await?)

@@ -5,6 +5,7 @@
 mod dispatch;
 mod models;
 mod parts;
+mod retention;
 
 use std::future::IntoFuture;
 use std::net::SocketAddr;
@@ -26,7 +27,7 @@ use crate::telemetry::Redactor;
 use crate::web::{WebState, router};
 
 pub use models::model_settings;
-pub use parts::{command_limits, egress_policy, github, redactor, sandbox};
+pub use parts::{command_limits, egress_policy, github, prompts, redactor, sandbox};
 
 /// Days that a question or a plan waits for a person.
 const WAIT_DAYS: u32 = 14;
@@ -154,6 +155,10 @@ impl LocalApplication {
         let store = Store::connect(&url, connections, rules(config, Source::Local))
             .await
             .context("the database cannot be used")?;
+        // Nobody else does it where no deployment serves on this database.
+        if let Err(error) = retention::forget_texts(&store, config.model_texts_days).await {
+            tracing::warn!(%error, "old texts of model calls could not be removed");
+        }
         let run = choose(&store).await?;
         let store = store.for_run(run);
         let parts = parts::Parts::build(config, &store, None, &parts::own_program()?).await?;

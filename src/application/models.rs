@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{ModelChoice, ModelsConfig, Protocol as ConfiguredProtocol};
-use crate::llm::{Endpoint, ModelName, ModelSettings, Price, Protocol, RetryPolicy, Settings};
+use crate::config::{EffortName, ModelChoice, ModelsConfig, Protocol as ConfiguredProtocol};
+use crate::llm::{
+    CircuitPolicy, Delivery, Effort, Endpoint, ModelName, ModelSettings, Price, Protocol, RetryPolicy,
+    Settings,
+};
 
 /// The largest request, in bytes of text: about half a million tokens.
 const MOST_REQUEST_BYTES: usize = 2 * 1024 * 1024;
@@ -13,10 +16,13 @@ pub fn model_settings(config: &ModelsConfig) -> Settings {
         let protocol = match provider.protocol {
             ConfiguredProtocol::Anthropic => Protocol::Anthropic,
             ConfiguredProtocol::OpenAi => Protocol::OpenAi,
+            ConfiguredProtocol::OpenAiResponses => Protocol::OpenAiResponses,
+            ConfiguredProtocol::Gemini => Protocol::Gemini,
+            ConfiguredProtocol::Ollama => Protocol::Ollama,
         };
-        let endpoint =
-            Endpoint { protocol, base_url: provider.base_url.clone(), key: provider.api_key.clone() };
-        (name.clone(), endpoint)
+        let endpoint = Endpoint::new(protocol, provider.base_url.as_str(), provider.api_key.clone());
+        let delivery = if provider.stream { Delivery::Streamed } else { Delivery::Whole };
+        (name.clone(), Endpoint { delivery, ..endpoint })
     });
     let roles: BTreeMap<_, _> = config
         .roles
@@ -28,6 +34,8 @@ pub fn model_settings(config: &ModelsConfig) -> Settings {
         endpoints: endpoints.collect(),
         roles,
         call_timeout: config.request_timeout,
+        idle_timeout: config.idle_timeout,
+        circuit: CircuitPolicy { failures: config.circuit_failures, pause: config.circuit_pause },
         retry: RetryPolicy { max_calls: config.retries as usize + 1, ..RetryPolicy::default() },
         max_request_bytes: MOST_REQUEST_BYTES,
     }
@@ -39,6 +47,12 @@ fn model(config: &ModelsConfig, choice: &ModelChoice) -> ModelSettings {
         name: ModelName { provider: choice.provider.clone(), model: choice.model.clone() },
         temperature: choice.temperature,
         max_output_tokens: choice.max_tokens,
+        effort: choice.effort.map(|effort| match effort {
+            EffortName::Low => Effort::Low,
+            EffortName::Medium => Effort::Medium,
+            EffortName::High => Effort::High,
+        }),
+        context_tokens: choice.context_tokens,
         price: price_of(choice, protocol),
     }
 }
@@ -50,7 +64,10 @@ fn price_of(choice: &ModelChoice, protocol: Option<ConfiguredProtocol>) -> Optio
     choice.prices.map(|prices| Price {
         input: micro(prices.input),
         cached_input: micro(prices.cached),
-        cache_write: (protocol == Some(ConfiguredProtocol::Anthropic)).then(|| micro(prices.input * 1.25)),
+        cache_write: prices
+            .cache_write
+            .or_else(|| (protocol == Some(ConfiguredProtocol::Anthropic)).then_some(prices.input * 1.25))
+            .map(micro),
         output: micro(prices.output),
     })
 }

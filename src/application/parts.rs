@@ -19,7 +19,7 @@ use crate::ingest::Ingest;
 use crate::llm::simulated::SimulatedModel;
 use crate::llm::{Client, Model};
 use crate::mail::Mailer;
-use crate::pipeline::{self, MeteredSandbox, Pipeline, StoreLedger};
+use crate::pipeline::{self, MeteredSandbox, Pipeline, PromptsOf, StoreLedger};
 use crate::sandbox::{
     Backend, Bubblewrap, BubblewrapOptions, Container, ContainerOptions, HostName, Kubernetes,
     KubernetesOptions, Limits, Sandbox, TreeLimits, UserNamespaces, detect_toolchains,
@@ -193,7 +193,7 @@ fn pipeline(
     let (model, metering): (Arc<dyn Model>, _) = if config.dry_run {
         (Arc::new(SimulatedModel), None)
     } else {
-        let ledger = Arc::new(StoreLedger(store.clone()));
+        let ledger = Arc::new(StoreLedger::new(store.clone(), config.model_texts_days));
         let settings = model_settings(&config.models);
         let folder = config.data_dir.join("proxies");
         let metering = Metering::new(settings.clone(), ledger.clone(), folder)
@@ -234,6 +234,10 @@ fn pipeline(
             gates_at_once: config.sandbox.gates_at_once,
             egress,
             dependencies: config.data_dir.join("dependencies"),
+            prompts_of: match config.repository_prompts {
+                true => PromptsOf::DeploymentAndRepository,
+                false => PromptsOf::Deployment,
+            },
         },
     })
 }
@@ -277,7 +281,8 @@ pub fn egress_policy(config: &Config) -> anyhow::Result<Option<EgressPolicy>> {
     Ok((!allow_hosts.is_empty()).then_some(EgressPolicy { allow_hosts }))
 }
 
-fn prompts(folder: Option<&Path>) -> anyhow::Result<Prompts> {
+/// The deployment's prompts.
+pub fn prompts(folder: Option<&Path>) -> anyhow::Result<Prompts> {
     Ok(match folder {
         Some(folder) => Prompts::with_overrides(folder)?,
         None => Prompts::embedded()?,

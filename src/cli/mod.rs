@@ -7,6 +7,7 @@ mod exit;
 mod export;
 mod gates;
 mod in_sandbox;
+mod prompts;
 mod run;
 mod serve;
 mod simulate;
@@ -47,7 +48,9 @@ enum Command {
     Gates(gates::GatesArguments),
     /// Show the files and places that a model would see for an issue, and why.
     Context(context::ContextArguments),
-    /// Print what the database holds, for other programs.
+    /// Show which prompt file is in force for each job, and why.
+    Prompts(prompts::PromptsArguments),
+    /// Print what the database holds, for other programs, or write it into a folder.
     Export(export::ExportArguments),
     /// Check everything that a deployment needs and say how to mend what is missing.
     Doctor(doctor::DoctorArguments),
@@ -83,6 +86,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Run(run) => run::run(run, arguments.config, &environment).await,
         Command::Gates(gates) => gates::gates(gates, arguments.config, &environment).await,
         Command::Context(context) => context::context(context, arguments.config, &environment).await,
+        Command::Prompts(prompts) => prompts::prompts(prompts, arguments.config, &environment).await,
         Command::Export(export) => export::export(export, arguments.config, &environment).await,
         Command::Doctor(doctor) => doctor::doctor(doctor, arguments.config, &environment).await,
         Command::InSandbox(_) => Ok(Exit::Usage),

@@ -75,12 +75,19 @@ pub const VARIABLES: &[Variable] = &[
     variable("ANTHROPIC_BASE_URL", "models.providers.anthropic.base_url"),
     variable("OPENAI_API_KEY", "models.providers.openai.api_key"),
     variable("OPENAI_BASE_URL", "models.providers.openai.base_url"),
+    variable("GEMINI_API_KEY", "models.providers.gemini.api_key"),
+    variable("GEMINI_BASE_URL", "models.providers.gemini.base_url"),
+    variable("XAI_API_KEY", "models.providers.xai.api_key"),
+    variable("XAI_BASE_URL", "models.providers.xai.base_url"),
+    variable("GROQ_API_KEY", "models.providers.groq.api_key"),
+    variable("GROQ_BASE_URL", "models.providers.groq.base_url"),
+    variable("OLLAMA_HOST", "models.providers.ollama.base_url"),
     variable("SMTP_URL", "mail.smtp_url"),
     variable("MAIL_FROM", "mail.from"),
     variable("MAIL_TO", "mail.to"),
 ];
 
 /// The variable that wins over a key, if there is one.
-pub(super) fn variable_of(key: &str) -> Option<&'static str> {
+pub fn variable_of(key: &str) -> Option<&'static str> {
     VARIABLES.iter().find(|variable| variable.key == Some(key)).map(|variable| variable.name)
 }

@@ -43,6 +43,8 @@ pub(super) struct File {
     pub blocking_severities: Option<Vec<String>>,
     pub fix_severities: Option<Vec<String>>,
     pub prompts_dir: Option<String>,
+    pub repository_prompts: Option<bool>,
+    pub retention: Retention,
     pub log: Log,
 }
 
@@ -79,8 +81,12 @@ pub(super) struct Models {
     /// By the role's name or its other name.
     pub roles: BTreeMap<String, Vec<Model>>,
     pub profile: Option<String>,
+    pub catalog: Option<String>,
     pub request_timeout_seconds: Option<u64>,
+    pub idle_timeout_seconds: Option<u64>,
     pub retries: Option<u64>,
+    pub circuit_failures: Option<u64>,
+    pub circuit_pause_seconds: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -89,6 +95,7 @@ pub(super) struct Provider {
     pub protocol: Option<String>,
     pub base_url: Option<String>,
     pub api_key: Option<Secret>,
+    pub stream: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -97,9 +104,12 @@ pub(super) struct Model {
     pub model: Option<String>,
     pub temperature: Option<f64>,
     pub max_tokens: Option<u64>,
+    pub effort: Option<String>,
+    pub context_tokens: Option<u64>,
     pub usd_per_million_input_tokens: Option<f64>,
     pub usd_per_million_output_tokens: Option<f64>,
     pub usd_per_million_cached_tokens: Option<f64>,
+    pub usd_per_million_cache_write_tokens: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -197,6 +207,12 @@ pub(super) struct Setup {
 pub(super) struct Uids {
     pub first: Option<u64>,
     pub count: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Retention {
+    pub model_texts_days: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

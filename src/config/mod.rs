@@ -10,6 +10,7 @@
 //! holds code and documents together.
 
 mod candidates;
+mod catalog;
 mod document;
 mod environment;
 mod error;
@@ -25,11 +26,12 @@ mod resolve_models;
 mod resolve_sandbox;
 mod router;
 mod sections;
+mod urls;
 
 use std::path::{Path, PathBuf};
 
 pub use candidates::CandidatesConfig;
-pub use environment::{Environment, VARIABLES, Variable};
+pub use environment::{Environment, VARIABLES, Variable, variable_of};
 pub use error::ConfigError;
 pub use implementer::{AgentLine, ChosenEngine, EngineName, ImplementerConfig, ImplementerPolicy};
 pub use keys::{deployment_keys, policy_keys};
@@ -40,9 +42,9 @@ pub use policy::{
 pub(crate) use resolve::percent_decoded;
 pub use router::{Profile, RouterConfig};
 pub use sections::{
-    AppCredentials, ContainerConfig, DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits,
-    LogConfig, MailConfig, ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig, RoleModels,
-    SandboxBackend, SandboxConfig, SeverityName, UidRange, WebConfig,
+    AppCredentials, ContainerConfig, DatabaseConfig, DigestSchedule, EffortName, GitIdentity, GithubConfig,
+    Limits, LogConfig, MailConfig, ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig,
+    RoleModels, SandboxBackend, SandboxConfig, SeverityName, UidRange, WebConfig,
 };
 
 /// The name of the configuration file that is looked for in the working directory.
@@ -84,6 +86,10 @@ pub struct Config {
     pub fix_severities: Vec<SeverityName>,
     /// Prompts in this folder replace the embedded ones of the same name.
     pub prompts_dir: Option<PathBuf>,
+    /// Prompts in a repository's `.orchestrator/prompts/` replace those for its own tasks.
+    pub repository_prompts: bool,
+    /// Days for which what was said to models and what they answered is kept. 0: not at all.
+    pub model_texts_days: u32,
     pub log: LogConfig,
     /// What was changed or looks wrong, for the log and for `doctor`: one sentence each.
     pub notices: Vec<String>,

@@ -110,6 +110,8 @@ impl Config {
             "fix_severities":
                 self.fix_severities.iter().map(|severity| severity.as_str()).collect::<Vec<_>>(),
             "prompts_dir": self.prompts_dir,
+            "repository_prompts": self.repository_prompts,
+            "retention": { "model_texts_days": self.model_texts_days },
             "log": { "filter": self.log.filter, "format": self.log.format.as_str() },
         });
         serde_saphyr::to_string(&without_nulls(value)).unwrap_or_else(|error| format!("# {error}\n"))
@@ -145,6 +147,7 @@ impl Config {
                 "protocol": provider.protocol.as_str(),
                 "base_url": provider.base_url,
                 "api_key": mask(provider.api_key.as_ref()),
+                "stream": provider.stream,
             })
         };
         let model = |choice: &ModelChoice| {
@@ -152,9 +155,12 @@ impl Config {
                 "model": format!("{}:{}", choice.provider, choice.model),
                 "temperature": choice.temperature,
                 "max_tokens": choice.max_tokens,
+                "effort": choice.effort.map(|effort| effort.as_str()),
+                "context_tokens": choice.context_tokens,
                 "usd_per_million_input_tokens": choice.prices.map(|prices| prices.input),
                 "usd_per_million_output_tokens": choice.prices.map(|prices| prices.output),
                 "usd_per_million_cached_tokens": choice.prices.map(|prices| prices.cached),
+                "usd_per_million_cache_write_tokens": choice.prices.and_then(|prices| prices.cache_write),
             })
         };
         let role = |models: &[ModelChoice]| {
@@ -168,7 +174,10 @@ impl Config {
             "providers": providers,
             "roles": roles,
             "request_timeout_seconds": self.models.request_timeout.as_secs(),
+            "idle_timeout_seconds": self.models.idle_timeout.as_secs(),
             "retries": self.models.retries,
+            "circuit_failures": self.models.circuit_failures,
+            "circuit_pause_seconds": self.models.circuit_pause.as_secs(),
         })
     }
 

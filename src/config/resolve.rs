@@ -73,6 +73,13 @@ pub(super) fn resolve(document: Document, file: File, env: &Environment) -> Resu
         blocking_severities: r.severities("blocking_severities", file.blocking_severities, BLOCKING)?,
         fix_severities: r.severities("fix_severities", file.fix_severities, WORTH_A_FIX)?,
         prompts_dir: r.path("prompts_dir", file.prompts_dir)?,
+        repository_prompts: r.switch("repository_prompts", file.repository_prompts)?.unwrap_or(true),
+        model_texts_days: r.number(
+            "retention.model_texts_days",
+            file.retention.model_texts_days,
+            30,
+            0..=36_500,
+        )?,
         log: r.log(file.log)?,
         notices: r.notices,
     })
@@ -170,7 +177,7 @@ impl Resolver<'_> {
     }
 
     /// Paths in the file start from the file's folder, those in the environment from the working one.
-    fn path(&self, key: &str, file: Option<String>) -> Result<Option<PathBuf>, ConfigError> {
+    pub fn path(&self, key: &str, file: Option<String>) -> Result<Option<PathBuf>, ConfigError> {
         if let Some(path) = self.variable(key) {
             return Ok(Some(PathBuf::from(path)));
         }
@@ -193,27 +200,6 @@ impl Resolver<'_> {
             self.error(key, format!("expected one of {}", names.join(", ")))
                 .suggest(nearest(written, names.iter().copied()).map(str::to_owned))
         })
-    }
-
-    /// An http or https URL without a slash at the end.
-    pub fn base_url(
-        &mut self,
-        key: &str,
-        file: Option<String>,
-        default: &str,
-    ) -> Result<String, ConfigError> {
-        let text = self.text(key, file).unwrap_or_else(|| default.to_owned());
-        let url = reqwest::Url::parse(text.trim())
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some())
-            .ok_or_else(|| self.error(key, "expected a URL such as https://host or http://127.0.0.1:8080"))?;
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
-            return Err(self.error(key, "the URL must hold neither a user, nor a password, nor a query"));
-        }
-        if url.scheme() == "http" && !is_loopback(&url) {
-            self.notices.push(format!("`{key}` uses http, so tokens travel unencrypted; use https"));
-        }
-        Ok(url.as_str().trim_end_matches('/').to_owned())
     }
 
     fn github(&mut self, file: file::Github) -> Result<GithubConfig, ConfigError> {
@@ -395,11 +381,6 @@ impl Resolver<'_> {
                 .push(format!("the environment variable {name} means nothing to Orchestrator{advice}"));
         }
     }
-}
-
-pub(super) fn is_loopback(url: &reqwest::Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The text that a part of a URL stands for, or `None` where that is no UTF-8. A `%` that encodes

@@ -109,6 +109,8 @@ mod tests {
             model: name.into(),
             temperature: None,
             max_tokens: 1,
+            effort: None,
+            context_tokens: None,
             prices: input.map(|input| Prices { input, output: 2.0 * input, cached: 0.0 }),
         };
         let listed = || {

@@ -53,7 +53,14 @@ macro_rules! names {
     };
 }
 
-names!(Protocol { Anthropic => "anthropic", OpenAi => "openai" });
+names!(Protocol {
+    Anthropic => "anthropic",
+    OpenAi => "openai",
+    OpenAiResponses => "openai-responses",
+    Gemini => "gemini",
+    Ollama => "ollama"
+});
+names!(EffortName { Low => "low", Medium => "medium", High => "high" });
 names!(DigestSchedule { Off => "off", Daily => "daily", Weekly => "weekly" });
 names!(SandboxBackend { Bubblewrap => "bubblewrap", Container => "container", Kubernetes => "kubernetes" });
 names!(SeverityName { Critical => "CRITICAL", High => "HIGH", Medium => "MEDIUM", Low => "LOW" });
@@ -118,6 +125,20 @@ pub enum Protocol {
     Anthropic,
     /// OpenAI's chat completions, which most other servers imitate.
     OpenAi,
+    /// OpenAI's Responses API.
+    OpenAiResponses,
+    /// Google's `generateContent`.
+    Gemini,
+    /// Ollama's own API.
+    Ollama,
+}
+
+/// How much a model is to think before it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EffortName {
+    Low,
+    Medium,
+    High,
 }
 
 #[derive(Clone, Debug)]
@@ -128,6 +149,24 @@ pub struct ProviderConfig {
     pub base_url: String,
     /// `None` for servers that ask for no key, such as one on this machine.
     pub api_key: Option<SecretString>,
+    /// Whether answers come event by event, or in one piece.
+    pub stream: bool,
+}
+
+impl ProviderConfig {
+    /// Whether this is a provider's own server, which answers nobody without a key. One at another address
+    /// may do without.
+    pub fn asks_for_key(&self) -> bool {
+        const HOSTS: [&str; 5] = [
+            "api.anthropic.com",
+            "api.openai.com",
+            "generativelanguage.googleapis.com",
+            "api.x.ai",
+            "api.groq.com",
+        ];
+        let url = reqwest::Url::parse(&self.base_url).ok();
+        url.and_then(|url| url.host_str().map(|host| HOSTS.contains(&host))).unwrap_or(false)
+    }
 }
 
 /// US dollars per million tokens.
@@ -137,6 +176,8 @@ pub struct Prices {
     pub output: f64,
     /// Input tokens that the provider read from its cache.
     pub cached: f64,
+    /// Input tokens that it wrote to its cache. `None`: as its protocol usually charges them.
+    pub cache_write: Option<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -147,6 +188,10 @@ pub struct ModelChoice {
     /// `None`: the parameter is not sent, since some models refuse it.
     pub temperature: Option<f64>,
     pub max_tokens: u32,
+    /// `None`: left to the provider, since not every model takes it.
+    pub effort: Option<EffortName>,
+    /// Prompt and answer together. `None`: not known.
+    pub context_tokens: Option<u64>,
     /// `None`: not known; its calls count tokens but no dollars.
     pub prices: Option<Prices>,
 }
@@ -177,7 +222,13 @@ impl FromIterator<(Role, Vec<ModelChoice>)> for RoleModels {
 pub struct ModelsConfig {
     pub providers: BTreeMap<String, ProviderConfig>,
     pub roles: RoleModels,
+    /// For one call, from connecting to the last byte.
     pub request_timeout: Duration,
+    /// Longest time in which not a byte of an answer comes.
+    pub idle_timeout: Duration,
+    /// Failures in a row after which a model is left alone.
+    pub circuit_failures: u32,
+    pub circuit_pause: Duration,
     /// How often a failed call is repeated before the next model is tried.
     pub retries: u32,
 }

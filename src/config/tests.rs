@@ -126,7 +126,7 @@ fn what_is_wrong_is_named_with_key_line_and_the_nearest_right_key() {
         (
             "models:\n  default:\n    - model: antropic:x",
             ":3:14: `models.default[0].model`: the provider before the colon is not known; known are \
-             anthropic, openai; did you mean `anthropic:x`?",
+             anthropic, gemini, groq, ollama, openai, xai; did you mean `anthropic:x`?",
         ),
         (
             "models:\n  roles:\n    revewer:\n      - model: openai:x",
@@ -235,6 +235,71 @@ fn the_example_names_every_role() {
 }
 
 #[test]
+fn each_providers_own_variables_are_heeded() {
+    let pairs = [
+        ("OPENAI_BASE_URL", "https://gateway.example.org/v1"),
+        ("GEMINI_API_KEY", "k"),
+        ("GEMINI_BASE_URL", "https://gemini.example.org/"),
+        ("XAI_BASE_URL", "https://xai.example.org"),
+        ("GROQ_BASE_URL", "https://groq.example.org"),
+        ("OLLAMA_HOST", "0.0.0.0:9000"),
+    ];
+    let providers = load("", &pairs).unwrap().models.providers;
+    let url = |name: &str| providers[name].base_url.as_str();
+    assert_eq!(url("gemini"), "https://gemini.example.org");
+    assert_eq!(
+        (url("xai"), url("groq")),
+        ("https://xai.example.org/v1", "https://groq.example.org/openai/v1")
+    );
+    assert_eq!(url("ollama"), "http://127.0.0.1:9000");
+    assert_eq!(providers["openai"].protocol, Protocol::OpenAi, "another's server knows chat completions");
+    assert!(!providers["openai"].asks_for_key() && providers["gemini"].api_key.is_some());
+    let plain = load("", &[]).unwrap().models.providers;
+    assert_eq!(plain["openai"].protocol, Protocol::OpenAiResponses, "OpenAI's own takes tools there only");
+    assert_eq!(plain["ollama"].protocol, Protocol::Ollama);
+    assert!(plain["openai"].asks_for_key() && !plain["ollama"].asks_for_key());
+    let written = "models: {providers: {openai: {protocol: openai-responses, stream: false}}}";
+    let written = load(written, &pairs).unwrap().models.providers;
+    assert!(written["openai"].protocol == Protocol::OpenAiResponses && !written["openai"].stream);
+}
+
+#[test]
+fn prices_come_from_the_list_then_the_operators_list_then_the_key_beside_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let list =
+        "openai:gpt-5.2: {context_tokens: 5000, input: 7.0, output: 8.0}\nmine:m: {input: 1, output: 2}\n";
+    std::fs::write(folder.path().join("models.yaml"), list).unwrap();
+    let text = |catalog: &str, model: &str| {
+        let mine = "providers: {mine: {base_url: 'http://127.0.0.1:1'}}";
+        format!("models: {{{catalog}{mine}, default: [{model}]}}")
+    };
+    let read = |catalog: &str, model: &str| {
+        let file = folder.path().join("orchestrator.yaml");
+        let config = Config::from_text(&file, &text(catalog, model), &env(&[])).unwrap();
+        let choice = config.models.roles.of(Role::Fixer)[0].clone();
+        (choice.prices.map(|prices| prices.input), choice.context_tokens)
+    };
+    let own = "catalog: models.yaml, ";
+    assert_eq!(read("", "{model: 'openai:gpt-5.2'}"), (Some(1.75), Some(400_000)));
+    assert_eq!(read("", "{model: 'openai:gpt-5.2-2025-12-11'}"), (Some(1.75), Some(400_000)));
+    assert_eq!(read(own, "{model: 'openai:gpt-5.2'}"), (Some(7.0), Some(5_000)));
+    assert_eq!(read(own, "{model: 'mine:m'}"), (Some(1.0), None));
+    let key = "{model: 'openai:gpt-5.2', usd_per_million_input_tokens: 9, usd_per_million_output_tokens: 9, \
+               context_tokens: 9000}";
+    assert_eq!(read(own, key), (Some(9.0), Some(9_000)));
+    let missing = Config::from_text(&folder.path().join("o.yaml"), "models: {catalog: none.yaml}", &env(&[]));
+    let missing = missing.unwrap_err().to_string();
+    assert!(missing.contains("models.catalog") && missing.contains("none.yaml"), "{missing}");
+}
+
+#[test]
+fn an_ollama_model_without_a_context_is_noticed() {
+    let config = load("models: {default: [{model: 'ollama:qwen3-coder:30b'}]}", &[]).unwrap();
+    assert_eq!(config.models.roles.of(Role::Judge)[0].model, "qwen3-coder:30b");
+    assert!(config.notices[0].contains("context_tokens"), "{:?}", config.notices);
+}
+
+#[test]
 fn a_model_name_may_hold_colons_and_a_local_provider_needs_no_key() {
     let text = "models:\n  providers:\n    local: {base_url: 'http://127.0.0.1:11434/v1/'}\n  default:\n    \
                 - {model: 'local:qwen2.5-coder:7b'}\n";
@@ -340,9 +405,15 @@ fn collect(path: &str, tree: &serde_json::Value, keys: &mut BTreeSet<String>) {
         serde_json::Value::Object(map) => {
             for (name, value) in map {
                 let dot = if path.is_empty() { "" } else { "." };
-                // Providers and labels of nodes have names that a person chooses.
-                let is_chosen =
-                    ["models.providers", "models.roles", "sandbox.kubernetes.node_selector"].contains(&path);
+                // Providers, labels of nodes, agents and their variables have names that a person chooses.
+                let is_chosen = [
+                    "models.providers",
+                    "models.roles",
+                    "sandbox.kubernetes.node_selector",
+                    "implementer.commands",
+                    "implementer.commands.<name>.env",
+                ]
+                .contains(&path);
                 let name = if is_chosen { "<name>" } else { name };
                 collect(&format!("{path}{dot}{name}"), value, keys);
             }
@@ -379,7 +450,10 @@ fn every_variable_of_the_code_is_in_the_example_and_the_other_way_round() {
     assert_eq!(code, documented);
     for variable in VARIABLES {
         let Some(key) = variable.key else { continue };
-        let generic = key.replace(".anthropic.", ".<name>.").replace(".openai.", ".<name>.");
+        let generic = match key.strip_prefix("models.providers.").and_then(|rest| rest.split_once('.')) {
+            Some((_, field)) => format!("models.providers.<name>.{field}"),
+            None => key.to_owned(),
+        };
         assert!(deployment_keys().contains(&generic), "{} names no key: {key}", variable.name);
     }
 }
@@ -399,11 +473,16 @@ fn the_example_is_valid_as_it_stands_and_with_every_key_active() {
     assert_eq!(as_it_stands.redacted(), load("", &[]).unwrap().redacted(), "active keys show the defaults");
     // The two ways to give the private key exclude each other.
     let all = uncommented(EXAMPLE).replace("  private_key: ${GITHUB_APP_PRIVATE_KEY}\n", "");
+    // There is no file of that name here.
+    let all = all.replace("  catalog: models.yaml\n", "");
     let pairs = [
         ("DATABASE_URL", "postgres://db/x"),
         ("GITHUB_WEBHOOK_SECRET", "s"),
         ("ANTHROPIC_API_KEY", "k"),
         ("OPENAI_API_KEY", "k"),
+        ("GEMINI_API_KEY", "k"),
+        ("XAI_API_KEY", "k"),
+        ("GROQ_API_KEY", "k"),
         ("SMTP_URL", "smtp://mail"),
     ];
     let config = load(&all, &pairs).unwrap();

@@ -137,73 +137,104 @@ const STATEMENTS: &[&[u8]] = &[
 ];
 const LONGEST_LINE: usize = 400;
 
-/// Which words are not in a list, by their length and their first two letters: nearly all words of code.
-#[derive(Debug)]
-struct Filter {
-    words: &'static [&'static [u8]],
-    maybe: [u64; 16],
-}
+/// What a word of code may be in a line that defines something; one word may be several of these.
+const MODIFIER: u8 = 1;
+const DEFINER: u8 = 2;
+const STATEMENT: u8 = 4;
+/// Places for words: some hundreds, most of them empty, since nearly all words of code are none of these.
+const PLACES: usize = 1024;
 
-impl Filter {
-    const fn of(words: &'static [&'static [u8]]) -> Self {
-        let mut maybe = [0; 16];
+/// All words of the lists with what they are, by a hash of their length and some of their letters.
+#[derive(Debug)]
+struct Keywords([(&'static [u8], u8); PLACES]);
+
+static KEYWORDS: Keywords =
+    Keywords::of([(MODIFIERS, MODIFIER), (DEFINING, DEFINER), (STATEMENTS, STATEMENT)]);
+
+impl Keywords {
+    const fn of(lists: [(&'static [&'static [u8]], u8); 3]) -> Self {
+        let mut places: [(&'static [u8], u8); PLACES] = [(b"", 0); PLACES];
+        let mut list = 0;
+        while list < lists.len() {
+            let (words, kind) = lists[list];
+            let mut at = 0;
+            while at < words.len() {
+                let mut place = Self::place(words[at]);
+                while !places[place].0.is_empty() && !Self::same(places[place].0, words[at]) {
+                    place = (place + 1) % PLACES;
+                }
+                places[place] = (words[at], places[place].1 | kind);
+                at += 1;
+            }
+            list += 1;
+        }
+        Self(places)
+    }
+
+    const fn same(a: &[u8], b: &[u8]) -> bool {
         let mut at = 0;
-        while at < words.len() {
-            maybe[words[at].len() & 15] |= Self::bit(words[at]);
+        while at < a.len() && at < b.len() && a[at] == b[at] {
             at += 1;
         }
-        Self { words, maybe }
+        at == a.len() && at == b.len()
     }
 
-    const fn bit(word: &[u8]) -> u64 {
-        if word.len() < 2 { 0 } else { 1 << ((word[0] ^ word[1] << 2) & 63) }
+    const fn place(word: &[u8]) -> usize {
+        let length = word.len();
+        if length < 2 {
+            return 0;
+        }
+        let sum = word[0] as usize + 37 * word[1] as usize + 101 * word[length - 1] as usize + 11 * length;
+        sum % PLACES
     }
 
-    fn has(&self, word: &[u8]) -> bool {
-        self.maybe[word.len() & 15] & Self::bit(word) != 0 && self.words.contains(&word)
+    /// What a word is; 0 where it is none of them.
+    fn kind(&self, word: &[u8]) -> u8 {
+        let mut place = Self::place(word);
+        loop {
+            let (known, kind) = self.0[place];
+            if known.is_empty() || known == word {
+                return kind;
+            }
+            place = (place + 1) % PLACES;
+        }
     }
-}
-
-static MODIFIER: Filter = Filter::of(MODIFIERS);
-static DEFINER: Filter = Filter::of(DEFINING);
-static STATEMENT: Filter = Filter::of(STATEMENTS);
-
-fn is_modifier(word: &[u8]) -> bool {
-    MODIFIER.has(word)
 }
 
 fn is_defining(word: &[u8]) -> bool {
-    DEFINER.has(word)
+    KEYWORDS.kind(word) & DEFINER != 0
 }
 
 fn is_statement(word: &[u8]) -> bool {
-    STATEMENT.has(word)
+    KEYWORDS.kind(word) & STATEMENT != 0
 }
 
 /// Calls `each` with every name that `text` seems to define.
 pub(super) fn definitions(text: &[u8], mut each: impl FnMut(&[u8])) {
-    let mut rest = text;
-    while !rest.is_empty() {
-        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-        if let Some(name) = defined(&rest[..end]) {
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', text).chain([text.len()]) {
+        if let Some(name) = defined(&text[start..end]) {
             each(name);
         }
-        rest = rest.get(end + 1..).unwrap_or_default();
+        start = (end + 1).min(text.len());
     }
 }
 
 /// The name that a line defines.
 fn defined(line: &[u8]) -> Option<&[u8]> {
-    let text = line.trim_ascii();
+    let text = line.trim_ascii_start();
+    let first = *text.first()?;
+    if !(first.is_ascii_alphabetic() || matches!(first, b'#' | b'_' | b'$' | b'~')) {
+        return None;
+    }
+    let text = text.trim_ascii_end();
     if text.len() < 4 || text.len() > LONGEST_LINE {
         return None;
     }
-    let indented = line[0] == b' ' || line[0] == b'\t';
-    match text[0] {
-        b'#' => return text.strip_prefix(b"#define").and_then(|rest| name_at(rest.trim_ascii_start())),
-        first if first.is_ascii_alphabetic() || first == b'_' || first == b'$' || first == b'~' => {}
-        _ => return None,
+    if first == b'#' {
+        return text.strip_prefix(b"#define").and_then(|rest| name_at(rest.trim_ascii_start()));
     }
+    let indented = line[0] == b' ' || line[0] == b'\t';
     let mut at = 0;
     for _ in 0..6 {
         let word = word_at(text, at);
@@ -211,13 +242,14 @@ fn defined(line: &[u8]) -> Option<&[u8]> {
             break;
         }
         let after = at + word.len();
-        if is_defining(word) {
+        let kind = KEYWORDS.kind(word);
+        if kind & DEFINER != 0 {
             if let Some(name) = after_keyword(text, word, after, indented) {
                 return Some(name);
             }
-        } else if at == 0 && is_statement(word) {
+        } else if at == 0 && kind & STATEMENT != 0 {
             return None;
-        } else if !is_modifier(word) {
+        } else if kind & MODIFIER == 0 {
             break;
         }
         at = next_word(text, after);
@@ -300,8 +332,19 @@ fn assigned(text: &[u8], indented: bool) -> Option<&[u8]> {
     name_before(before)
 }
 
+/// Which bytes names have.
+static NAME: [bool; 256] = {
+    let mut of_names = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        of_names[byte] = (byte as u8).is_ascii_alphanumeric() || byte == b'_' as usize || byte >= 128;
+        byte += 1;
+    }
+    of_names
+};
+
 fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 128
+    NAME[usize::from(byte)]
 }
 
 fn word_at(text: &[u8], at: usize) -> &[u8] {

@@ -28,10 +28,10 @@ const SMALL: usize = 4 << 20;
 const SPARE_BYTES: usize = 128 << 20;
 /// A writer's temporary file that is older belongs to nobody.
 const ABANDONED: Duration = Duration::from_secs(3600);
-/// Blobs that a thread takes at a time: neighbours in the tree, which have many words in common.
-const BATCH: usize = 256;
-/// Batches of a thread where there are few blobs.
-const BATCHES: usize = 8;
+/// A thread takes this part of its share of what is left at a time: neighbours in the tree, which have many words in
+/// common, and less of them towards the end, so that all threads end together.
+const PARTS: usize = 4;
+const SMALLEST_BATCH: usize = 16;
 /// Blobs that another thread is worth.
 const SHARE: usize = 32;
 const MOST_THREADS: usize = 4;
@@ -160,11 +160,15 @@ impl Index {
     fn read_blobs(&self, objects: &Objects, keys: &[Key]) -> Result<Vec<Segment>, ContextError> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         let threads = threads.min(keys.len() / SHARE + 1);
-        let batch = (keys.len() / (threads * BATCHES)).clamp(1, BATCH);
         let next = AtomicUsize::new(0);
+        let end = |start: usize| {
+            let rest = keys.len().saturating_sub(start);
+            keys.len().min(start + (rest / (threads * PARTS)).max(SMALLEST_BATCH))
+        };
         let take = || {
-            let rest = keys.get(next.fetch_add(batch, Ordering::Relaxed)..)?;
-            Some(&rest[..rest.len().min(batch)]).filter(|batch| !batch.is_empty())
+            let more = |start| (start < keys.len()).then(|| end(start));
+            let start = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+            keys.get(start..end(start))
         };
         let work = || self.read_share(objects, take);
         std::thread::scope(|scope| {
@@ -185,10 +189,10 @@ impl Index {
         let mut unwritten = Vec::new();
         let (mut reader, mut recorder, mut read) = (objects.anew()?.reader(), Recorder::default(), 0);
         while let Some(batch) = next() {
-            if read > MAPPED_BYTES {
-                (reader, read) = (objects.anew()?.reader(), 0);
-            }
             for key in batch {
+                if read > MAPPED_BYTES {
+                    (reader, read) = (objects.anew()?.reader(), 0);
+                }
                 match reader.size(&key.id)? {
                     None => continue,
                     Some(size) if size > LARGEST => recorder.oversized(*key),

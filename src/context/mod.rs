@@ -14,6 +14,8 @@ mod error;
 mod history;
 mod index;
 mod kind;
+mod kindred;
+mod lexicon;
 mod mentions;
 mod objects;
 mod overview;

@@ -9,11 +9,11 @@ use super::chunks::{Chunk, Chunker, lift};
 use super::error::ContextError;
 use super::history::Past;
 use super::kind::FileKind;
+use super::kindred::kindred;
 use super::mentions::{Mention, mentions};
-use super::objects::Objects;
+use super::objects::{Objects, Reader};
 use super::placed::{Placed, Posting};
-use super::score::{self, Hits, Lists, PathHits, Wanted};
-use super::terms::HashedMap;
+use super::score::{self, Hits, Lists, PathHits, Votes, Wanted};
 use super::tree::{File, Tree};
 
 /// The signs, in the order of their weights.
@@ -29,13 +29,16 @@ pub(super) enum Sign {
     Together,
     Mention,
     Literal,
+    Told,
+    Kindred,
+    Called,
 }
 
-pub(super) const SIGNS: usize = 10;
+pub(super) const SIGNS: usize = 13;
 pub(super) type Signs = [f64; SIGNS];
 
 /// What a sign weighs, scaled to its greatest value for the text.
-const WEIGHTS: Signs = [0.6, 0.5, 0.5, 0.2, 0.2, 0.25, 0.7, 0.2, 2.0, 0.7];
+const WEIGHTS: Signs = [0.6, 0.5, 0.5, 0.2, 0.2, 0.25, 0.7, 0.2, 2.0, 0.7, 0.2, 0.3, 0.3];
 /// Files that are ranked at most.
 const FINALISTS: usize = 1000;
 /// Files whose chunks are looked at.
@@ -114,24 +117,19 @@ pub(super) fn rank(
     let worth = worth(&asked, placed.texts, &lists, &paths);
     let mentions = mentions(text, &tree.files);
     let mut ranking = Ranking { asked, ranked: Vec::new(), mentions, worth };
-    let votes = score::votes(&ranking.asked, past).by_file;
+    let votes = score::votes(&ranking.asked, past);
     let signs = ranking.signs(placed, &lists, &paths, &votes);
     ranking.look_at_files(tree, &signs);
     ranking.look_at_chunks(placed, &wanted, objects)?;
     ranking.look_at_changes(tree, past, &signs);
+    ranking.look_at_kindred(placed, &wanted, &votes, &mut objects.reader())?;
     ranking.remember(tree, &lists, paths, &votes);
     Ok(ranking)
 }
 
 impl Ranking {
     /// The signs that the index has, of all files.
-    fn signs(
-        &self,
-        placed: &Placed,
-        lists: &Lists,
-        paths: &[PathHits],
-        votes: &HashedMap<u64, (f64, u32)>,
-    ) -> Vec<Signs> {
+    fn signs(&self, placed: &Placed, lists: &Lists, paths: &[PathHits], votes: &Votes) -> Vec<Signs> {
         let files = &placed.tree.files;
         let mut signs = vec![Signs::default(); files.len()];
         for (list, worth) in lists.words.iter().zip(&self.worth.words) {
@@ -153,8 +151,9 @@ impl Ranking {
         present(Sign::Compounds, &lists.compounds, &self.worth.names);
         for ((signs, path), file) in signs.iter_mut().zip(paths).zip(files) {
             signs[Sign::Path as usize] = score::path_score(path, &self.worth.path);
-            if !votes.is_empty() {
-                signs[Sign::Votes as usize] = votes.get(&file.named.hash).map_or(0.0, |(sum, _)| *sum);
+            if !votes.by_file.is_empty() {
+                signs[Sign::Votes as usize] =
+                    votes.by_file.get(&file.named.hash).map_or(0.0, |(sum, _)| *sum);
             }
         }
         for mention in &self.mentions {
@@ -226,6 +225,26 @@ impl Ranking {
         Ok(())
     }
 
+    /// What the best places lead to, and what was ever told of the files. It comes last: the best places are found
+    /// better without.
+    fn look_at_kindred(
+        &mut self,
+        placed: &Placed,
+        wanted: &Wanted,
+        votes: &Votes,
+        reader: &mut Reader,
+    ) -> Result<(), ContextError> {
+        let kindred = kindred(placed, &self.ranked, wanted, reader)?;
+        for ranked in &mut self.ranked {
+            let hash = &placed.tree.files[ranked.file].named.hash;
+            ranked.signs[Sign::Told as usize] = votes.told.get(hash).copied().unwrap_or(0.0);
+            ranked.signs[Sign::Kindred as usize] = kindred.words[ranked.file];
+            ranked.signs[Sign::Called as usize] = kindred.called[ranked.file];
+        }
+        self.combine(&placed.tree.files);
+        Ok(())
+    }
+
     /// What changed together with the best.
     fn look_at_changes(&mut self, tree: &Tree, past: &[Arc<Past>], signs: &[Signs]) {
         let best = self.ranked.iter().take(SEEDS);
@@ -255,13 +274,7 @@ impl Ranking {
     }
 
     /// What was found in the files that are left, for their reasons.
-    fn remember(
-        &mut self,
-        tree: &Tree,
-        lists: &Lists,
-        mut paths: Vec<PathHits>,
-        votes: &HashedMap<u64, (f64, u32)>,
-    ) {
+    fn remember(&mut self, tree: &Tree, lists: &Lists, mut paths: Vec<PathHits>, votes: &Votes) {
         let mut places = vec![None; tree.files.len()];
         for (at, ranked) in self.ranked.iter().enumerate() {
             places[ranked.file] = Some(at as u32);
@@ -270,7 +283,8 @@ impl Ranking {
         for (ranked, hits) in self.ranked.iter_mut().zip(hits) {
             ranked.hits = hits;
             ranked.path = std::mem::take(&mut paths[ranked.file]);
-            ranked.voters = votes.get(&tree.files[ranked.file].named.hash).map_or(0, |(_, voters)| *voters);
+            ranked.voters =
+                votes.by_file.get(&tree.files[ranked.file].named.hash).map_or(0, |(_, voters)| *voters);
         }
     }
 }

@@ -43,7 +43,14 @@ pub(super) fn reasons(ranking: &Ranking, tree: &Tree, ranked: &Ranked) -> Vec<St
         1 => reasons.push("1 past commit with a similar message changed it".to_owned()),
         voters => reasons.push(format!("{voters} past commits with similar messages changed it")),
     }
-    if ranked.signs[Sign::Together as usize] > 0.0 {
+    let has = |sign: Sign| ranked.signs[sign as usize] > 0.0;
+    if ranked.voters == 0 && has(Sign::Told) {
+        reasons.push("messages of past commits that changed it have some of the words".to_owned());
+    }
+    if has(Sign::Called) {
+        reasons.push("it defines names that are used in the best places".to_owned());
+    }
+    if has(Sign::Together) {
         reasons.push("it was often changed together with the best of these files".to_owned());
     }
     let kind = tree.files[ranked.file].kind();

@@ -11,6 +11,8 @@ const K1: f64 = 1.2;
 const B: f64 = 0.75;
 /// How many past commits vote.
 const VOTERS: usize = 60;
+/// Commits that changed more files tell of none.
+const MOST_TOLD_OF: usize = 30;
 
 /// Which question a term belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,10 @@ impl Wanted {
             Some(Slot::Word(at)) => Some(at),
             _ => None,
         }
+    }
+
+    pub(super) fn has(&self, term: Term) -> bool {
+        self.slot(term).is_some()
     }
 
     /// The numbers of the words that are among terms, each once.
@@ -147,6 +153,11 @@ pub(super) fn presence(count: u8) -> f64 {
     f64::from(count) / (f64::from(count) + 0.5)
 }
 
+/// Words of a place: twice is hardly more than once.
+pub(super) fn often(count: u32) -> f64 {
+    f64::from(count) / (f64::from(count) + 1.0)
+}
+
 /// What of the words is in a path: those of the file's name count whole where they make it up, those of folders half.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PathHits {
@@ -176,11 +187,13 @@ pub(super) fn path_score(hits: &PathHits, worth: &[f64]) -> f64 {
 pub(super) struct Votes {
     /// By [`path_hash`]: the sum of votes, and how many voted.
     pub(super) by_file: HashedMap<u64, (f64, u32)>,
+    /// By [`path_hash`]: how much all that was ever told of a file is like the text.
+    pub(super) told: HashedMap<u64, f64>,
 }
 
-/// Past commits whose messages are like the text vote for the files that they changed.
-pub(super) fn votes(asked: &Asked, past: &[Arc<Past>]) -> Votes {
-    let mut by_term: HashedMap<u32, (f64, u32)> = HashedMap::default();
+/// What a term is worth in the messages of past commits.
+fn worth_in_messages(asked: &Asked, past: &[Arc<Past>]) -> HashedMap<u32, f64> {
+    let mut by_term: HashedMap<u32, (f64, usize)> = HashedMap::default();
     for word in &asked.words {
         by_term.insert(word.term.0, (word.weight, 0));
     }
@@ -194,14 +207,13 @@ pub(super) fn votes(asked: &Asked, past: &[Arc<Past>]) -> Votes {
             }
         }
     }
+    let worth = |(weight, with)| weight * rarity(with, past.len());
+    by_term.into_iter().map(|(term, found)| (term, worth(found))).collect()
+}
+
+/// How much the messages of past commits are like the text, the most alike first, by their numbers.
+fn similar(past: &[Arc<Past>], worth: &HashedMap<u32, f64>) -> Vec<(f64, usize)> {
     let total = past.len() as f64;
-    let worth: HashedMap<u32, f64> = by_term
-        .iter()
-        .map(|(&term, &(weight, with))| {
-            let with = f64::from(with);
-            (term, weight * ((total - with + 0.5) / (with + 0.5) + 1.0).ln())
-        })
-        .collect();
     let mean = past.iter().map(|commit| commit.terms.len()).sum::<usize>() as f64 / total.max(1.0);
     let mut similar: Vec<(f64, usize)> = Vec::new();
     for (at, commit) in past.iter().enumerate().filter(|(_, commit)| !commit.files.is_empty()) {
@@ -211,8 +223,14 @@ pub(super) fn votes(asked: &Asked, past: &[Arc<Past>]) -> Votes {
         }
     }
     similar.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let mut votes = Votes::default();
-    for &(similarity, at) in similar.iter().take(VOTERS) {
+    similar
+}
+
+/// Past commits whose messages are like the text vote for the files that they changed.
+pub(super) fn votes(asked: &Asked, past: &[Arc<Past>]) -> Votes {
+    let worth = worth_in_messages(asked, past);
+    let mut votes = Votes { told: told(past, &worth), ..Votes::default() };
+    for (similarity, at) in similar(past, &worth).into_iter().take(VOTERS) {
         let files = &past[at].files;
         let vote = similarity / (files.len() as f64).sqrt();
         for &file in files {
@@ -222,6 +240,34 @@ pub(super) fn votes(asked: &Asked, past: &[Arc<Past>]) -> Votes {
         }
     }
     votes
+}
+
+/// BM25 of the messages of all past commits that changed a file, as if they were its text. Each counts the less the
+/// more files its commit changed.
+fn told(past: &[Arc<Past>], worth: &HashedMap<u32, f64>) -> HashedMap<u64, f64> {
+    let mut messages: HashedMap<u64, (f64, Vec<(u32, f64)>)> = HashedMap::default();
+    let mut all = 0.0;
+    for commit in past.iter().filter(|commit| (1..=MOST_TOLD_OF).contains(&commit.files.len())) {
+        let words = || commit.terms.iter().filter(|term| worth.contains_key(&term.0));
+        let share = 1.0 / (commit.files.len() as f64).sqrt();
+        for file in &commit.files {
+            let (length, counts) = messages.entry(*file).or_default();
+            *length += share;
+            all += share;
+            for word in words() {
+                match counts.iter_mut().find(|(known, _)| *known == word.0) {
+                    Some((_, count)) => *count += share,
+                    None => counts.push((word.0, share)),
+                }
+            }
+        }
+    }
+    let mean = all / (messages.len() as f64).max(1.0);
+    let value = |length: f64, counts: Vec<(u32, f64)>| -> f64 {
+        let norm = K1 * (1.0 - B + B * length / mean);
+        counts.iter().map(|(word, count)| worth[word] * count * (K1 + 1.0) / (count + norm)).sum()
+    };
+    messages.into_iter().map(|(file, (length, counts))| (file, value(length, counts))).collect()
 }
 
 /// How often other files changed together with `seeds` (path and weight): by [`path_hash`].
@@ -243,4 +289,23 @@ pub(super) fn together(past: &[Arc<Past>], seeds: &[(u64, f64)]) -> HashedMap<u6
         *sum /= (4.0 + f64::from(changes.get(file).copied().unwrap_or(0))).sqrt();
     }
     sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_of_a_file_counts_the_less_the_more_files_it_was_told_of() {
+        let word = Term(7);
+        let past = |files: &[u64]| {
+            let (terms, files) = (vec![word], files.to_vec());
+            Arc::new(Past { id: [0; 20], time: 0, parents: Vec::new(), terms, files })
+        };
+        let many: Vec<u64> = (100..200).collect();
+        let worth = HashedMap::from_iter([(word.0, 1.0)]);
+        let told = told(&[past(&[1]), past(&[2, 3, 4, 5]), past(&[1]), past(&[6]), past(&many)], &worth);
+        assert!(told[&1] > told[&6] && told[&6] > told[&2] && told[&2] > 0.0, "{told:?}");
+        assert!(!told.contains_key(&100));
+    }
 }

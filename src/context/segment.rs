@@ -33,7 +33,7 @@ pub(super) struct Blob {
     pub(super) content: Content,
     /// Words, counted with their repetitions.
     pub(super) length: u32,
-    /// Different terms.
+    /// Different terms, or a few more where it spells some in several ways.
     pub(super) terms: u32,
 }
 

@@ -155,9 +155,10 @@ fn mixed(hash: u64, word: u64) -> u64 {
 /// Turns runs into terms. Remembers the stems of words, so one is used for many texts.
 pub(super) struct Terms {
     stemmer: Stemmer,
-    /// By a word's hash and role: the last word that fell on the place, and its term.
+    /// By a word's hash: the last word that fell on the place, and its term.
     stems: Box<[(u64, Term)]>,
     terms: Vec<Term>,
+    joined: Vec<u8>,
 }
 
 impl std::fmt::Debug for Terms {
@@ -172,6 +173,7 @@ impl Default for Terms {
             stemmer: Stemmer::create(Algorithm::English),
             stems: vec![(0, Term(0)); REMEMBERED].into(),
             terms: Vec::new(),
+            joined: Vec::new(),
         }
     }
 }
@@ -179,68 +181,41 @@ impl Default for Terms {
 impl Terms {
     /// The terms of a run: its words, then itself where it is more than its only word.
     pub(super) fn of_run(&mut self, run: &[u8]) -> &[Term] {
-        let whole = self.of(run, Role::Word, Role::Compound);
-        if whole == Whole::OneWord {
-            self.terms.pop();
-        }
-        &self.terms
-    }
-
-    /// The terms of a name that is defined: its words, then itself.
-    pub(super) fn of_definition(&mut self, name: &[u8]) -> &[Term] {
-        self.of(name, Role::DefinedWord, Role::Defined);
-        &self.terms
-    }
-
-    fn of(&mut self, run: &[u8], word: Role, whole: Role) -> Whole {
         self.terms.clear();
-        if !run.is_ascii() {
-            let mut parts = Vec::new();
-            split_unicode(&String::from_utf8_lossy(run), &mut parts);
-            parts.iter().for_each(|part| self.push(part.as_bytes(), word));
-            let joined = joined(run);
-            return self.end(parts.concat() == joined, whole, joined.as_bytes());
-        }
-        let mut lower = [0; LONGEST_RUN];
-        let lower = &mut lower[..run.len()];
-        lower.copy_from_slice(run);
-        lower.make_ascii_lowercase();
-        let (mut length, mut in_words) = (0, 0);
-        split_ascii(run, |start, end| {
-            if start > length {
-                lower.copy_within(start..end, length);
-            }
-            let part = length..length + (end - start);
-            length = part.end;
-            if is_word(&lower[part.clone()]) {
-                in_words += part.len();
-                self.push(&lower[part], word);
-            }
+        let mut joined = std::mem::take(&mut self.joined);
+        let kind = words(run, &mut joined, |word| {
+            let term = self.word(word);
+            self.terms.push(term);
         });
-        self.end(in_words == length, whole, &lower[..length])
-    }
-
-    fn end(&mut self, all_in_words: bool, role: Role, joined: &[u8]) -> Whole {
-        let whole = match self.terms.len() {
-            0 => return Whole::NoWord,
-            1 if all_in_words => Whole::OneWord,
-            _ => Whole::Compound,
-        };
-        self.terms.push(term(role, joined));
-        whole
-    }
-
-    fn push(&mut self, part: &[u8], role: Role) {
-        if is_code(part) {
-            return self.terms.push(term(role, part));
+        if kind == Whole::Compound {
+            self.terms.push(term(Role::Compound, &joined));
         }
-        let key = (hash_bytes(part) ^ (role as u64) << 56) | 1;
+        self.joined = joined;
+        &self.terms
+    }
+
+    /// The term of a word in lower case.
+    fn word(&mut self, word: &[u8]) -> Term {
+        if is_code(word) {
+            return term(Role::Word, word);
+        }
+        let key = word_hash(word);
         let place = &mut self.stems[(key >> 20) as usize % REMEMBERED];
         if place.0 != key {
-            let part = String::from_utf8_lossy(part);
-            *place = (key, term(role, self.stemmer.stem(&part).as_bytes()));
+            let word = String::from_utf8_lossy(word);
+            *place = (key, term(Role::Word, self.stemmer.stem(&word).as_bytes()));
         }
-        self.terms.push(place.1);
+        place.1
+    }
+
+    /// The terms of a word in lower case: of text, and of names that are defined.
+    pub(super) fn both(&self, word: &[u8]) -> [Term; 2] {
+        let both = |stem: &[u8]| [term(Role::Word, stem), term(Role::DefinedWord, stem)];
+        if is_code(word) {
+            both(word)
+        } else {
+            both(self.stemmer.stem(&String::from_utf8_lossy(word)).as_bytes())
+        }
     }
 
     /// The stem of a word in lower case.
@@ -257,12 +232,56 @@ fn is_code(word: &[u8]) -> bool {
     word.len() <= 3 || word.iter().any(u8::is_ascii_digit)
 }
 
+/// Never 0.
+pub(super) fn word_hash(word: &[u8]) -> u64 {
+    hash_bytes(word) | 1
+}
+
 /// How a run and its words are to each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Whole {
+pub(super) enum Whole {
     NoWord,
     OneWord,
     Compound,
+}
+
+impl Whole {
+    fn of(words: usize, all_in_words: bool) -> Self {
+        match words {
+            0 => Self::NoWord,
+            1 if all_in_words => Self::OneWord,
+            _ => Self::Compound,
+        }
+    }
+}
+
+/// Calls `each` with the words of a run in lower case; `whole` becomes the run as [`joined`] has it.
+pub(super) fn words(run: &[u8], whole: &mut Vec<u8>, mut each: impl FnMut(&[u8])) -> Whole {
+    whole.clear();
+    if !run.is_ascii() {
+        let mut parts = Vec::new();
+        split_unicode(&String::from_utf8_lossy(run), &mut parts);
+        parts.iter().for_each(|part| each(part.as_bytes()));
+        whole.extend_from_slice(joined(run).as_bytes());
+        return Whole::of(parts.len(), parts.concat().as_bytes() == whole.as_slice());
+    }
+    whole.extend_from_slice(run);
+    whole.make_ascii_lowercase();
+    let (mut length, mut words, mut in_words) = (0, 0, 0);
+    split_ascii(run, |start, end| {
+        if start > length {
+            whole.copy_within(start..end, length);
+        }
+        let part = length..length + (end - start);
+        length = part.end;
+        if is_word(&whole[part.clone()]) {
+            in_words += part.len();
+            words += 1;
+            each(&whole[part]);
+        }
+    });
+    whole.truncate(length);
+    Whole::of(words, in_words == length)
 }
 
 /// A run as a whole, whatever its spelling: `split_amount` and `splitAmount` are `splitamount`.

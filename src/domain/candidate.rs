@@ -115,8 +115,9 @@ pub fn standing(candidates: &[Candidate]) -> Standing {
         candidates.iter().filter_map(|one| Some((one.number, one.measured()?))).collect();
     left.sort_by_key(|(number, _)| *number);
     let mut by = if left.len() == 1 { DecidedBy::Alone } else { DecidedBy::Order };
+    type Measure = fn(&Measured) -> i64;
     // The less, the better.
-    let measures: [(DecidedBy, fn(&Measured) -> i64); 4] = [
+    let measures: [(DecidedBy, Measure); 4] = [
         (DecidedBy::Gates, |it| i64::from(it.gates_blocking)),
         (DecidedBy::Gates, |it| -i64::from(it.gates_passed)),
         (DecidedBy::Tests, |it| -i64::from(it.tests_added)),

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::Usage;
-use crate::llm::{Endpoint, Ledger, LlmError, ModelName, ModelSettings, Role, Settings};
+use crate::llm::{Endpoint, Ledger, LlmError, ModelSettings, Settings};
 
 pub use account::Account;
 use account::{Books, Calls};
@@ -45,6 +45,9 @@ const CALLS_AT_ONCE: usize = 8;
 const ARRIVAL: Duration = Duration::from_secs(60);
 /// How long calls that are under way when the command has ended are heard out, for their figures.
 const LAST_CALLS: Duration = Duration::from_secs(5);
+/// The socket's name in its folder, and the age from which a folder may be of a dead process.
+const SOCKET: &str = "models.sock";
+const LEFTOVER: Duration = Duration::from_secs(60);
 /// Refusals that are kept for people.
 const MOST_REFUSALS: usize = 50;
 
@@ -107,6 +110,7 @@ impl Metering {
     /// When no HTTP client can be made, or the folder cannot.
     pub fn new(settings: Settings, ledger: Arc<dyn Ledger>, folder: PathBuf) -> io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
+        sweep(&folder);
         let client = || {
             reqwest::Client::builder()
                 .connect_timeout(Duration::from_secs(20))
@@ -118,19 +122,16 @@ impl Metering {
         Ok(Self { settings, ledger, web: Web { far, here }, folder })
     }
 
-    /// The model that a role asks first.
-    pub fn model(&self, role: Role) -> Option<&ModelName> {
-        Some(&self.settings.roles.get(&role)?.first()?.name)
-    }
-
     /// Starts a proxy for one command.
     ///
     /// # Errors
     /// When the socket cannot be made; a path of more than 107 bytes is one reason (unix(7)).
     pub async fn open(self: &Arc<Self>, account: Account) -> io::Result<MeteringProxy> {
         // Closed to others, so that the socket itself can be open to whatever user the sandbox has.
-        let folder = tempfile::Builder::new().prefix("proxy-").tempdir_in(&self.folder)?;
-        let socket = folder.path().join("models.sock");
+        let closed = std::fs::Permissions::from_mode(0o700);
+        let folder =
+            tempfile::Builder::new().prefix("proxy-").permissions(closed).tempdir_in(&self.folder)?;
+        let socket = folder.path().join(SOCKET);
         let listener = UnixListener::bind(&socket)
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", socket.display())))?;
         std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o666))?;
@@ -163,6 +164,20 @@ impl Metering {
     }
 }
 
+/// Removes the folders of proxies whose process died: old ones, where nobody listens any more.
+fn sweep(folder: &std::path::Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let made = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+        let is_old = made.and_then(|made| made.elapsed().ok()).is_some_and(|age| age > LEFTOVER);
+        let listens = std::os::unix::net::UnixStream::connect(entry.path().join(SOCKET)).is_ok();
+        if is_old && !listens {
+            // What cannot be removed is tried again by the next start.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 impl Web {
     fn to(&self, url: &reqwest::Url) -> &reqwest::Client {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
@@ -175,7 +190,7 @@ impl Web {
 impl MeteringProxy {
     /// For [`crate::sandbox::Network::Service`].
     pub fn socket(&self) -> PathBuf {
-        self.folder.path().join("models.sock")
+        self.folder.path().join(SOCKET)
     }
 
     /// Ends the proxy. Calls under way are heard out for a moment; what they used is estimated after that.

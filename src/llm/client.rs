@@ -8,11 +8,13 @@ use backon::BackoffBuilder;
 use futures::future::BoxFuture;
 
 use super::budget::{Estimate, Purse, Reservation};
+use super::circuit::Circuit;
 use super::error::LlmError;
-use super::ledger::{Accounting, CallLabel, CallRecord, Ledger};
-use super::message::{Answer, Request, StopReason};
+use super::ledger::{CallLabel, CallRecord, Exchange, Ledger};
+use super::message::{Answer, Message, Request, StopReason};
 use super::model::{ModelName, ModelSettings, Price, Settings, TokenCount};
-use super::wire::{CallOptions, FailedCall, Reply, Wire};
+use super::reading::Reply;
+use super::wire::{CallOptions, Wire};
 use crate::domain::{Role, Usage};
 
 /// What surrounds a call: who asks, for what, and who pays.
@@ -50,8 +52,8 @@ pub trait Model: Send + Sync {
         None
     }
 
-    /// The model that a role asks first, where that is known: its family decides how it is asked.
-    fn first_choice(&self, _role: Role) -> Option<ModelName> {
+    /// The model that a role asks first, where that is known: its family and its room decide how it is asked.
+    fn first_choice(&self, _role: Role) -> Option<ModelSettings> {
         None
     }
 }
@@ -75,6 +77,7 @@ struct Inner {
     settings: Settings,
     wires: BTreeMap<String, Wire>,
     ledger: Arc<dyn Ledger>,
+    circuit: Circuit,
 }
 
 impl Client {
@@ -93,7 +96,12 @@ impl Client {
                 return Err(InvalidSettings(reason));
             }
         }
-        Ok(Self { inner: Arc::new(Inner { settings, wires, ledger }), first: 0, chosen: Arc::default() })
+        let circuit = Circuit::new(settings.circuit);
+        Ok(Self {
+            inner: Arc::new(Inner { settings, wires, ledger, circuit }),
+            first: 0,
+            chosen: Arc::default(),
+        })
     }
 
     /// The models of a role: the chosen ones, then the others.
@@ -107,7 +115,8 @@ impl Client {
         models
     }
 
-    /// Asks the models of the role, one after the other, until one answers.
+    /// Asks the models of the role, one after the other, until one answers. Where all of them are left alone
+    /// because they kept failing, the call waits for the first to be ready, as long as the policy lets it wait.
     ///
     /// A call that has begun is finished and recorded even when this future is dropped: the provider
     /// charges for it either way.
@@ -123,22 +132,32 @@ impl Client {
         }
         let request = Arc::new(request);
         let mut attempt = 0;
-        let mut errors: Vec<(ModelName, LlmError)> = Vec::new();
+        let mut waited = Duration::ZERO;
         let (later, first) = models.split_at(self.first % models.len());
-        for model in first.iter().chain(later) {
-            let ask = Ask { context: context.clone(), request: Arc::clone(&request), model: model.clone() };
-            match self.call_model(ask, &mut attempt).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) if !error.allows_fallback() => return Err(error),
-                Err(error) => {
-                    tracing::warn!(role = %context.role, model = %model.name, kind = error.kind(), "a model failed");
-                    errors.push((model.name.clone(), error));
+        loop {
+            let mut errors: Vec<(ModelName, LlmError)> = Vec::new();
+            for model in first.iter().chain(later) {
+                let ask =
+                    Ask { context: context.clone(), request: Arc::clone(&request), model: model.clone() };
+                match self.call_model(ask, &mut attempt).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) if !error.allows_fallback() => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(role = %context.role, model = %model.name, kind = error.kind(), "a model failed");
+                        errors.push((model.name.clone(), error));
+                    }
                 }
             }
-        }
-        match errors.len() {
-            1 => Err(errors.remove(0).1),
-            _ => Err(LlmError::EveryModelFailed(errors)),
+            let all_alone = errors.iter().all(|(_, error)| matches!(error, LlmError::LeftAlone { .. }));
+            let ready_in = errors.iter().filter_map(|(_, error)| error.retry_after()).min();
+            match ready_in.filter(|wait| all_alone && waited + *wait <= settings.retry.max_waiting) {
+                Some(wait) => {
+                    waited += wait;
+                    tokio::time::sleep(wait).await;
+                }
+                None if errors.len() == 1 => return Err(errors.remove(0).1),
+                None => return Err(LlmError::EveryModelFailed(errors)),
+            }
         }
     }
 
@@ -164,7 +183,12 @@ impl Client {
                 schema = Schema::None;
                 continue;
             }
-            if !error.is_transient() || !error.allows_fallback() {
+            let is_left_alone = matches!(error, LlmError::LeftAlone { .. });
+            if is_left_alone || matches!(error, LlmError::TooLong { .. }) {
+                // Nobody was asked.
+                *attempt -= 1;
+            }
+            if !error.is_transient() || !error.allows_fallback() || is_left_alone {
                 return Err(error);
             }
             let Some(wait) = waits.next() else { return Err(error) };
@@ -191,31 +215,49 @@ impl Inner {
         let model = &ask.model;
         let options = CallOptions {
             temperature: ask.request.temperature.or(model.temperature),
+            effort: model.effort,
             max_output_tokens: ask.request.max_output_tokens.unwrap_or(model.max_output_tokens),
+            context_tokens: model.context_tokens,
             timeout: self.settings.call_timeout,
+            idle_timeout: self.settings.idle_timeout,
+            prompt_tokens: estimated_tokens(&ask.request),
         };
+        fits(model, &options)?;
         let price = model.price.unwrap_or_default();
         let reservations = reserve(ask, &price, options.max_output_tokens).await?;
         let wire = self.wires.get(&model.name.provider).ok_or(LlmError::NoModel(ask.context.role))?;
         let schema = ask.request.response_schema.as_ref().filter(|_| schema == Schema::Sent);
         let started = Instant::now();
+        self.circuit.admit(&model.name, started)?;
         let outcome = wire.call(&model.name, &ask.request, options, schema).await;
-        let spent = Spent::of(&outcome, &ask.request);
-        let usage = spent.tokens.usage(&price);
+        self.circuit.note(&model.name, outcome.as_ref().err().map(|failed| &failed.error), Instant::now());
+        let (tokens, accounting) = match &outcome {
+            Ok(reply) => (reply.tokens, reply.accounting),
+            Err(failed) => (failed.tokens, failed.accounting),
+        };
+        let usage = tokens.usage(&price);
         let record = CallRecord {
             label: ask.context.label.clone(),
             role: ask.context.role,
             model: model.name.clone(),
             attempt,
-            tokens: spent.tokens,
+            tokens,
             usage,
-            accounting: spent.accounting,
+            accounting,
             latency: started.elapsed(),
             stop: outcome.as_ref().ok().map(|reply| reply.stop.clone()),
             error: outcome
                 .as_ref()
                 .err()
                 .map(|failed| (failed.error.kind().into(), failed.error.to_string())),
+            exchange: Some(Exchange {
+                request: Arc::clone(&ask.request),
+                answer: outcome.as_ref().ok().map(|reply| Message::Assistant {
+                    text: reply.text.clone(),
+                    tool_calls: reply.tool_calls.clone(),
+                    continuation: None,
+                }),
+            }),
         };
         let recorded = self.record(&record).await;
         for reservation in reservations {
@@ -261,9 +303,9 @@ impl Model for Client {
         Some(Arc::new(Self { chosen: Arc::new(chosen.clone()), ..self.clone() }))
     }
 
-    fn first_choice(&self, role: Role) -> Option<ModelName> {
+    fn first_choice(&self, role: Role) -> Option<ModelSettings> {
         let models = self.models(role);
-        models.get(self.first % models.len().max(1)).map(|model| model.name.clone())
+        models.get(self.first % models.len().max(1)).cloned()
     }
 }
 
@@ -281,26 +323,14 @@ enum Schema {
     None,
 }
 
-/// What a call used, or may have used.
-struct Spent {
-    tokens: TokenCount,
-    accounting: Accounting,
-}
-
-impl Spent {
-    fn of(outcome: &Result<Reply, FailedCall>, request: &Request) -> Self {
-        match outcome {
-            Ok(reply) => Self { tokens: reply.tokens, accounting: Accounting::Reported },
-            Err(FailedCall { tokens: Some(tokens), .. }) => {
-                Self { tokens: *tokens, accounting: Accounting::Reported }
-            }
-            Err(FailedCall { error, .. }) if error.may_have_cost() => {
-                let tokens = TokenCount { input: estimated_tokens(request), ..TokenCount::default() };
-                Self { tokens, accounting: Accounting::Estimated }
-            }
-            Err(_) => Self { tokens: TokenCount::default(), accounting: Accounting::Nothing },
-        }
+/// A request that the model cannot take is not sent: it would be refused, or cut without a word.
+fn fits(model: &ModelSettings, options: &CallOptions) -> Result<(), LlmError> {
+    let Some(context_tokens) = model.context_tokens else { return Ok(()) };
+    let (tokens, output_tokens) = (options.prompt_tokens, u64::from(options.max_output_tokens));
+    if tokens + output_tokens <= context_tokens {
+        return Ok(());
     }
+    Err(LlmError::TooLong { model: model.name.clone(), tokens, output_tokens, context_tokens })
 }
 
 /// Four bytes a token is what English and code come to; the real number follows with the answer.
@@ -326,9 +356,18 @@ async fn reserve(ask: &Ask, price: &Price, max_output_tokens: u32) -> Result<Vec
 /// Whether a provider or server refused the field that carries the schema, and not the question.
 fn refuses_schema(error: &LlmError) -> bool {
     let LlmError::InvalidRequest(message) = error else { return false };
-    ["output_config", "response_format", "json_schema", "output_format", "output format", "structured output"]
-        .iter()
-        .any(|field| message.contains(field))
+    let fields = [
+        "output_config",
+        "response_format",
+        "json_schema",
+        "output_format",
+        "output format",
+        "structured output",
+        "text.format",
+        "responseJsonSchema",
+        "invalid format",
+    ];
+    fields.iter().any(|field| message.contains(field))
 }
 
 fn answer(model: &ModelName, reply: Reply, usage: Usage) -> Answer {

@@ -10,6 +10,9 @@ use crate::domain::{Amount, BudgetScope, Role};
 pub enum LlmError {
     #[error("no answer within {} s", .after.as_secs_f32())]
     TimedOut { after: Duration },
+    /// A stream in which nothing more came.
+    #[error("the connection was silent for {} s", .after.as_secs_f32())]
+    Silent { after: Duration },
     #[error("the provider's rate limit is reached: {message}")]
     RateLimited { retry_after: Option<Duration>, message: String },
     #[error("the provider is overloaded: {message}")]
@@ -29,6 +32,13 @@ pub enum LlmError {
     Transport(String),
     #[error("the request has {bytes} bytes of text, the limit is {max_bytes}")]
     TooLarge { bytes: usize, max_bytes: usize },
+    #[error(
+        "the request has about {tokens} tokens and leaves {output_tokens} for the answer; {model} takes {context_tokens} together"
+    )]
+    TooLong { model: ModelName, tokens: u64, output_tokens: u64, context_tokens: u64 },
+    /// It failed so often that it is left alone for a while.
+    #[error("{model} failed {failures} times in a row and is asked again in {} s", .retry_in.as_secs_f32().ceil())]
+    LeftAlone { model: ModelName, failures: u32, retry_in: Duration },
     #[error(
         "the budget {scope} does not cover the call: it may need {needed}, and {left} of {limit} is left"
     )]
@@ -52,6 +62,8 @@ impl LlmError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::TimedOut { .. }
+            | Self::Silent { .. }
+            | Self::LeftAlone { .. }
             | Self::RateLimited { .. }
             | Self::Overloaded { .. }
             | Self::Server { .. }
@@ -62,6 +74,7 @@ impl LlmError {
             | Self::OutOfCredit(_)
             | Self::InvalidRequest(_)
             | Self::TooLarge { .. }
+            | Self::TooLong { .. }
             | Self::BudgetExhausted { .. }
             | Self::NoModel(_) => false,
             Self::EveryModelFailed(errors) => errors.iter().any(|(_, error)| error.is_transient()),
@@ -74,6 +87,11 @@ impl LlmError {
             Self::RateLimited { retry_after, .. }
             | Self::Overloaded { retry_after, .. }
             | Self::Server { retry_after, .. } => *retry_after,
+            Self::LeftAlone { retry_in, .. } => Some(*retry_in),
+            // The first of the models that is ready again.
+            Self::EveryModelFailed(errors) => {
+                errors.iter().filter_map(|(_, error)| error.retry_after()).min()
+            }
             _ => None,
         }
     }
@@ -85,13 +103,16 @@ impl LlmError {
 
     /// Whether the provider may have worked on the call, and so may charge for it.
     pub(crate) fn may_have_cost(&self) -> bool {
-        matches!(self, Self::TimedOut { .. } | Self::Malformed(_) | Self::Transport(_))
+        matches!(self, Self::TimedOut { .. } | Self::Silent { .. } | Self::Malformed(_) | Self::Transport(_))
     }
 
     /// One word for a record.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::TimedOut { .. } => "timed_out",
+            Self::Silent { .. } => "silent",
+            Self::LeftAlone { .. } => "left_alone",
+            Self::TooLong { .. } => "too_long",
             Self::RateLimited { .. } => "rate_limited",
             Self::Overloaded { .. } => "overloaded",
             Self::Server { .. } => "server",

@@ -1,6 +1,5 @@
 //! What is said to a model and what it answers, whoever the provider is.
 
-use genai::chat::MessageContent;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -71,10 +70,11 @@ impl Message {
 
 /// The model's own form of an answer: reasoning blocks and their signatures, which some models want
 /// back unchanged together with the results of their tool calls. Only for the model that wrote it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Continuation {
     pub(super) model: ModelName,
-    pub(super) content: MessageContent,
+    /// Content blocks, items or parts, as the provider sent them and in its order.
+    pub(super) blocks: Vec<Value>,
 }
 
 /// One question to a model.

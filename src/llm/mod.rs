@@ -5,12 +5,15 @@
 
 pub mod boundary;
 mod budget;
+mod circuit;
 mod client;
 mod error;
 mod ledger;
 mod message;
 mod model;
+mod reading;
 pub mod simulated;
+mod trace;
 mod wire;
 mod wire_error;
 
@@ -18,9 +21,10 @@ pub use crate::domain::Role;
 pub use budget::{Budget, Estimate, Held, Purse, Reservation, covers};
 pub use client::{CallContext, Client, InvalidSettings, Model};
 pub use error::LlmError;
-pub use ledger::{Accounting, CallLabel, CallRecord, Ledger, LedgerError};
+pub use ledger::{Accounting, CallLabel, CallRecord, Exchange, Ledger, LedgerError, PromptUsed};
 pub use message::{Answer, Continuation, Message, Request, StopReason, ToolCall, ToolDefinition, ToolResult};
 pub use model::{
-    DEFAULT_MAX_REQUEST_BYTES, Endpoint, InvalidModelName, ModelName, ModelSettings, Price, Protocol,
-    RetryPolicy, Settings, TokenCount,
+    CircuitPolicy, DEFAULT_MAX_REQUEST_BYTES, Delivery, Effort, Endpoint, InvalidModelName, ModelName,
+    ModelSettings, Price, Protocol, RetryPolicy, Settings, TokenCount,
 };
+pub use trace::{Part, Said};

@@ -11,20 +11,40 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{Role, Usage};
 
 /// The wire format that a provider speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// `POST {base}/v1/messages`.
     Anthropic,
     /// `POST {base}/chat/completions`, which most other servers imitate.
     OpenAi,
+    /// `POST {base}/responses`: the only way in which OpenAI's later models take tools.
+    OpenAiResponses,
+    /// `POST {base}/v1beta/models/{model}:streamGenerateContent`.
+    Gemini,
+    /// `POST {base}/api/chat`.
+    Ollama,
+}
+
+/// How answers are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// Event by event, so that a connection that has gone silent is noticed.
+    #[default]
+    Streamed,
+    /// In one piece, for servers that cannot stream.
+    Whole,
+}
+
+/// How much a model is to think before it answers. Not every model takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    Low,
+    Medium,
+    High,
 }
 
 /// A model of a provider, written `provider:model`, as in `anthropic:claude-sonnet-5-5`. The provider is
-/// a name of the configuration.
-///
-/// An ending `-low`, `-medium` or `-high` of the model is sent as the reasoning effort and not as part of
-/// the name: that is how the client crate reads names.
+/// a name of the configuration, and the model's name is sent as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelName {
     pub provider: String,
@@ -86,6 +106,13 @@ pub struct Endpoint {
     /// `OPENAI_BASE_URL` with it.
     pub base_url: String,
     pub key: Option<SecretString>,
+    pub delivery: Delivery,
+}
+
+impl Endpoint {
+    pub fn new(protocol: Protocol, base_url: impl Into<String>, key: Option<SecretString>) -> Self {
+        Self { protocol, base_url: base_url.into(), key, delivery: Delivery::Streamed }
+    }
 }
 
 /// What a million tokens cost, in millionths of a US dollar.
@@ -146,8 +173,19 @@ pub struct ModelSettings {
     /// Left to the provider where `None`: some models refuse the parameter.
     pub temperature: Option<f64>,
     pub max_output_tokens: u32,
+    /// Left to the provider where `None`.
+    pub effort: Option<Effort>,
+    /// Prompt and answer together. `None`: not known; every request is sent.
+    pub context_tokens: Option<u64>,
     /// `None`: not known; its calls count tokens but no money.
     pub price: Option<Price>,
+}
+
+impl ModelSettings {
+    /// Everything else left to the provider, without a price.
+    pub fn of(name: ModelName, max_output_tokens: u32) -> Self {
+        Self { name, temperature: None, max_output_tokens, effort: None, context_tokens: None, price: None }
+    }
 }
 
 /// How often and how long a failing call is repeated before the next model is asked.
@@ -174,6 +212,21 @@ impl Default for RetryPolicy {
     }
 }
 
+/// When a model that keeps failing is left alone for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CircuitPolicy {
+    /// Transient failures one after the other, over all callers, after which it is left alone.
+    pub failures: u32,
+    /// For how long. Then one call tries whether it is back; a failure leaves it alone again.
+    pub pause: Duration,
+}
+
+impl Default for CircuitPolicy {
+    fn default() -> Self {
+        Self { failures: 8, pause: Duration::from_secs(30) }
+    }
+}
+
 /// Everything that a client is told once.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -183,7 +236,10 @@ pub struct Settings {
     pub roles: BTreeMap<Role, Vec<ModelSettings>>,
     /// For one call, from connecting to the last byte.
     pub call_timeout: Duration,
+    /// Longest time in which not a byte of a streamed answer comes.
+    pub idle_timeout: Duration,
     pub retry: RetryPolicy,
+    pub circuit: CircuitPolicy,
     /// The largest request that is sent, in bytes of text; see [`DEFAULT_MAX_REQUEST_BYTES`].
     pub max_request_bytes: usize,
 }

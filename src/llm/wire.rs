@@ -1,61 +1,67 @@
 //! One call to one model: the only place that knows the client crate.
 //!
 //! No retries, prices or budgets here. The crate reads neither the environment nor its own table of
-//! addresses: endpoint and key are always ours.
+//! addresses: endpoint and key are always ours. It builds requests and carries them; what comes back is
+//! read by [`super::reading`]. Ollama's own API and the items of OpenAI's Responses are written by us.
 
+mod ollama;
+mod request;
+mod responses;
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::StreamExt;
 use genai::adapter::AdapterKind;
-use genai::chat::{
-    CacheControl, ChatMessage, ChatOptions, ChatRequest, ChatResponse, ContentPart, JsonSpec, MessageContent,
-    StopReason as WireStop, Tool, ToolCall as WireToolCall, ToolResponse,
-};
+use genai::chat::{ChatFrameSink, ChatOptions, FrameCtx, RawFrameRef};
 use genai::resolver::{AuthData, Endpoint as WireEndpoint};
 use genai::{Headers, ModelIden, ServiceTarget};
 use secrecy::ExposeSecret;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::error::LlmError;
-use super::message::{Continuation, Message, Request, StopReason, ToolCall};
-use super::model::{Endpoint, ModelName, Protocol, TokenCount};
+use super::ledger::Accounting;
+use super::message::Request;
+use super::model::{Delivery, Effort, Endpoint, ModelName, Protocol, TokenCount};
+use super::reading::{Draft, Reply};
 use super::wire_error;
 
-/// What one call brought, before prices.
-#[derive(Debug)]
-pub(super) struct Reply {
-    pub text: String,
-    pub tool_calls: Vec<ToolCall>,
-    pub stop: StopReason,
-    pub tokens: TokenCount,
-    pub continuation: Option<Continuation>,
-}
-
-/// A call that failed, with what the provider nevertheless counted.
+/// A call that failed, with what it used or may have used.
 #[derive(Debug)]
 pub(super) struct FailedCall {
     pub error: LlmError,
-    pub tokens: Option<TokenCount>,
-}
-
-impl From<LlmError> for FailedCall {
-    fn from(error: LlmError) -> Self {
-        Self { error, tokens: None }
-    }
+    pub tokens: TokenCount,
+    pub accounting: Accounting,
 }
 
 /// What the role and the caller settled for one call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CallOptions {
     pub temperature: Option<f64>,
+    pub effort: Option<Effort>,
     pub max_output_tokens: u32,
+    pub context_tokens: Option<u64>,
     pub timeout: Duration,
+    pub idle_timeout: Duration,
+    /// Our estimate, for answers that break off before the provider has counted.
+    pub prompt_tokens: u64,
 }
 
 /// A connection to one provider.
 pub(super) struct Wire {
     client: genai::Client,
+    web: reqwest::Client,
     endpoint: Endpoint,
     base_url: String,
+}
+
+/// Hands each event of a stream to the draft of the answer.
+struct Tap(Arc<Mutex<Draft>>);
+
+impl ChatFrameSink for Tap {
+    fn on_frame(&self, _: &FrameCtx, frame: RawFrameRef<'_>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).event(frame.data);
+    }
 }
 
 impl Wire {
@@ -70,10 +76,10 @@ impl Wire {
         }
         let web = builder.build().map_err(|error| format!("the HTTP client cannot be made: {error}"))?;
         let client = genai::Client::builder()
-            .with_reqwest(web)
+            .with_reqwest(web.clone())
             .build()
             .map_err(|error| format!("the model client cannot be made: {error}"))?;
-        Ok(Self { client, endpoint, base_url })
+        Ok(Self { client, web, endpoint, base_url })
     }
 
     /// One call, without retries. `schema` travels in the provider's own field; the caller leaves it out
@@ -85,24 +91,84 @@ impl Wire {
         options: CallOptions,
         schema: Option<&Value>,
     ) -> Result<Reply, FailedCall> {
-        let wire_options = chat_options(options, schema);
-        let exec =
-            self.client.exec_chat(self.target(model), self.chat_request(model, request), Some(&wire_options));
-        match tokio::time::timeout(options.timeout, exec).await {
-            Err(_) => Err(LlmError::TimedOut { after: options.timeout }.into()),
-            Ok(Err(error)) => wire_error::failed(self.endpoint.protocol, error),
-            Ok(Ok(response)) => Ok(reply(model, response)),
+        let draft = Arc::new(Mutex::new(Draft::new(self.endpoint.protocol)));
+        let exchange = self.exchange(model, (request, schema), &options, &draft);
+        let outcome = match tokio::time::timeout(options.timeout, exchange).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(LlmError::TimedOut { after: options.timeout }),
+        };
+        let empty = Draft::new(self.endpoint.protocol);
+        let draft = std::mem::replace(&mut *draft.lock().unwrap_or_else(PoisonError::into_inner), empty);
+        settle(draft, outcome, model, options.prompt_tokens)
+    }
+
+    /// Sends the request and reads into `draft` what comes. An error is the transport's or a refusal; what
+    /// the provider says in the middle of an answer is in the draft.
+    async fn exchange(
+        &self,
+        model: &ModelName,
+        asked: (&Request, Option<&Value>),
+        options: &CallOptions,
+        draft: &Arc<Mutex<Draft>>,
+    ) -> Result<(), LlmError> {
+        let (protocol, delivery) = (self.endpoint.protocol, self.endpoint.delivery);
+        if protocol == Protocol::Ollama {
+            return ollama::call(self, model, asked, options, draft).await;
         }
+        let (request, schema) = asked;
+        let chat = request::chat_request(protocol, model, request);
+        let wire_options = request::chat_options(protocol, model, request, options, schema);
+        match delivery {
+            Delivery::Streamed => self.stream(model, chat, wire_options, (options, draft)).await,
+            Delivery::Whole => {
+                let answer = self.client.exec_chat(self.target(model), chat, Some(&wire_options)).await;
+                let body = match answer {
+                    Ok(response) => response.captured_raw_body.unwrap_or_default(),
+                    Err(genai::Error::ChatResponseGeneration { response_body, .. }) => *response_body,
+                    Err(error) => return Err(wire_error::failed(error, options.idle_timeout)),
+                };
+                draft.lock().unwrap_or_else(PoisonError::into_inner).whole(&body);
+                Ok(())
+            }
+        }
+    }
+
+    async fn stream(
+        &self,
+        model: &ModelName,
+        chat: genai::chat::ChatRequest,
+        options: ChatOptions,
+        (limits, draft): (&CallOptions, &Arc<Mutex<Draft>>),
+    ) -> Result<(), LlmError> {
+        let options = options.with_raw_frame_sink(Tap(Arc::clone(draft)));
+        let failed = |error| wire_error::failed(error, limits.idle_timeout);
+        let answer = self.client.exec_chat_stream(self.target(model), chat, Some(&options)).await;
+        let mut events = answer.map_err(failed)?.stream;
+        while let Some(event) = events.next().await {
+            match event {
+                // What the crate makes of an event does not matter, and where it stumbles we go on reading.
+                Ok(_) => {}
+                Err(error) if wire_error::is_of_the_transport(&error) => return Err(failed(error)),
+                Err(_) => {}
+            }
+            if draft.lock().unwrap_or_else(PoisonError::into_inner).is_too_large() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn target(&self, model: &ModelName) -> ServiceTarget {
         let kind = match self.endpoint.protocol {
             Protocol::Anthropic => AdapterKind::Anthropic,
             Protocol::OpenAi => AdapterKind::OpenAI,
+            Protocol::OpenAiResponses => AdapterKind::OpenAIResp,
+            Protocol::Gemini => AdapterKind::Gemini,
+            Protocol::Ollama => AdapterKind::Ollama,
         };
         let auth = match &self.endpoint.key {
             Some(key) => AuthData::from_single(key.expose_secret()),
-            None => self.without_key(),
+            None => self.without_key(model),
         };
         ServiceTarget {
             endpoint: WireEndpoint::from_owned(self.base_url.as_str()),
@@ -112,40 +178,63 @@ impl Wire {
     }
 
     /// The crate insists on a key; this replaces its address and headers by ones without.
-    fn without_key(&self) -> AuthData {
-        let (path, headers) = match self.endpoint.protocol {
-            Protocol::Anthropic => {
-                ("messages", Headers::from(vec![("anthropic-version".to_owned(), "2023-06-01".to_owned())]))
+    fn without_key(&self, model: &ModelName) -> AuthData {
+        let version = ("anthropic-version".to_owned(), "2023-06-01".to_owned());
+        let (path, headers) = match (self.endpoint.protocol, self.endpoint.delivery) {
+            (Protocol::Anthropic, _) => ("messages".to_owned(), Headers::from(vec![version])),
+            (Protocol::OpenAi, _) => ("chat/completions".to_owned(), Headers::default()),
+            (Protocol::OpenAiResponses, _) => ("responses".to_owned(), Headers::default()),
+            (Protocol::Gemini, Delivery::Streamed) => {
+                (format!("models/{}:streamGenerateContent?alt=sse", model.model), Headers::default())
             }
-            Protocol::OpenAi => ("chat/completions", Headers::default()),
+            (Protocol::Gemini, Delivery::Whole) => {
+                (format!("models/{}:generateContent", model.model), Headers::default())
+            }
+            (Protocol::Ollama, _) => ("api/chat".to_owned(), Headers::default()),
         };
         AuthData::RequestOverride { url: format!("{}{path}", self.base_url), headers }
     }
+}
 
-    fn chat_request(&self, model: &ModelName, request: &Request) -> ChatRequest {
-        // Anthropic caches what it is told to; a loop sends the same beginning many times. Elsewhere caching
-        // is automatic.
-        let cached = self.endpoint.protocol == Protocol::Anthropic && !request.tools.is_empty();
-        let mut messages = Vec::with_capacity(request.messages.len() + 1);
-        let mark = |message: ChatMessage, marked: bool| {
-            if marked { message.with_options(CacheControl::Ephemeral) } else { message }
-        };
-        if !request.system.is_empty() {
-            messages.push(mark(ChatMessage::system(request.system.as_str()), cached));
+/// What a call came to. A whole answer counts even if the connection broke off after it; half of one is
+/// an error, and what was counted or written of it is accounted for.
+fn settle(
+    draft: Draft,
+    outcome: Result<(), LlmError>,
+    model: &ModelName,
+    prompt_tokens: u64,
+) -> Result<Reply, FailedCall> {
+    let error = match outcome {
+        _ if draft.is_whole() => None,
+        // What the provider itself reported says more than the broken connection that followed.
+        Err(error) => Some(draft.failure().filter(|_| error.may_have_cost()).unwrap_or(error)),
+        Ok(()) => Some(draft.failure().unwrap_or_else(|| missing_end(&draft))),
+    };
+    let (mut tokens, mut accounting) = draft.spent(prompt_tokens);
+    let error = match error {
+        None => match draft.into_reply(model, prompt_tokens) {
+            Some(reply) => return Ok(reply),
+            None => LlmError::Malformed("the answer has no end".to_owned()),
+        },
+        Some(error) => {
+            if accounting == Accounting::Estimated && !draft.has_events() && !error.may_have_cost() {
+                (tokens, accounting) = (TokenCount::default(), Accounting::Nothing);
+            }
+            error
         }
-        let last = request.messages.len().saturating_sub(1);
-        for (index, message) in request.messages.iter().enumerate() {
-            messages.push(mark(chat_message(model, message), cached && index == last));
-        }
-        let mut wire = ChatRequest::from_messages(messages);
-        if !request.tools.is_empty() {
-            wire = wire.with_tools(request.tools.iter().map(|tool| {
-                Tool::new(tool.name.as_str())
-                    .with_description(tool.description.as_str())
-                    .with_schema(tool.schema.clone())
-            }));
-        }
-        wire
+    };
+    Err(FailedCall { error, tokens, accounting })
+}
+
+fn missing_end(draft: &Draft) -> LlmError {
+    if draft.has_events() {
+        LlmError::Transport("the answer broke off before its end".to_owned())
+    } else {
+        LlmError::Malformed(
+            "the answer is not a stream of events; if the server cannot stream, set `stream: false` for its \
+             provider"
+                .to_owned(),
+        )
     }
 }
 
@@ -164,8 +253,14 @@ fn normalised_base(provider: &str, protocol: Protocol, base_url: &str) -> Result
         ));
     }
     let base = base_url.trim_end_matches('/');
+    let last = base.rsplit('/').next().unwrap_or_default();
     Ok(match protocol {
-        Protocol::Anthropic if !base.ends_with("/v1") => format!("{base}/v1/"),
+        Protocol::Anthropic if last != "v1" => format!("{base}/v1/"),
+        Protocol::Gemini if !last.starts_with("v1") => format!("{base}/v1beta/"),
+        // People know Ollama's address with the ending for OpenAI's clients, too.
+        Protocol::Ollama if last == "v1" || last == "api" => {
+            format!("{}/", base.trim_end_matches(last).trim_end_matches('/'))
+        }
         _ => format!("{base}/"),
     })
 }
@@ -174,110 +269,6 @@ fn is_loopback(base_url: &str) -> bool {
     let Ok(url) = reqwest::Url::parse(base_url) else { return false };
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-fn chat_options(options: CallOptions, schema: Option<&Value>) -> ChatOptions {
-    // The raw body is kept so that an answer that cannot be read still tells what it cost.
-    let mut wire =
-        ChatOptions::default().with_capture_raw_body(true).with_max_tokens(options.max_output_tokens);
-    if let Some(temperature) = options.temperature {
-        wire = wire.with_temperature(temperature);
-    }
-    if let Some(schema) = schema {
-        wire = wire.with_response_format(JsonSpec::new("answer", schema.clone()));
-    }
-    wire
-}
-
-fn chat_message(model: &ModelName, message: &Message) -> ChatMessage {
-    match message {
-        Message::User { text } => ChatMessage::user(text.as_str()),
-        Message::Assistant { continuation: Some(continuation), .. } if continuation.model == *model => {
-            ChatMessage::assistant(continuation.content.clone())
-        }
-        Message::Assistant { text, tool_calls, .. } => {
-            let mut parts = Vec::new();
-            if !text.is_empty() {
-                parts.push(ContentPart::from_text(text.as_str()));
-            }
-            parts.extend(tool_calls.iter().map(|call| {
-                ContentPart::ToolCall(WireToolCall {
-                    call_id: call.id.clone(),
-                    fn_name: call.name.clone(),
-                    fn_arguments: as_object(&call.arguments),
-                    thought_signatures: None,
-                })
-            }));
-            if parts.is_empty() {
-                // No provider takes an empty turn.
-                parts.push(ContentPart::from_text("(no answer)"));
-            }
-            ChatMessage::assistant(MessageContent::from_parts(parts))
-        }
-        Message::ToolResults { results } => ChatMessage::tool(MessageContent::from_tool_responses(
-            results
-                .iter()
-                .map(|result| {
-                    ToolResponse::new(result.id.as_str(), result.content.as_str())
-                        .with_fn_name(result.name.as_str())
-                })
-                .collect(),
-        )),
-    }
-}
-
-/// No provider takes arguments back that are not an object, not even those that it sent itself.
-fn as_object(arguments: &Value) -> Value {
-    if arguments.is_object() { arguments.clone() } else { json!({"unreadable": arguments}) }
-}
-
-fn reply(model: &ModelName, response: ChatResponse) -> Reply {
-    let tool_calls: Vec<ToolCall> = response
-        .content
-        .tool_calls()
-        .into_iter()
-        .map(|call| ToolCall {
-            id: call.call_id.clone(),
-            name: call.fn_name.clone(),
-            arguments: call.fn_arguments.clone(),
-        })
-        .collect();
-    let text = response.content.texts().concat();
-    let stop = stop_reason(response.stop_reason.as_ref(), !tool_calls.is_empty());
-    let is_empty = text.is_empty() && tool_calls.is_empty();
-    let takes_back = tool_calls.iter().all(|call| call.arguments.is_object());
-    let continuation = (!is_empty && takes_back)
-        .then(|| Continuation { model: model.clone(), content: response.content.clone() });
-    Reply { text, tool_calls, stop, tokens: token_count(&response.usage), continuation }
-}
-
-fn stop_reason(stop: Option<&WireStop>, has_tool_calls: bool) -> StopReason {
-    match stop {
-        // Some compatible servers say `stop` although they call tools.
-        Some(WireStop::Completed(_) | WireStop::StopSequence(_)) | None if has_tool_calls => {
-            StopReason::ToolCalls
-        }
-        Some(WireStop::Completed(_) | WireStop::StopSequence(_)) => StopReason::Completed,
-        Some(WireStop::ToolCall(_)) => StopReason::ToolCalls,
-        Some(WireStop::MaxTokens(_)) => StopReason::OutputLimit,
-        Some(WireStop::ContentFilter(_)) => StopReason::Refused,
-        Some(WireStop::Other(reason)) => StopReason::Other(reason.clone()),
-        None => StopReason::Other("no reason given".to_owned()),
-    }
-}
-
-/// The crate counts cached and written tokens as part of the prompt, whoever the provider is.
-fn token_count(usage: &genai::chat::Usage) -> TokenCount {
-    let number = |value: Option<i32>| u64::try_from(value.unwrap_or(0)).unwrap_or(0);
-    let details = usage.prompt_tokens_details.as_ref();
-    let cached = number(details.and_then(|details| details.cached_tokens));
-    let cache_written = number(details.and_then(|details| details.cache_creation_tokens));
-    TokenCount {
-        input: number(usage.prompt_tokens).saturating_sub(cached),
-        cached,
-        cache_written,
-        output: number(usage.completion_tokens),
-    }
 }
 
 #[cfg(test)]
@@ -292,6 +283,10 @@ mod tests {
             (Protocol::Anthropic, "http://127.0.0.1:8080/proxy", "http://127.0.0.1:8080/proxy/v1/"),
             (Protocol::OpenAi, "https://api.openai.com/v1", "https://api.openai.com/v1/"),
             (Protocol::OpenAi, "http://localhost:11434/v1/", "http://localhost:11434/v1/"),
+            (Protocol::Gemini, "https://example.org", "https://example.org/v1beta/"),
+            (Protocol::Gemini, "https://example.org/v1beta", "https://example.org/v1beta/"),
+            (Protocol::Ollama, "http://localhost:11434/v1", "http://localhost:11434/"),
+            (Protocol::Ollama, "http://localhost:11434", "http://localhost:11434/"),
         ];
         for (protocol, given, expected) in cases {
             assert_eq!(normalised_base("it", protocol, given).expect(given), expected);

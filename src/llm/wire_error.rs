@@ -8,29 +8,72 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::error::LlmError;
-use super::message::{StopReason, ToolCall};
-use super::model::{Protocol, TokenCount};
-use super::wire::{FailedCall, Reply};
 use crate::telemetry::with_causes;
 
 /// Longest part of a provider's answer that is kept in an error, in characters.
 const MESSAGE_CHARS: usize = 600;
 
-/// Sorts an error of the client crate. An answer that was only cut off at the output limit in the
-/// middle of a tool call is an answer, not an error.
-pub(super) fn failed(protocol: Protocol, error: genai::Error) -> Result<Reply, FailedCall> {
+/// Whether the connection or the server's refusal ended the stream, and not an event that the crate could
+/// not read.
+pub(super) fn is_of_the_transport(error: &genai::Error) -> bool {
+    matches!(error, genai::Error::WebStream { .. } | genai::Error::HttpError { .. })
+}
+
+/// Sorts an error of the client crate; `idle` is the limit that a silent stream passed.
+pub(super) fn failed(error: genai::Error, idle: Duration) -> LlmError {
     match error {
         genai::Error::WebModelCall { webc_error, .. } | genai::Error::WebAdapterCall { webc_error, .. } => {
-            Err(web(webc_error).into())
+            web(webc_error)
         }
-        genai::Error::HttpError { status, body, headers, .. } => {
-            Err(by_status(status.as_u16(), &body, &headers).into())
-        }
-        genai::Error::ChatResponseGeneration { response_body, cause, .. } => {
-            unreadable(protocol, &response_body, &cause)
-        }
-        other => Err(LlmError::InvalidRequest(short(&other.to_string())).into()),
+        genai::Error::HttpError { status, body, headers, .. } => by_status(status.as_u16(), &body, &headers),
+        genai::Error::WebStream { error, .. } => broken_stream(error, idle),
+        other => LlmError::InvalidRequest(short(&other.to_string())),
     }
+}
+
+fn broken_stream(error: genai::BoxError, idle: Duration) -> LlmError {
+    let error = match error.downcast::<genai::Error>() {
+        Ok(inner) => return failed(*inner, idle),
+        Err(error) => error,
+    };
+    if error.is::<webc::StreamTimeout>() {
+        return LlmError::Silent { after: idle };
+    }
+    match error.downcast_ref::<reqwest::Error>() {
+        Some(error) => transport(error),
+        None => LlmError::Malformed(short(&error.to_string())),
+    }
+}
+
+/// A connection that could not be made or broke off. The address may hold a secret and is left out.
+pub(super) fn transport(error: &reqwest::Error) -> LlmError {
+    let text = with_causes(error);
+    let text = error.url().map_or(text.clone(), |url| text.replace(url.as_str(), "the provider"));
+    LlmError::Transport(short(&text))
+}
+
+/// A body that is no JSON.
+pub(super) fn unreadable(error: &serde_json::Error, body: &str) -> LlmError {
+    LlmError::Malformed(format!("{error}: {}", short(body)))
+}
+
+/// An error that came in the middle of an answer, in the words of whichever provider.
+pub(super) fn reported(event: &Value) -> LlmError {
+    let error = event.get("error").filter(|error| !error.is_null()).unwrap_or(event);
+    let text = |name: &str| error.get(name).and_then(Value::as_str);
+    let message = text("message").or(error.as_str()).unwrap_or("no text");
+    let number = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
+    let word = text("code").or(text("status")).or(text("type")).unwrap_or_default();
+    let status = match word {
+        _ if number.is_some_and(|number| (400..600).contains(&number)) => number.unwrap_or(500),
+        "overloaded_error" => 529,
+        "rate_limit_error" | "rate_limit_exceeded" | "RESOURCE_EXHAUSTED" => 429,
+        "UNAVAILABLE" => 503,
+        "invalid_request_error" | "invalid_prompt" | "INVALID_ARGUMENT" => 400,
+        "insufficient_quota" | "billing_error" => 402,
+        _ => 500,
+    };
+    by_status(status, &json!({"error": {"message": message}}).to_string(), &HeaderMap::new())
 }
 
 fn web(error: webc::Error) -> LlmError {
@@ -45,16 +88,21 @@ fn web(error: webc::Error) -> LlmError {
             LlmError::Malformed(format!("{cause}: {}", short(&body)))
         }
         webc::Error::JsonValueExt(error) => LlmError::Malformed(short(&error.to_string())),
-        webc::Error::Reqwest(error) => LlmError::Transport(short(&with_causes(&error.without_url()))),
+        webc::Error::Reqwest(error) => transport(&error),
     }
 }
 
-fn by_status(status: u16, body: &str, headers: &HeaderMap) -> LlmError {
+pub(super) fn by_status(status: u16, body: &str, headers: &HeaderMap) -> LlmError {
     let json: Value = serde_json::from_str(body).unwrap_or_default();
     let detail = |key: &str| json.pointer(&format!("/error/{key}")).and_then(Value::as_str);
-    let message = short(detail("message").unwrap_or(if body.is_empty() { "no text" } else { body }));
-    let retry_after = retry_after(headers);
+    // Ollama's `error` is the text itself.
+    let text = json.get("error").and_then(Value::as_str);
+    let message = detail("message").or(text).unwrap_or(if body.is_empty() { "no text" } else { body });
+    let message = short(message);
+    let retry_after = retry_after(headers).or_else(|| retry_delay(&json));
     match status {
+        // Gemini's word for a wrong key.
+        400 if message.starts_with("API key not valid") => LlmError::Unauthorized(message),
         // OpenAI says 429 for an account without credit too; waiting does not help there.
         429 if detail("code") == Some("insufficient_quota") => LlmError::OutOfCredit(message),
         402 => LlmError::OutOfCredit(message),
@@ -68,6 +116,13 @@ fn by_status(status: u16, body: &str, headers: &HeaderMap) -> LlmError {
         }
         _ => LlmError::InvalidRequest(format!("{status}: {message}")),
     }
+}
+
+/// Gemini says in the body how long to wait: `"retryDelay": "34s"` among the details (google.rpc.RetryInfo).
+fn retry_delay(body: &Value) -> Option<Duration> {
+    let details = body.pointer("/error/details").and_then(Value::as_array)?;
+    let delay = details.iter().find_map(|detail| detail.get("retryDelay").and_then(Value::as_str))?;
+    Duration::try_from_secs_f64(delay.strip_suffix('s')?.parse().ok()?).ok()
 }
 
 /// RFC 9110, 10.2.3: seconds or a date. A date is measured against the answer's own `date`, so that
@@ -84,74 +139,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let until = DateTime::parse_from_rfc2822(value).ok()?;
     let now = DateTime::parse_from_rfc2822(text("date")?).ok()?;
     Some((until - now).to_std().unwrap_or(Duration::ZERO))
-}
-
-/// A body that the crate could not read. With OpenAI's format the one thing that models get wrong is the
-/// arguments of a tool call, a string that should hold JSON: the call is kept with the text as it is, for
-/// the model to be told.
-fn unreadable(protocol: Protocol, body: &Value, cause: &str) -> Result<Reply, FailedCall> {
-    let tokens = reported_tokens(protocol, body);
-    if protocol == Protocol::OpenAi
-        && let (Some(tokens), Some(choice)) = (tokens, body.pointer("/choices/0"))
-        && let Some(tool_calls) = lenient_calls(choice)
-    {
-        let cut_off = choice.get("finish_reason").and_then(Value::as_str) == Some("length");
-        let text = choice.pointer("/message/content").and_then(Value::as_str).unwrap_or_default();
-        return Ok(Reply {
-            text: text.to_owned(),
-            tool_calls: if cut_off { Vec::new() } else { tool_calls },
-            stop: if cut_off { StopReason::OutputLimit } else { StopReason::ToolCalls },
-            tokens,
-            continuation: None,
-        });
-    }
-    let error = LlmError::Malformed(format!("{}: {}", short(cause), short(&body.to_string())));
-    Err(FailedCall { error, tokens })
-}
-
-fn lenient_calls(choice: &Value) -> Option<Vec<ToolCall>> {
-    let calls = choice.pointer("/message/tool_calls")?.as_array().filter(|calls| !calls.is_empty())?;
-    calls
-        .iter()
-        .map(|call| {
-            let text = |path: &str| call.pointer(path).and_then(Value::as_str);
-            let arguments = match call.pointer("/function/arguments") {
-                // Local servers send nothing for a call without arguments.
-                None | Some(Value::Null) => json!({}),
-                Some(Value::String(text)) if text.trim().is_empty() => json!({}),
-                Some(Value::String(text)) => serde_json::from_str(text).unwrap_or_else(|_| json!(text)),
-                Some(other) => other.clone(),
-            };
-            Some(ToolCall {
-                id: text("/id")?.to_owned(),
-                name: text("/function/name")?.to_owned(),
-                arguments,
-            })
-        })
-        .collect()
-}
-
-/// The usage of a body that could not be read as an answer.
-fn reported_tokens(protocol: Protocol, body: &Value) -> Option<TokenCount> {
-    let usage = body.get("usage")?;
-    let number = |path: &str| usage.pointer(path).and_then(Value::as_u64).unwrap_or(0);
-    Some(match protocol {
-        Protocol::Anthropic => TokenCount {
-            input: number("/input_tokens") + number("/cache_creation_input_tokens"),
-            cached: number("/cache_read_input_tokens"),
-            cache_written: number("/cache_creation_input_tokens"),
-            output: number("/output_tokens"),
-        },
-        Protocol::OpenAi => {
-            let cached = number("/prompt_tokens_details/cached_tokens");
-            TokenCount {
-                input: number("/prompt_tokens").saturating_sub(cached),
-                cached,
-                cache_written: 0,
-                output: number("/completion_tokens"),
-            }
-        }
-    })
 }
 
 fn short(text: &str) -> String {
@@ -227,22 +214,25 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_are_no_json_are_kept_for_the_model_to_be_told() {
-        let call = |arguments: &str| {
-            json!({
-                "choices": [{"finish_reason": "tool_calls", "message": {"content": null, "tool_calls": [
-                    {"id": "c", "type": "function", "function": {"name": "list_files", "arguments": arguments}}]}}],
-                "usage": {"prompt_tokens": 7, "completion_tokens": 3},
-            })
-        };
-        for (arguments, expected) in
-            [("", json!({})), ("{\"a\": 1}", json!({"a": 1})), ("{\"a", json!("{\"a"))]
-        {
-            let reply = unreadable(Protocol::OpenAi, &call(arguments), "cause").expect("kept");
-            assert_eq!(reply.tool_calls[0].arguments, expected);
-            assert_eq!((reply.tokens.input, reply.tokens.output), (7, 3));
+    fn an_error_in_the_middle_of_an_answer_is_sorted_whoever_reports_it() {
+        let cases = [
+            (
+                json!({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}),
+                "overloaded",
+            ),
+            (
+                json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "busy"}}),
+                "rate_limited",
+            ),
+            (json!({"type": "error", "code": "server_error", "message": "busy"}), "server"),
+            (json!({"error": "busy"}), "server"),
+            (json!({"error": {"code": "insufficient_quota", "message": "busy"}}), "out_of_credit"),
+        ];
+        for (event, kind) in cases {
+            let error = reported(&event);
+            assert_eq!(error.kind(), kind, "{event}");
+            assert!(error.to_string().contains("busy"), "{error}");
         }
-        assert!(unreadable(Protocol::OpenAi, &json!({"usage": {}}), "cause").is_err());
     }
 
     #[test]

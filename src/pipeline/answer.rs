@@ -52,7 +52,7 @@ impl Pipeline {
         let files = snapshot(&checkout, &commit).await?;
         let overview = overview(&files, OVERVIEW_TOKENS);
         let snippets = self.snippets(&checkout, &commit, query(&specification)).await;
-        let mut agent = self.agent(task, &limits);
+        let mut agent = self.agent(task, &limits, self.prompts(&files, &commit)?);
         let mut kept = Vec::new();
         if task.asked.is_some_and(|asked| asked.workflow.is_none()) && self.settings.router.is_asked {
             let subject = (&specification, task.ordinal);

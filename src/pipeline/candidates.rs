@@ -61,13 +61,14 @@ impl Pipeline {
         if stage == Stage::Implement && most > 1 { 1 + most } else { 1 }
     }
 
-    /// Writes `count` candidates and goes on with the best.
+    /// Writes several candidates and goes on with the best.
     pub(super) async fn best_of(
         &self,
         ground: &Ground<'_>,
         agent: &AgentContext,
-        (count, time): (u32, StageTime),
+        time: StageTime,
     ) -> Result<StageEnd, StageError> {
+        let count = ground.candidates;
         let mut made = self.kept_candidates(ground).await?;
         made.retain(|number, _| *number <= count);
         let missing: Vec<u32> = (1..=count).filter(|number| !made.contains_key(number)).collect();

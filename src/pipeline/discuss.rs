@@ -21,9 +21,10 @@ impl Pipeline {
         let limits = self.settings.limits.lowered_by(&policy.limits);
         let paths = self.path_policy(&policy)?;
         let protected: Vec<&str> = paths.protected_globs().collect();
-        let overview = overview(&snapshot(&checkout, &checkout.tip).await?, OVERVIEW_TOKENS);
+        let files = snapshot(&checkout, &checkout.tip).await?;
+        let overview = overview(&files, OVERVIEW_TOKENS);
         let snippets = self.snippets(&checkout, &checkout.tip, query(&source)).await;
-        let agent = self.agent(task, &limits);
+        let agent = self.agent(task, &limits, self.prompts(&files, &checkout.tip)?);
         let input = DiscussionInput {
             source: &source,
             overview: &overview,

@@ -1,4 +1,5 @@
-//! What went wrong with a task before, in short: a new attempt reads it, so that it does not go the same way.
+//! What went wrong with a task before, and with others of its repository, in short: a new attempt reads it, so that it
+//! does not go the same way.
 
 use crate::domain::{GateReport, Reason, State, Task};
 use crate::store::{ArtifactKind, StoreError};
@@ -14,10 +15,16 @@ const MOST_TESTS: usize = 20;
 const DETAIL_CHARS: usize = 600;
 const LOG_LINES: usize = 12;
 const LOG_CHARS: usize = 1_200;
+/// Other tasks of the repository that are told of, and how much of them together, in characters.
+const MOST_OTHERS: u32 = 4;
+const OTHERS_MAX_CHARS: usize = 2_000;
+const TITLE_CHARS: usize = 100;
+const OTHER_DETAIL_CHARS: usize = 200;
+const OTHER_TESTS: usize = 5;
 
 impl Pipeline {
     /// Why this task stopped before and which gates its work failed, and the same of the tasks that stood in its
-    /// place in the issue. Empty at a first attempt.
+    /// place in the issue; before that, in a line each, why others of the repository stopped. Empty where nothing did.
     pub(super) async fn earlier_failures(&self, task: &Task) -> Result<String, StageError> {
         let mut parts = Vec::new();
         if let Some(place) = task.origin.github() {
@@ -30,7 +37,32 @@ impl Pipeline {
             }
         }
         parts.extend(self.failures_of(task).await?);
-        Ok(newest_within(MAX_CHARS, &parts))
+        let others = newest_within(OTHERS_MAX_CHARS, &self.failures_of_others(task).await?);
+        let own = newest_within(MAX_CHARS, &parts);
+        Ok([others, own].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n"))
+    }
+
+    /// One for each of the repository's other tasks that stopped over its work, oldest first.
+    async fn failures_of_others(&self, task: &Task) -> Result<Vec<String>, StoreError> {
+        let Some(place) = task.origin.github() else { return Ok(Vec::new()) };
+        let others = self.store.stopped_tasks(place.repository, place.issue, MOST_OTHERS).await?;
+        let mut parts = Vec::new();
+        for other in others.iter().rev() {
+            let history = self.store.history(other.id).await?;
+            let Some(stop) = history.iter().rfind(|record| record.state == "needs_person") else { continue };
+            let State::NeedsPerson { reason, .. } =
+                self.store.task_as_of(other.id, stop.version).await?.state
+            else {
+                continue;
+            };
+            let Some(reason) = reason_in_short(&reason) else { continue };
+            let whole = Task { work_since: 0, ..other.clone() };
+            let rounds = self.store.artifacts_of_kind(&whole, ArtifactKind::Gates).await?;
+            let last: Vec<GateReport> =
+                rounds.last().and_then(|round| serde_json::from_slice(round).ok()).unwrap_or_default();
+            parts.push(other_in_short(other.title(), &reason, &last));
+        }
+        Ok(parts)
     }
 
     /// Oldest first.
@@ -55,6 +87,21 @@ impl Pipeline {
         }
         Ok(parts)
     }
+}
+
+fn other_in_short(title: &str, reason: &str, gates: &[GateReport]) -> String {
+    let (title, reason) = (cut(title, TITLE_CHARS), cut(reason, OTHER_DETAIL_CHARS));
+    let mut text = format!("Another task of this repository, {title:?}, stopped: {reason}.");
+    for gate in gates.iter().filter(|gate| gate.blocks()) {
+        text.push_str(&format!(" The gate {:?} failed", cut(&gate.name, TITLE_CHARS)));
+        if !gate.failed_tests.is_empty() {
+            let names: Vec<String> =
+                gate.failed_tests.iter().take(OTHER_TESTS).map(|name| cut(name, TITLE_CHARS)).collect();
+            text.push_str(&format!(" ({})", names.join(", ")));
+        }
+        text.push('.');
+    }
+    text
 }
 
 fn gate_in_short(report: &GateReport) -> String {
@@ -153,6 +200,23 @@ mod tests {
             "{text}"
         );
         assert!(text.len() < 3_000);
+    }
+
+    #[test]
+    fn another_task_is_told_in_a_line() {
+        let gate = ("test", GateKind::Test, Requirement::Required);
+        let report = GateReport {
+            failed_tests: (0..9).map(|n| format!("t{n}")).collect(),
+            ..GateReport::of(gate, "cargo test", Verdict::Failed)
+        };
+        let text = other_in_short("Split", "nothing was changed", &[report]);
+        assert_eq!(
+            text,
+            "Another task of this repository, \"Split\", stopped: nothing was changed. The gate \"test\" failed (t0, \
+             t1, t2, t3, t4)."
+        );
+        let long = "x".repeat(10_000);
+        assert!(other_in_short(&long, &long, &[]).len() < 500);
     }
 
     #[test]

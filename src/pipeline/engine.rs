@@ -90,15 +90,17 @@ impl Pipeline {
     ) -> Result<Written, StageError> {
         let internal = |detail: String| StageError::stop(Reason::Internal { detail });
         let (role, stage, prompt) = match &job {
-            Job::Implement(input) => (Role::Implementer, "implement", command_prompt(&self.prompts, input)),
-            Job::Fix(input) => (Role::Fixer, "fix", command_fix_prompt(&self.prompts, input)),
+            Job::Implement(input) => {
+                (Role::Implementer, "implement", command_prompt(&desk.agent.prompts, input))
+            }
+            Job::Fix(input) => (Role::Fixer, "fix", command_fix_prompt(&desk.agent.prompts, input)),
         };
-        let prompt = prompt.map_err(|error| internal(error.to_string()))?;
+        let (prompt, used) = prompt.map_err(|error| internal(error.to_string()))?;
         let metering: &Arc<Metering> =
             self.metering.as_ref().ok_or_else(|| internal("there is no metering proxy".into()))?;
         let account = Account {
             role,
-            label: CallLabel { task: Some(desk.task.id), stage: stage.to_owned() },
+            label: CallLabel { task: Some(desk.task.id), stage: stage.to_owned(), prompt: Some(used) },
             budgets: desk.agent.budgets.clone(),
             most_calls: desk.limits.steps,
         };
@@ -106,7 +108,8 @@ impl Pipeline {
             .open(account)
             .await
             .map_err(|error| internal(format!("the metering proxy cannot be started: {error}")))?;
-        let model = metering.model(role).map(|model| model.model.clone()).unwrap_or_default();
+        // Of candidates, each has its own first choice.
+        let model = desk.agent.model.first_choice(role).map(|model| model.name.model).unwrap_or_default();
         let agent =
             AgentCommand { argv: line.argv.clone(), env: line.env.clone(), mounts: line.mounts.clone() };
         // It works as long as the stage lets it, however long a gate may.

@@ -44,8 +44,8 @@ impl Pipeline {
         let from = fork_point(&checkout, &base, &parent)?;
         let change = change_of(&checkout, &parent, &checkout.mirror.diff(&from, &parent)?)?;
         let files = snapshot(&checkout, &parent).await?;
-        let agent = self.agent(task, &limits);
         let base_files = snapshot(&checkout, &base).await?;
+        let agent = self.agent(task, &limits, self.prompts(&base_files, &base)?);
         let mut fence = self.fence(task, &checkout, &base, &policy)?;
         let remote_head = remote_head.filter(|_| *cause == FixCause::Instruction);
         if let Some(remote) = &remote_head {

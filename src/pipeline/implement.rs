@@ -35,6 +35,8 @@ pub(super) struct Ground<'a> {
     /// Whole files, for an answer without tools.
     pub whole: PromptText,
     pub earlier: String,
+    /// How many are written.
+    pub candidates: u32,
 }
 
 impl Pipeline {
@@ -47,6 +49,7 @@ impl Pipeline {
         let engine = self.engine(&policy)?;
         let limits = self.settings.limits.lowered_by(&policy.limits);
         let files = snapshot(&checkout, &base).await?;
+        let prompts = self.prompts(&files, &base)?;
         let overview = overview(&files, OVERVIEW_TOKENS);
         let (snippets, whole) = match engine {
             ChosenEngine::ToolLoop => {
@@ -71,11 +74,11 @@ impl Pipeline {
             overview,
             snippets,
             whole,
+            candidates: self.settings.candidates.count_for(policy.candidates),
         };
-        let agent = self.agent(task, &limits);
-        let candidates = self.settings.candidates.count_for(policy.candidates);
-        if candidates > 1 {
-            return self.best_of(&ground, &agent, (candidates, time)).await;
+        let agent = self.agent(task, &limits, prompts);
+        if ground.candidates > 1 {
+            return self.best_of(&ground, &agent, time).await;
         }
         let (head, artifacts) = self.attempt(&ground, &agent, time).await?;
         match head {
@@ -96,6 +99,15 @@ impl Pipeline {
         let Ground { task, checkout, base, files, .. } = ground;
         let fence = self.fence(task, checkout, base, ground.policy)?;
         let next = self.next_commit(fence, (base, base), files);
+        // Candidates are to differ, so each begins from the base.
+        let begun = match ground.candidates {
+            1 => self.begun(task, checkout, base, &next.fence).await?,
+            _ => None,
+        };
+        let (files, earlier) = match &begun {
+            Some(begun) => (&begun.files, format!("{}\n{}", ground.earlier, begun.told)),
+            None => (files, ground.earlier.clone()),
+        };
         let session = self.sandbox.open(files).await?;
         let toolbox = self.toolbox(ground.dependencies.clone(), &next, session.as_ref());
         let input = ImplementInput {
@@ -104,7 +116,7 @@ impl Pipeline {
             instructions: &ground.instructions,
             overview: &ground.overview,
             snippets: &ground.snippets,
-            earlier_failures: &ground.earlier,
+            earlier_failures: &earlier,
         };
         let desk = Desk {
             task,

@@ -1,16 +1,169 @@
-//! Model calls are written down in the database as they end.
+//! Model calls are written down in the database as they end, with what was said in them.
+//!
+//! A conversation with tools only grows, so a call of it has little that is new: each part is kept once for its task,
+//! and what this process has seen kept is not asked for again. Where texts cannot be kept, the record of what was spent
+//! still is.
 
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures::future::BoxFuture;
 
-use crate::llm::{CallRecord, Ledger, LedgerError};
-use crate::store::{ModelCall, Store};
+use crate::domain::TaskId;
+use crate::llm::{CallRecord, Exchange, Ledger, LedgerError, Part};
+use crate::store::{CallPrompt, CallTexts, ModelCall, Store, TextDigest};
+use crate::telemetry::with_causes;
+
+/// Parts that are remembered as kept, and for how long: what retention has removed meanwhile is kept anew.
+const MOST_KNOWN: usize = 50_000;
+const KNOWN_FOR: Duration = Duration::from_secs(3_600);
+/// A call waits no longer than this for its texts to be kept.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// The ledger of a deployment.
-pub struct StoreLedger(pub Store);
+pub struct StoreLedger {
+    store: Store,
+    texts: Texts,
+    known: Mutex<HashMap<(TaskId, TextDigest), (i64, Instant)>>,
+}
+
+/// Whether what was said is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Texts {
+    Kept,
+    NotKept,
+}
+
+impl StoreLedger {
+    /// `texts_days`: how long what was said is to be kept; 0: not at all.
+    pub fn new(store: Store, texts_days: u32) -> Self {
+        let texts = if texts_days == 0 { Texts::NotKept } else { Texts::Kept };
+        Self { store, texts, known: Mutex::default() }
+    }
+
+    /// The texts of a call, kept. None of them where that does not work.
+    async fn texts(&self, record: &CallRecord) -> CallTexts {
+        let (Some(task), Some(exchange), Texts::Kept) = (record.label.task, &record.exchange, self.texts)
+        else {
+            return CallTexts::default();
+        };
+        match tokio::time::timeout(LONGEST, self.keep(task, exchange)).await {
+            Ok(Ok(texts)) => texts,
+            Ok(Err(error)) => {
+                tracing::warn!(%task, error, "what was said in a call of a model could not be kept");
+                CallTexts::default()
+            }
+            Err(_) => {
+                tracing::warn!(%task, "keeping what was said in a call of a model took too long");
+                CallTexts::default()
+            }
+        }
+    }
+
+    async fn keep(&self, task: TaskId, exchange: &Exchange) -> Result<CallTexts, String> {
+        let parts = Parts::of(exchange);
+        let mut ids = self.recalled(task, &parts);
+        let missing = |ids: &HashMap<TextDigest, i64>| -> Vec<TextDigest> {
+            let mut missing: Vec<_> = parts.digests().filter(|digest| !ids.contains_key(digest)).collect();
+            missing.sort_unstable();
+            missing.dedup();
+            missing
+        };
+        let asked = missing(&ids);
+        if !asked.is_empty() {
+            let known = self.store.known_model_texts(task, &asked).await;
+            let mut found = known.map_err(|error| with_causes(&error))?;
+            ids.extend(&found);
+            let new = missing(&ids);
+            if !new.is_empty() {
+                let bodies = parts.bodies(&new)?;
+                let kept = self.store.keep_model_texts(task, bodies).await;
+                let kept = kept.map_err(|error| with_causes(&error))?;
+                ids.extend(&kept);
+                found.extend(kept);
+            }
+            self.remember(task, &found);
+        }
+        let id =
+            |part: &Option<(TextDigest, Part<'_>)>| part.as_ref().and_then(|(digest, _)| ids.get(digest));
+        Ok(CallTexts {
+            system: id(&parts.system).copied(),
+            means: id(&parts.means).copied(),
+            messages: parts.messages.iter().filter_map(|(digest, _)| ids.get(digest).copied()).collect(),
+            answer: id(&parts.answer).copied(),
+        })
+    }
+
+    fn recalled(&self, task: TaskId, parts: &Parts<'_>) -> HashMap<TextDigest, i64> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = |digest: TextDigest| {
+            let (id, at) = known.get(&(task, digest))?;
+            (at.elapsed() < KNOWN_FOR).then_some((digest, *id))
+        };
+        parts.digests().filter_map(fresh).collect()
+    }
+
+    fn remember(&self, task: TaskId, found: &HashMap<TextDigest, i64>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() + found.len() > MOST_KNOWN {
+            known.clear();
+        }
+        let now = Instant::now();
+        known.extend(found.iter().map(|(digest, id)| ((task, *digest), (*id, now))));
+    }
+}
+
+/// The parts of an exchange with their digests.
+struct Parts<'a> {
+    system: Option<(TextDigest, Part<'a>)>,
+    means: Option<(TextDigest, Part<'a>)>,
+    messages: Vec<(TextDigest, Part<'a>)>,
+    answer: Option<(TextDigest, Part<'a>)>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(exchange: &'a Exchange) -> Self {
+        let named = |part: Part<'a>| (part.digest(), part);
+        Self {
+            system: exchange.system().map(named),
+            means: exchange.means().map(named),
+            messages: exchange.messages().map(named).collect(),
+            answer: exchange.answered().map(named),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &(TextDigest, Part<'a>)> {
+        self.system.iter().chain(&self.means).chain(&self.messages).chain(&self.answer)
+    }
+
+    fn digests(&self) -> impl Iterator<Item = TextDigest> {
+        self.all().map(|(digest, _)| *digest)
+    }
+
+    fn bodies(&self, wanted: &[TextDigest]) -> Result<Vec<(TextDigest, Vec<u8>)>, String> {
+        let body = |digest: &TextDigest| {
+            let (_, part) = self.all().find(|(known, _)| known == digest)?;
+            Some(packed(part).map(|body| (*digest, body)))
+        };
+        wanted.iter().filter_map(body).collect()
+    }
+}
+
+fn packed(part: &Part<'_>) -> Result<Vec<u8>, String> {
+    let json = serde_json::to_vec(&part.said()).map_err(|error| error.to_string())?;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&json).and_then(|()| gzip.finish()).map_err(|error| error.to_string())
+}
 
 impl Ledger for StoreLedger {
     fn record<'a>(&'a self, record: &'a CallRecord) -> BoxFuture<'a, Result<(), LedgerError>> {
         Box::pin(async move {
+            let texts = self.texts(record).await;
+            let accounting = serde_json::to_value(record.accounting).ok();
             let call = ModelCall {
                 task: record.label.task,
                 stage: record.label.stage.clone(),
@@ -20,8 +173,17 @@ impl Ledger for StoreLedger {
                 latency: record.latency,
                 stop_reason: record.stop.as_ref().map(|stop| format!("{stop:?}")),
                 error: record.error.as_ref().map(|(kind, message)| format!("{kind}: {message}")),
+                prompt: record.label.prompt.as_ref().map(|prompt| CallPrompt {
+                    name: prompt.name.clone(),
+                    version: prompt.version,
+                    source: prompt.source.clone(),
+                }),
+                attempt: u32::try_from(record.attempt).unwrap_or(u32::MAX),
+                cache_written_tokens: record.tokens.cache_written,
+                accounting: accounting.and_then(|name| name.as_str().map(str::to_owned)),
+                texts,
             };
-            self.0.record_model_call(&call).await.map_err(|error| LedgerError(error.to_string()))
+            self.store.record_model_call(&call).await.map_err(|error| LedgerError(error.to_string()))
         })
     }
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod base_tests;
+mod begun;
 mod candidates;
 mod change;
 mod commit;
@@ -20,6 +21,7 @@ mod ledger;
 mod metered;
 mod places;
 mod prepare;
+mod prompts;
 mod publish;
 mod purse;
 mod review;
@@ -54,6 +56,7 @@ pub use ledger::StoreLedger;
 use metered::Meter;
 pub use metered::MeteredSandbox;
 pub use prepare::RouterSettings;
+pub use prompts::PromptsOf;
 use time::StageTime;
 
 /// Tokens of a repository's overview and of the places that fit a task.
@@ -103,6 +106,8 @@ pub struct Settings {
     pub egress: Option<EgressPolicy>,
     /// Where fetched dependencies are kept.
     pub dependencies: PathBuf,
+    /// Whose prompts are in force.
+    pub prompts_of: PromptsOf,
 }
 
 /// How often a task that waits for others looks whether they are merged.
@@ -418,11 +423,11 @@ impl Pipeline {
     }
 
     /// What an agent works with. What the task spent before counts against its budget.
-    fn agent(&self, task: &Task, limits: &Limits) -> AgentContext {
+    fn agent(&self, task: &Task, limits: &Limits, prompts: Arc<Prompts>) -> AgentContext {
         let route = task.plan.as_ref().and_then(|plan| plan.specification.prepared.route.as_ref());
         AgentContext {
             model: self.model_by(route),
-            prompts: Arc::clone(&self.prompts),
+            prompts,
             task: Some(task.id),
             budgets: vec![Arc::new(purse::purse(&self.store, task, limits))],
             max_answers: DEFAULT_MAX_ANSWERS,

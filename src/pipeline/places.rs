@@ -111,7 +111,7 @@ fn names_of(change: &Change) -> String {
             break;
         }
     }
-    counted.sort_by(|a, b| b.0.cmp(&a.0));
+    counted.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     counted.iter().take(MOST_NAMES).map(|(_, name)| format!("`{name}`")).collect::<Vec<_>>().join(" ")
 }
 

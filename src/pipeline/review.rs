@@ -23,7 +23,7 @@ impl Pipeline {
         let from = fork_point(&checkout, base, head)?;
         let change = change_of(&checkout, head, &checkout.mirror.diff(&from, head)?)?;
         let places = self.places_of_change(&checkout, head, (specification, &change)).await;
-        let agent = self.agent(task, &limits);
+        let agent = self.agent(task, &limits, self.prompts(&base_files, base)?);
         let input = ReviewInput { specification, change: &change, places: &places };
         let answers = review_all(&agent, &who.asked, input).await;
         let (mut round, found) = gathered(answers);

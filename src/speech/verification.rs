@@ -67,7 +67,8 @@ fn taken_back(taken: &TakenBack, room: Room) -> Line {
         | Reason::ModelUnavailable { detail: said }
         | Reason::ChangeRefused { detail: said }
         | Reason::SandboxUnavailable { detail: said }
-        | Reason::Unreachable { detail: said, .. } => {
+        | Reason::Unreachable { detail: said, .. }
+        | Reason::BudgetReached { detail: said, .. } => {
             line_of!["it could not be carried out: ", quote_up_to(room.text.min(400), said)]
         }
         _ => line_of!["it could not be carried out"],

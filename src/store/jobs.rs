@@ -64,16 +64,19 @@ pub enum ScheduleName {
     Digest,
     /// Compares open tasks with what is true on GitHub.
     Reconcile,
+    /// Removes what is kept for some days only.
+    Retention,
 }
 
 impl ScheduleName {
-    pub const ALL: [Self; 3] = [Self::Reactions, Self::Digest, Self::Reconcile];
+    pub const ALL: [Self; 4] = [Self::Reactions, Self::Digest, Self::Reconcile, Self::Retention];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Reactions => "reactions",
             Self::Digest => "digest",
             Self::Reconcile => "reconcile",
+            Self::Retention => "retention",
         }
     }
 }

@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::{TaskId, Usage};
 
-use super::{Store, StoreError, signed, unsigned, writable};
+use super::{CallTexts, Store, StoreError, signed, unsigned, writable};
 
 /// A call of a model, whether it succeeded or not.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ModelCall {
     pub task: Option<TaskId>,
     pub stage: String,
@@ -19,14 +19,35 @@ pub struct ModelCall {
     pub latency: Duration,
     pub stop_reason: Option<String>,
     pub error: Option<String>,
+    pub prompt: Option<CallPrompt>,
+    /// Counted from 1 over all tries of one question.
+    pub attempt: u32,
+    /// Part of the usage's input tokens.
+    pub cache_written_tokens: u64,
+    /// `reported`, `estimated` or `nothing`; `None` in records of older versions.
+    pub accounting: Option<String>,
+    /// What was said, where that is kept.
+    pub texts: CallTexts,
+}
+
+/// The prompt file that a call was made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallPrompt {
+    pub name: String,
+    pub version: u32,
+    pub source: String,
 }
 
 impl Store {
     pub async fn record_model_call(&self, call: &ModelCall) -> Result<(), StoreError> {
+        let prompt = call.prompt.as_ref();
         sqlx::query!(
             "INSERT INTO model_calls (task_id, stage, role, model, input_tokens, cached_tokens, output_tokens,
-                                      cost_micro_usd, latency_ms, stop_reason, error)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                                      cost_micro_usd, latency_ms, stop_reason, error, prompt_name,
+                                      prompt_version, prompt_source, attempt, cache_written_tokens, accounting,
+                                      system_text, means_text, message_texts, answer_text)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                     $21)",
             call.task.map(|task| task.0),
             call.stage,
             call.role,
@@ -38,6 +59,16 @@ impl Store {
             signed(call.latency.as_millis() as u64),
             call.stop_reason.as_deref().map(writable::owned),
             call.error.as_deref().map(writable::owned),
+            prompt.map(|prompt| prompt.name.as_str()),
+            prompt.map(|prompt| count(prompt.version)),
+            prompt.map(|prompt| writable::owned(&prompt.source)),
+            count(call.attempt),
+            signed(call.cache_written_tokens),
+            call.accounting,
+            call.texts.system,
+            call.texts.means,
+            &call.texts.messages,
+            call.texts.answer,
         )
         .execute(&self.pool)
         .await?;
@@ -84,7 +115,8 @@ impl Store {
     pub async fn model_calls(&self, task: TaskId) -> Result<Vec<(DateTime<Utc>, ModelCall)>, StoreError> {
         let rows = sqlx::query!(
             "SELECT stage, role, model, input_tokens, cached_tokens, output_tokens, cost_micro_usd, latency_ms,
-                    stop_reason, error, at
+                    stop_reason, error, at, prompt_name, prompt_version, prompt_source, attempt,
+                    cache_written_tokens, accounting, system_text, means_text, message_texts, answer_text
              FROM model_calls WHERE task_id = $1 ORDER BY id",
             task.0
         )
@@ -109,9 +141,32 @@ impl Store {
                     latency: Duration::from_millis(unsigned(row.latency_ms)),
                     stop_reason: row.stop_reason,
                     error: row.error,
+                    prompt: row.prompt_name.map(|name| CallPrompt {
+                        name,
+                        version: row.prompt_version.map_or(0, counted),
+                        source: row.prompt_source.unwrap_or_default(),
+                    }),
+                    attempt: counted(row.attempt),
+                    cache_written_tokens: unsigned(row.cache_written_tokens),
+                    accounting: row.accounting,
+                    texts: CallTexts {
+                        system: row.system_text,
+                        means: row.means_text,
+                        messages: row.message_texts,
+                        answer: row.answer_text,
+                    },
                 };
                 (row.at, call)
             })
             .collect())
     }
+}
+
+/// PostgreSQL's integers have a sign.
+fn count(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+fn counted(value: i32) -> u32 {
+    u32::try_from(value).unwrap_or(0)
 }

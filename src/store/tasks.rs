@@ -165,6 +165,55 @@ impl Store {
             .collect())
     }
 
+    /// The same, each with what happened in full.
+    pub async fn transitions(
+        &self,
+        id: TaskId,
+    ) -> Result<Vec<(TransitionRecord, serde_json::Value)>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT version, event, detail, state, at FROM transitions WHERE task_id = $1 ORDER BY version",
+            id.0
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let full = rows.into_iter().map(|row| {
+            let version = unsigned(row.version);
+            (TransitionRecord { version, event: row.event, state: row.state, at: row.at }, row.detail)
+        });
+        Ok(full.collect())
+    }
+
+    /// The numbers of all tasks, local runs included, the newest first.
+    pub async fn task_ids(&self) -> Result<Vec<String>, StoreError> {
+        let ids = sqlx::query_scalar!(r#"SELECT id::text AS "id!" FROM tasks ORDER BY created_at DESC"#)
+            .fetch_all(&self.pool)
+            .await?;
+        Ok(ids)
+    }
+
+    /// Tasks of a repository, those of one issue apart, that stopped for a person at some time: `most` of them, those
+    /// that moved last first.
+    pub async fn stopped_tasks(
+        &self,
+        repository: RepositoryId,
+        but: IssueNumber,
+        most: u32,
+    ) -> Result<Vec<Task>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT id, data FROM tasks
+             WHERE repository_id = $1 AND issue_number <> $2
+               AND EXISTS (SELECT 1 FROM transitions
+                           WHERE transitions.task_id = tasks.id AND transitions.state = 'needs_person')
+             ORDER BY updated_at DESC LIMIT $3",
+            signed(repository.0),
+            signed(but.0),
+            i64::from(most),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().filter_map(|row| readable(row.id, row.data)).collect())
+    }
+
     /// The task with the state that it had after a transition: what was decided then is told as it was,
     /// whatever happened since.
     pub async fn task_as_of(&self, id: TaskId, version: u64) -> Result<Task, StoreError> {

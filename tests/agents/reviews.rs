@@ -200,30 +200,24 @@ async fn each_candidate_begins_with_the_next_model_of_the_list() {
     let ok = "  - { name: ok, when: { system: [\"s\"] }, answer: { text: ok } }\n";
     let server = ModelServer::start(Scenario::parse(&format!("name: t\nrules:\n{ok}")).expect("parses"));
     let server = server.await.expect("starts");
-    let endpoint = Endpoint {
-        protocol: Protocol::Anthropic,
-        base_url: server.anthropic_url(),
-        key: Some(SecretString::from(server.api_key())),
-    };
-    let model = |name: &str| ModelSettings {
-        name: name.parse().expect("a name"),
-        temperature: None,
-        max_output_tokens: 100,
-        price: None,
-    };
+    let key = Some(SecretString::from(server.api_key()));
+    let endpoint = Endpoint::new(Protocol::Anthropic, server.anthropic_url(), key);
+    let model = |name: &str| ModelSettings::of(name.parse().expect("a name"), 100);
     let settings = Settings {
         endpoints: BTreeMap::from([("anthropic".to_owned(), endpoint)]),
         roles: BTreeMap::from([(Role::Implementer, vec![model("anthropic:a"), model("anthropic:b")])]),
         call_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_secs(60),
         retry: RetryPolicy::default(),
+        circuit: CircuitPolicy::default(),
         max_request_bytes: 4_000_000,
     };
     let client = Client::new(settings, Arc::new(Unread)).expect("settings work");
-    let label = CallLabel { task: None, stage: "implement".into() };
+    let label = CallLabel { task: None, stage: "implement".into(), prompt: None };
     let call = CallContext { role: Role::Implementer, label, budgets: vec![] };
     for (first, name) in [(0, "a"), (1, "b"), (2, "a")] {
         let candidate = client.beginning_with(first).expect("models");
-        assert_eq!(candidate.first_choice(Role::Implementer).expect("known").model, name);
+        assert_eq!(candidate.first_choice(Role::Implementer).expect("known").name.model, name);
         let request = Request {
             system: "s".into(),
             messages: vec![Message::user(PromptText::own("Say ok."))],

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use git2::{Oid, Repository as Git, Signature, Time};
+use git2::build::TreeUpdateBuilder;
+use git2::{FileMode, Oid, Repository as Git, Signature, Time};
 use orchestrator::context::{ContextRequest, Contexts, Selection};
 use orchestrator::workspace::CommitSha;
 use tempfile::TempDir;
@@ -35,30 +36,19 @@ impl Repository {
         let parent = parent.map(|sha| {
             self.git.find_commit(Oid::from_str(sha.as_str()).expect("an id")).expect("the parent")
         });
-        let mut index = git2::Index::new().expect("an index");
-        if let Some(parent) = &parent {
-            index.read_tree(&parent.tree().expect("a tree")).expect("the tree");
-        }
+        let before = match &parent {
+            Some(parent) => parent.tree().expect("a tree"),
+            None => {
+                let empty = self.git.treebuilder(None).expect("a tree").write().expect("an id");
+                self.git.find_tree(empty).expect("the tree")
+            }
+        };
+        let mut changed = TreeUpdateBuilder::new();
         for (path, text) in files {
-            let id = self.git.blob(text.as_bytes()).expect("a blob");
-            let zero = git2::IndexTime::new(0, 0);
-            let entry = git2::IndexEntry {
-                ctime: zero,
-                mtime: zero,
-                dev: 0,
-                ino: 0,
-                mode: 0o100_644,
-                uid: 0,
-                gid: 0,
-                file_size: 0,
-                id,
-                flags: 0,
-                flags_extended: 0,
-                path: path.as_bytes().to_vec(),
-            };
-            index.add(&entry).expect("an entry");
+            changed.upsert(*path, self.git.blob(text.as_bytes()).expect("a blob"), FileMode::Blob);
         }
-        let tree = self.git.find_tree(index.write_tree_to(&self.git).expect("a tree")).expect("the tree");
+        let tree = changed.create_updated(&self.git, &before).expect("an id");
+        let tree = self.git.find_tree(tree).expect("the tree");
         self.commits += 1;
         let author = Signature::new("Ada", "ada@example.org", &Time::new(1_700_000_000 + self.commits, 0))
             .expect("a signature");

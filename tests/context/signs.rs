@@ -29,7 +29,7 @@ fn a_path_finds_a_file_that_has_none_of_the_words() {
 #[test]
 fn a_whole_identifier_beats_its_words_in_any_spelling() {
     let apart = "fn split() {}\nfn amount() {}\n";
-    let whole = "fn run() { split_amount() }\nfn zz() {}\n";
+    let whole = "fn runs() { split_amount() }\nfn stops() {}\n";
     let found = answer(&[("src/a.rs", apart), ("src/b.rs", whole)], "splitAmount loses cents");
     assert_eq!(found[0].0, "src/b.rs");
     assert!(found[0].1.contains("it uses the names splitAmount"), "{}", found[0].1);
@@ -69,6 +69,32 @@ fn a_file_that_changes_together_with_the_best_is_found() {
     let found = repository.files(&tip, "cents");
     assert_eq!((found[0].0.as_str(), found[1].0.as_str()), ("src/a.rs", "src/q.rs"));
     assert!(found[1].1.contains("changed together"), "{}", found[1].1);
+}
+
+#[test]
+fn what_defines_the_names_of_the_best_place_comes_before_its_equals() {
+    let best = "fn cents() { obscure_frob(1) }\n";
+    let files = [
+        ("src/a.rs", best),
+        ("src/p.rs", "fn quiet_zoom() {} // amount\n"),
+        ("src/q.rs", "fn obscure_frob() {} // amount\n"),
+    ];
+    let found = answer(&files, "cents of an amount");
+    let paths: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(paths, ["src/a.rs", "src/q.rs", "src/p.rs"]);
+    assert!(found[1].1.contains("names that are used in the best places"), "{}", found[1].1);
+}
+
+#[test]
+fn what_has_the_words_of_the_best_place_comes_before_its_equals() {
+    let files = [
+        ("src/a.rs", "fn cents() {} // zanzibar\n"),
+        ("src/p.rs", "fn x() {} // amount marrakesh\n"),
+        ("src/q.rs", "fn x() {} // amount zanzibar\n"),
+    ];
+    let found = answer(&files, "cents of an amount");
+    let paths: Vec<&str> = found.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(paths, ["src/a.rs", "src/q.rs", "src/p.rs"]);
 }
 
 #[test]

@@ -39,7 +39,7 @@ async fn call(store: &Store, task: Option<TaskId>, tokens: u64) {
     let usage = Usage { calls: 1, input_tokens: tokens, cost_micro_usd: tokens * 2, ..Usage::default() };
     let (stage, role, model) = ("implement".into(), "implementer".into(), "a:b".into());
     let latency = Duration::from_millis(1);
-    let call = ModelCall { task, stage, role, model, usage, latency, stop_reason: None, error: None };
+    let call = ModelCall { task, stage, role, model, usage, latency, ..ModelCall::default() };
     store.record_model_call(&call).await.expect("written down");
 }
 

@@ -52,6 +52,7 @@ async fn a_nul_in_questions_errors_and_notes_is_replaced() {
         latency: Duration::ZERO,
         stop_reason: Some("\0".into()),
         error: Some("junk: \0".into()),
+        ..ModelCall::default()
     };
     scene.store.record_model_call(&call).await.expect("recorded");
     let calls = scene.store.model_calls(task.id).await.expect("calls");

@@ -180,11 +180,20 @@ const WRITES_AND_HANGS: &str = r#"
     when:
       system: ["You are an engineer who carries out one task"]
       last_message: ["greeting.txt was replaced"]
+    not_when: { first_message: ["An earlier attempt was interrupted"] }
     answer: { hang_seconds: 300 }
+  - name: it goes on from what it wrote
+    when:
+      system: ["You are an engineer who carries out one task"]
+      first_message: ["An earlier attempt was interrupted", "It changed greeting.txt.", "a limit was reached"]
+    answer:
+      tool_calls:
+        - name: finish
+          arguments: { summary: The greeting names the world., commit_subject: Greet the world }
 "#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_that_runs_out_of_time_has_its_work_kept() {
+async fn an_agent_that_runs_out_of_time_has_its_work_kept_and_the_next_goes_on_from_it() {
     let model = r#"{ model: "anthropic:claude-sonnet-4-5", max_tokens: 4096 }"#;
     let settings = format!(
         "limits: {{ stage_wall_seconds: 25 }}\nmodels: {{ request_timeout_seconds: 120, default: [{model}] }}"
@@ -208,5 +217,9 @@ async fn an_agent_that_runs_out_of_time_has_its_work_kept() {
     scene.answer(issue, "This needs a person").await;
     scene.idle(issue).await;
     scene.nothing_is_published().await;
+    scene.comment(MAINTAINER, issue, "/orchestrate retry").await;
+    let task = scene.until(issue, "pull_request_open").await;
+    assert_eq!(task.attempt, 2);
+    scene.idle(issue).await;
     scene.finish().await;
 }

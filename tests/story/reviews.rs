@@ -7,7 +7,7 @@ use orchestrator::simulator::surroundings::MAINTAINER;
 use orchestrator::store::ArtifactKind;
 use serde_json::{Value, json};
 
-use crate::scene::{PROGRAM, Play, Scene};
+use crate::scene::{PROGRAM, Play, Scene, wait};
 
 async fn newest<T: serde::de::DeserializeOwned>(scene: &Scene, task: &Task, kind: ArtifactKind) -> T {
     let body = scene.store.latest_artifact(task, kind).await.expect("the database").expect("an artifact");
@@ -196,7 +196,7 @@ models:
       - { model: "openai:gpt-5", max_tokens: 4096, usd_per_million_input_tokens: 3.0, usd_per_million_output_tokens: 15.0 }
     reviewer:
       - { model: "openai:gpt-5", max_tokens: 4096 }
-implementer: { candidates: 2 }
+implementer: { candidates: 2, temperatures: [0.2, 0.7] }
 "#;
 
 const TWO_CANDIDATES: &str = r#"
@@ -205,7 +205,7 @@ const TWO_CANDIDATES: &str = r#"
     not_when: { called: [write_file] }
     answer: { tool_calls: [{ name: write_file, arguments: { path: greeting.txt, content: "hello, world\n" } }] }
   - name: the other one shouts
-    when: { wire: openai, system: ["You are an engineer who carries out one task"], first_message: ["Greet the world"] }
+    when: { wire: openai_responses, system: ["You are an engineer who carries out one task"], first_message: ["Greet the world"] }
     not_when: { called: [write_file] }
     answer: { tool_calls: [{ name: write_file, arguments: { path: greeting.txt, content: "hello, world!\n" } }] }
   - name: the judge likes a shout that is shown first
@@ -230,6 +230,13 @@ async fn the_better_of_two_candidates_goes_on_and_the_pair_is_exported_with_what
     assert_eq!((choice.chosen, choice.decided_by), (2, DecidedBy::Judge));
     let models: Vec<_> = choice.candidates.iter().map(|candidate| candidate.models.join(" ")).collect();
     assert_eq!(models, ["anthropic:claude-sonnet-4-5", "openai:gpt-5"]);
+    let mut temperatures: Vec<Value> = Vec::new();
+    for exchange in scene.around.model.journal() {
+        if exchange.request.to_string().contains("an engineer who carries out one task") {
+            temperatures.push(exchange.request["temperature"].clone());
+        }
+    }
+    assert!(temperatures.contains(&json!(0.2)) && temperatures.contains(&json!(0.7)), "{temperatures:?}");
     let judged = &choice.judged[0];
     assert_eq!((judged.earlier_score, judged.later_score), (12, 17));
     assert_eq!(choice.of_number(2).and_then(|it| it.measured()).map(|it| &it.head), task.head.as_ref());
@@ -294,6 +301,52 @@ async fn a_candidate_that_comes_to_nothing_is_reported_and_the_other_goes_on() {
     let body = text_of_pull(&scene, pull).await;
     assert!(body.contains("number 2 of 2, the only one that came to an end"), "{body}");
     assert!(body.contains("1 other came to nothing"), "{body}");
+    nothing_was_refused(&scene);
+    scene.finish().await;
+}
+
+const A_MODEL_THAT_HANGS: &str = r#"
+  - name: the other one never answers
+    when: { wire: openai_responses, system: ["You are an engineer who carries out one task"] }
+    answer: { hang_seconds: 600 }
+"#;
+
+const ANOTHER_SECOND_MODEL: &str = r#"
+models:
+  request_timeout_seconds: 20
+  default:
+    - { model: "anthropic:claude-sonnet-4-5", max_tokens: 4096, usd_per_million_input_tokens: 3.0, usd_per_million_output_tokens: 15.0 }
+  roles:
+    implementer:
+      - { model: "anthropic:claude-sonnet-4-5", max_tokens: 4096, usd_per_million_input_tokens: 3.0, usd_per_million_output_tokens: 15.0 }
+      - { model: "anthropic:claude-opus-4-5", max_tokens: 4096, usd_per_million_input_tokens: 3.0, usd_per_million_output_tokens: 15.0 }
+    reviewer:
+      - { model: "openai:gpt-5", max_tokens: 4096 }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_that_is_begun_again_writes_only_the_candidates_that_are_missing() {
+    let patient = TWO_MODELS.replace("request_timeout_seconds: 20", "request_timeout_seconds: 600");
+    let rules = format!("{A_MODEL_THAT_HANGS}{TWO_CANDIDATES}");
+    let mut scene = Scene::play(Play::greeting().with_rules(&rules).with_settings(&patient)).await;
+    let issue = scene.approved_issue().await;
+    wait("the first candidate to be kept", || async {
+        let kept = "SELECT count(*) FROM artifacts WHERE name = '1/attempt.json'";
+        (scene.count(kept).await == 1).then_some(())
+    })
+    .await;
+    scene.redeploy(ANOTHER_SECOND_MODEL).await;
+    let task = scene.until(issue, "pull_request_open").await;
+    scene.idle(issue).await;
+    let choice: Choice = newest(&scene, &task, ArtifactKind::Choice).await;
+    let models: Vec<_> = choice.candidates.iter().map(|candidate| candidate.models.join(" ")).collect();
+    assert_eq!(models, ["anthropic:claude-sonnet-4-5", "anthropic:claude-opus-4-5"]);
+    assert_eq!(choice.decided_by, DecidedBy::Order, "both wrote the same, and the first stays");
+    let written = scene.store.model_calls(task.id).await.expect("calls");
+    let first = written.iter().filter(|(_, call)| {
+        call.stage == "implement" && call.model == "anthropic:claude-sonnet-4-5" && call.error.is_none()
+    });
+    assert_eq!(first.count(), 2, "the first candidate wrote and finished once");
     nothing_was_refused(&scene);
     scene.finish().await;
 }

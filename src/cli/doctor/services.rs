@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::application::{github, model_settings};
 use crate::cli::run::lacks_key;
-use crate::config::{Config, ModelChoice};
+use crate::config::{Config, ModelChoice, variable_of};
 use crate::github::{GitHubError, RegisteredApp};
 use crate::llm::boundary::PromptText;
 use crate::llm::{
@@ -243,8 +243,8 @@ pub(super) async fn models(config: &Config, calls: ModelCalls, store: Option<&St
     }
     if known.is_empty() {
         checks.not_configured(
-            "no model: no task can be worked on but in a dry run (DRY_RUN=true). Set ANTHROPIC_API_KEY or \
-             OPENAI_API_KEY, or name models in orchestrator.yaml (`models.default`)",
+            "no model: no task can be worked on but in a dry run (DRY_RUN=true). Set ANTHROPIC_API_KEY, \
+             OPENAI_API_KEY, GEMINI_API_KEY, XAI_API_KEY or GROQ_API_KEY, or name models in orchestrator.yaml (`models.default`)",
         );
         return checks;
     }
@@ -277,10 +277,10 @@ fn name_of(choice: &ModelChoice) -> ModelName {
 }
 
 fn missing_key(choice: &ModelChoice) -> (String, String) {
-    let mend = match choice.provider.as_str() {
-        "anthropic" => "set ANTHROPIC_API_KEY".to_owned(),
-        "openai" => "set OPENAI_API_KEY".to_owned(),
-        other => format!("set `models.providers.{other}.api_key` in orchestrator.yaml"),
+    let key = format!("models.providers.{}.api_key", choice.provider);
+    let mend = match variable_of(&key) {
+        Some(variable) => format!("set {variable}"),
+        None => format!("set `{key}` in orchestrator.yaml"),
     };
     ("there is no key for it".to_owned(), mend)
 }
@@ -294,7 +294,7 @@ async fn ask(config: &Config, choice: &ModelChoice, store: Option<&Store>) -> Re
     settings.call_timeout = settings.call_timeout.min(ANSWER_TIME);
     settings.retry.max_calls = 1;
     let ledger: Arc<dyn Ledger> = match store {
-        Some(store) => Arc::new(StoreLedger(store.clone())),
+        Some(store) => Arc::new(StoreLedger::new(store.clone(), 0)),
         None => Arc::new(Unrecorded),
     };
     let client =
@@ -307,7 +307,7 @@ async fn ask(config: &Config, choice: &ModelChoice, store: Option<&Store>) -> Re
         temperature: None,
         response_schema: None,
     };
-    let label = CallLabel { task: None, stage: "doctor".to_owned() };
+    let label = CallLabel { task: None, stage: "doctor".to_owned(), prompt: None };
     let context = CallContext { role: Role::Discussion, label, budgets: Vec::new() };
     match client.call(&context, request).await {
         Ok(_) => Ok(()),
@@ -323,7 +323,10 @@ fn mend(choice: &ModelChoice, error: &LlmError) -> String {
         LlmError::InvalidRequest(_) => {
             "check the model's name, and that your account may use it and its settings".to_owned()
         }
-        LlmError::Transport(_) | LlmError::Malformed(_) | LlmError::TimedOut { .. } => {
+        LlmError::Transport(_)
+        | LlmError::Malformed(_)
+        | LlmError::TimedOut { .. }
+        | LlmError::Silent { .. } => {
             format!(
                 "check the address of the provider {provider} (its base_url), and that this machine reaches it"
             )

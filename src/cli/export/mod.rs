@@ -1,13 +1,17 @@
-//! `orchestrator export`: what the database holds, for other programs. Nothing is changed, and what is printed has
-//! passed the redactor.
+//! `orchestrator export`: what the database holds, for people and other programs. Nothing is changed, and what is
+//! printed or written has passed the redactor.
 
+mod calls;
+mod folder;
 mod pairs;
 mod preferences;
+mod record;
+mod run;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::application::{self, Source};
 use crate::config::{Config, Environment};
@@ -32,6 +36,8 @@ pub(super) struct ExportArguments {
 enum What {
     /// Pairs of candidates, chosen and rejected, as JSON Lines: for whoever trains or compares models.
     Preferences(preferences::PreferencesArguments),
+    /// Everything that is known of one task as a folder: plan, reviews, gates, decisions, log, patches, calls of models.
+    Run(run::RunArguments),
 }
 
 pub(super) async fn export(
@@ -40,13 +46,31 @@ pub(super) async fn export(
     environment: &Environment,
 ) -> anyhow::Result<Exit> {
     quiet_log(arguments.verbose)?;
+    let done = work(&arguments.what, file, environment).await;
+    if let What::Run(run::RunArguments { json: true, .. }) = &arguments.what {
+        let value = match &done {
+            Ok(value) => value.clone(),
+            Err(error) => {
+                let exit = Exit::of(error);
+                json!({ "outcome": exit.name(), "exit": exit as u8, "error": format!("{error:#}") })
+            }
+        };
+        println!("{value}");
+    }
+    done.map(|_| Exit::Done)
+}
+
+async fn work(what: &What, file: Option<PathBuf>, environment: &Environment) -> anyhow::Result<Value> {
     let config = load_quietly(file, environment)?;
     let opened = Opened::open(&config).await?;
-    let done = match &arguments.what {
-        What::Preferences(preferences) => preferences::preferences(&opened, preferences).await,
+    let done = match what {
+        What::Preferences(preferences) => {
+            preferences::preferences(&opened, preferences).await.map(|()| Value::Null)
+        }
+        What::Run(run) => run::run(&opened, run).await,
     };
     opened.close().await?;
-    done.map(|()| Exit::Done)
+    done
 }
 
 /// The deployment's database, and what knows its secrets.

@@ -3,7 +3,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Config, ModelChoice};
+use crate::agents::PromptError;
+use crate::config::{Config, ModelChoice, variable_of};
 use crate::domain::{BranchName, SourceText};
 use crate::workspace::{Head, Survey, WorkspaceError};
 
@@ -45,6 +46,16 @@ pub(in crate::cli) enum InputError {
     LongIssue { from: String, chars: usize },
     #[error("the report cannot be written to {}: {problem}", .path.display())]
     Report { path: PathBuf, problem: String },
+    #[error("there is no task {id:?}; {near}")]
+    NoTask { id: String, near: String },
+    #[error("{count} tasks begin with {id:?}, give more of the number: {known}")]
+    SeveralTasks { id: String, count: usize, known: String },
+    #[error("nothing can be written to {}: {problem}", .path.display())]
+    Folder { path: PathBuf, problem: String },
+    #[error("no prompt is named {name:?}; there are {known}")]
+    NoPrompt { name: String, known: String },
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
     #[error("there is no run with a task {0} in this data folder")]
     NoRun(uuid::Uuid),
     #[error(
@@ -144,11 +155,8 @@ pub(super) fn models(config: &Config) -> Result<(), InputError> {
         let Some(first) = choices.first() else { return Err(InputError::NoModel) };
         if choices.iter().all(|choice| lacks_key(config, choice)) {
             let provider = &first.provider;
-            let variable = match provider.as_str() {
-                "anthropic" => "ANTHROPIC_API_KEY".to_owned(),
-                "openai" => "OPENAI_API_KEY".to_owned(),
-                other => format!("`models.providers.{other}.api_key`"),
-            };
+            let key = format!("models.providers.{provider}.api_key");
+            let variable = variable_of(&key).map_or_else(|| format!("`{key}`"), str::to_owned);
             let model = format!("{provider}:{}", first.model);
             return Err(InputError::NoKey { model, variable });
         }
@@ -159,9 +167,7 @@ pub(super) fn models(config: &Config) -> Result<(), InputError> {
 /// The providers' own servers ask for a key; one at another address may do without.
 pub(in crate::cli) fn lacks_key(config: &Config, choice: &ModelChoice) -> bool {
     let Some(provider) = config.models.providers.get(&choice.provider) else { return false };
-    let host = reqwest::Url::parse(&provider.base_url).ok().and_then(|url| url.host_str().map(str::to_owned));
-    let asks = matches!(host.as_deref(), Some("api.anthropic.com" | "api.openai.com"));
-    provider.api_key.is_none() && asks
+    provider.api_key.is_none() && provider.asks_for_key()
 }
 
 /// A report is written at the end of hours of work: whether it can be is looked at first.

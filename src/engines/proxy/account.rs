@@ -143,6 +143,8 @@ impl Books {
             latency: ended.latency,
             stop: ended.stop,
             error: ended.error.as_ref().map(|error| (error.kind().to_owned(), error.to_string())),
+            // An agent's own command speaks its provider's format; what it said is in its log.
+            exchange: None,
         };
         let recorded = record_surely(ledger, &record).await;
         for reservation in reserved.reservations {

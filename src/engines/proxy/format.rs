@@ -58,8 +58,8 @@ impl Format {
     pub fn is_of(self, protocol: Protocol) -> bool {
         match self {
             Self::Messages => protocol == Protocol::Anthropic,
-            Self::Chat | Self::Responses => protocol == Protocol::OpenAi,
-            Self::Gemini { .. } => false,
+            Self::Chat | Self::Responses => matches!(protocol, Protocol::OpenAi | Protocol::OpenAiResponses),
+            Self::Gemini { .. } => protocol == Protocol::Gemini,
         }
     }
 
@@ -72,9 +72,10 @@ impl Format {
             Self::Chat => format!("{base}/chat/completions"),
             Self::Responses => format!("{base}/responses"),
             Self::Gemini { streams } => {
-                let base = base.strip_suffix("/v1beta").unwrap_or(base);
+                let has_version = base.rsplit('/').next().is_some_and(|last| last.starts_with("v1"));
+                let version = if has_version { "" } else { "/v1beta" };
                 let verb = if streams { "streamGenerateContent?alt=sse" } else { "generateContent" };
-                format!("{base}/v1beta/models/{model}:{verb}")
+                format!("{base}{version}/models/{model}:{verb}")
             }
         }
     }
@@ -189,6 +190,11 @@ mod tests {
             (Format::Messages, "https://api.anthropic.com/v1/", "https://api.anthropic.com/v1/messages"),
             (Format::Chat, "https://api.openai.com/v1", "https://api.openai.com/v1/chat/completions"),
             (Format::Responses, "https://api.openai.com/v1/", "https://api.openai.com/v1/responses"),
+            (
+                Format::Gemini { streams: false },
+                "https://g.example/",
+                "https://g.example/v1beta/models/m:generateContent",
+            ),
             (
                 Format::Gemini { streams: true },
                 "https://g.example/v1beta",

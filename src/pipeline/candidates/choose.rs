@@ -24,7 +24,7 @@ impl Pipeline {
         let Standing { best, by } = standing(&candidates);
         let first = *best.first()?;
         let version =
-            self.prompts.in_force().find(|(name, ..)| *name == "implementer").map(|(_, version, _)| version);
+            agent.prompts.in_force().find(|(name, ..)| *name == "implementer").map(|(_, version, _)| version);
         let mut choice = Choice {
             candidates,
             judged: vec![],
@@ -37,6 +37,10 @@ impl Pipeline {
         let patch = |number: u32| patches.get(&number).map_or("", String::as_str);
         for &later in &best[1..] {
             let earlier = choice.chosen;
+            // The same change twice: there is nothing to compare.
+            if patch(earlier) == patch(later) {
+                continue;
+            }
             let input = JudgeInput { specification, one: patch(earlier), other: patch(later) };
             match compare(agent, input).await {
                 Ok(compared) => {

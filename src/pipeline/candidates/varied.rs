@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
 
-use crate::llm::{Answer, CallContext, LlmError, Model, ModelName, Request, Role};
+use crate::llm::{Answer, CallContext, LlmError, Model, ModelSettings, Request, Role};
 
 pub(super) struct Varied {
     model: Arc<dyn Model>,
@@ -41,7 +41,7 @@ impl Model for Varied {
         })
     }
 
-    fn first_choice(&self, role: Role) -> Option<ModelName> {
+    fn first_choice(&self, role: Role) -> Option<ModelSettings> {
         self.model.first_choice(role)
     }
 }

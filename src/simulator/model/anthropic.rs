@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::counting::{Block, Counted};
 use super::evidence::{Call, Evidence, Refusal, ToolResult, Turn, WireFormat};
-use super::scenario::{ScriptedCall, Stop};
+use super::said::{Frame, Mark, Said, pieces};
+use super::scenario::Stop;
 use super::schema_rules;
 
 const FIELDS: [&str; 17] = [
@@ -61,9 +62,6 @@ pub(super) fn read(body: &Value) -> Result<(Evidence, Vec<Block>), Refusal> {
     };
     if object.get("temperature").is_some_and(|t| !t.as_f64().is_some_and(|t| (0.0..=1.0).contains(&t))) {
         return Err(Refusal::invalid("temperature: range: 0..1"));
-    }
-    if object.get("stream") == Some(&Value::Bool(true)) {
-        return Err(Refusal::invalid("stream: this server answers in one piece only"));
     }
     if let Some(format) = object.get("output_config").and_then(|config| config.get("format")) {
         let schema = format.get("schema").unwrap_or(&Value::Null);
@@ -325,41 +323,41 @@ pub(super) fn error_kind(status: u16) -> &'static str {
     }
 }
 
-/// What the model said, before it is counted.
-pub(super) struct Said<'a> {
-    pub number: usize,
-    pub model: &'a str,
-    pub text: &'a str,
-    pub calls: &'a [ScriptedCall],
-    pub stop: Stop,
+/// The block that has to come back before the calls that followed it.
+pub(super) fn thought(said: &Said<'_>) -> Option<Value> {
+    (!said.thought.is_empty())
+        .then(|| json!({"type": "thinking", "thinking": said.thought, "signature": said.signature()}))
 }
 
-pub(super) fn content(said: &Said<'_>) -> Vec<Value> {
-    let mut content = Vec::new();
+fn content(said: &Said<'_>) -> Vec<Value> {
+    let mut content: Vec<Value> = thought(said).into_iter().collect();
     if !said.text.is_empty() {
         content.push(json!({"type": "text", "text": said.text}));
     }
     for (index, call) in said.calls.iter().enumerate() {
-        let id = format!("toolu_{:04}_{index}", said.number);
+        let id = said.call_id("toolu", index);
         content.push(json!({"type": "tool_use", "id": id, "name": call.name, "input": call.arguments}));
     }
     content
 }
 
-pub(super) fn answer(said: &Said<'_>, counted: &Counted) -> Value {
-    let stop = match said.stop {
+fn stop_reason(said: &Said<'_>) -> &'static str {
+    match said.stop {
         Stop::OutputLimit => "max_tokens",
         Stop::Refusal => "refusal",
         Stop::Natural if said.calls.is_empty() => "end_turn",
         Stop::Natural => "tool_use",
-    };
+    }
+}
+
+pub(super) fn answer(said: &Said<'_>, counted: &Counted) -> Value {
     json!({
         "id": format!("msg_{:04}", said.number),
         "type": "message",
         "role": "assistant",
         "model": said.model,
         "content": content(said),
-        "stop_reason": stop,
+        "stop_reason": stop_reason(said),
         "stop_sequence": null,
         "usage": {
             "input_tokens": counted.input - counted.cache_written,
@@ -368,4 +366,59 @@ pub(super) fn answer(said: &Said<'_>, counted: &Counted) -> Value {
             "output_tokens": counted.output,
         },
     })
+}
+
+pub(super) fn frames(said: &Said<'_>, counted: &Counted) -> Vec<Frame> {
+    let mut begun = answer(said, counted);
+    begun["content"] = json!([]);
+    begun["stop_reason"] = Value::Null;
+    begun["usage"]["output_tokens"] = json!(1);
+    let named =
+        |event: Value, mark: Mark| Frame::named(event["type"].as_str().unwrap_or_default(), &event, mark);
+    let mut frames = vec![
+        named(json!({"type": "message_start", "message": begun}), Mark::Part),
+        named(json!({"type": "ping"}), Mark::Part),
+    ];
+    for (index, block) in content(said).into_iter().enumerate() {
+        let (empty, deltas, mark) = block_in_pieces(said, index, &block);
+        let start = json!({"type": "content_block_start", "index": index, "content_block": empty});
+        frames.push(named(start, Mark::Part));
+        for delta in deltas {
+            let delta = json!({"type": "content_block_delta", "index": index, "delta": delta});
+            frames.push(named(delta, mark));
+        }
+        frames.push(named(json!({"type": "content_block_stop", "index": index}), Mark::Part));
+    }
+    let usage = json!({"output_tokens": counted.output});
+    let delta = json!({"stop_reason": stop_reason(said), "stop_sequence": null});
+    frames.push(named(json!({"type": "message_delta", "delta": delta, "usage": usage}), Mark::Usage));
+    frames.push(named(json!({"type": "message_stop"}), Mark::End));
+    frames
+}
+
+/// A block as it begins, and the pieces that fill it.
+fn block_in_pieces(said: &Said<'_>, index: usize, block: &Value) -> (Value, Vec<Value>, Mark) {
+    let mut empty = block.clone();
+    match block["type"].as_str() {
+        Some("tool_use") => {
+            empty["input"] = json!({});
+            let before = usize::from(!said.thought.is_empty()) + usize::from(!said.text.is_empty());
+            let pieces = pieces(&said.arguments(index - before)).into_iter();
+            let deltas = pieces.map(|piece| json!({"type": "input_json_delta", "partial_json": piece}));
+            (empty, deltas.collect(), Mark::InCall)
+        }
+        Some("thinking") => {
+            empty["thinking"] = json!("");
+            empty["signature"] = json!("");
+            let pieces = pieces(said.thought).into_iter();
+            let deltas = pieces.map(|piece| json!({"type": "thinking_delta", "thinking": piece}));
+            let signature = json!({"type": "signature_delta", "signature": said.signature()});
+            (empty, deltas.chain([signature]).collect(), Mark::Part)
+        }
+        _ => {
+            empty["text"] = json!("");
+            let pieces = pieces(said.text).into_iter();
+            (empty, pieces.map(|piece| json!({"type": "text_delta", "text": piece})).collect(), Mark::Part)
+        }
+    }
 }

@@ -4,11 +4,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Whose wire format a request speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WireFormat {
     Anthropic,
+    /// Chat completions.
     Openai,
+    OpenaiResponses,
+    Gemini,
+    /// Chat completions with xAI's way of counting.
+    Xai,
+    /// Chat completions with Groq's usage.
+    Groq,
+    Ollama,
 }
 
 /// A request, read and found well formed.

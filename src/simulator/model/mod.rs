@@ -1,17 +1,24 @@
 //! A scripted model server: speaks the providers' wire formats and answers from a scenario.
 //!
 //! It checks keys, headers and bodies as the providers do, so that the real client is what a test
-//! exercises. It thinks nothing: a [`Scenario`]'s rules answer from what a request contains. It does not
-//! stream.
+//! exercises. It thinks nothing: a [`Scenario`]'s rules answer from what a request contains. It
+//! streams where it is asked to, and counts what each exchange used.
 
 mod anthropic;
 mod counting;
 mod demo;
 mod evidence;
+mod exchange;
+mod gemini;
+mod ollama;
 mod openai;
+mod responses;
+mod said;
 mod scenario;
 mod schema_rules;
 mod serve;
+mod stream;
+mod thoughts;
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,7 +33,7 @@ use tokio::task::JoinHandle;
 pub use counting::Counted;
 pub use demo::DemoProject;
 pub use evidence::{Call, Evidence, ToolResult, Turn, WireFormat};
-pub use scenario::{Answer, InvalidScenario, Scenario, ScriptedCall, Stop};
+pub use scenario::{Answer, Cut, InvalidScenario, Scenario, ScriptedCall, Stop};
 
 /// The only key that the server takes. It opens nothing else.
 pub const API_KEY: &str = "simulated-model-key";
@@ -42,6 +49,8 @@ pub struct Exchange {
     pub status: u16,
     /// Whether a whole answer went out.
     pub delivered: bool,
+    /// Whether the provider's last word on what the exchange used went out.
+    pub usage_sent: bool,
     pub counted: Counted,
     /// Why the request was refused: malformed, or no rule's evidence was there.
     pub refusal: Option<String>,
@@ -85,6 +94,26 @@ impl ModelServer {
         format!("http://{}/v1", self.address)
     }
 
+    /// What goes into `GEMINI_BASE_URL`.
+    pub fn gemini_url(&self) -> String {
+        self.anthropic_url()
+    }
+
+    /// What goes into `XAI_BASE_URL`.
+    pub fn xai_url(&self) -> String {
+        format!("http://{}/xai/v1", self.address)
+    }
+
+    /// What goes into `GROQ_BASE_URL`.
+    pub fn groq_url(&self) -> String {
+        format!("http://{}/openai/v1", self.address)
+    }
+
+    /// What goes into `OLLAMA_HOST`.
+    pub fn ollama_host(&self) -> String {
+        self.address.to_string()
+    }
+
     pub fn api_key(&self) -> &'static str {
         API_KEY
     }
@@ -124,6 +153,7 @@ struct Inner {
     requests: usize,
     faults: VecDeque<Answer>,
     cache: counting::PromptCache,
+    thoughts: thoughts::Thoughts,
     journal: Vec<Exchange>,
 }
 

@@ -5,9 +5,10 @@
 use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
-use super::anthropic::{Said, is_tool_name};
-use super::counting::{Block, Counted};
+use super::anthropic::is_tool_name;
+use super::counting::{Block, Counted, tokens};
 use super::evidence::{Call, Evidence, Refusal, ToolResult, Turn, WireFormat};
+use super::said::{Frame, Mark, Said, pieces};
 use super::scenario::Stop;
 use super::schema_rules;
 
@@ -52,7 +53,7 @@ pub(super) fn check_headers(headers: &HeaderMap, key: &str) -> Result<(), Refusa
     }
 }
 
-pub(super) fn read(body: &Value) -> Result<(Evidence, Vec<Block>), Refusal> {
+pub(super) fn read(body: &Value, wire: WireFormat) -> Result<(Evidence, Vec<Block>), Refusal> {
     let object = body.as_object().ok_or_else(|| Refusal::invalid("the body is not a JSON object"))?;
     if let Some(unknown) = object.keys().find(|key| !FIELDS.contains(&key.as_str())) {
         return Err(Refusal::invalid(format!("Unrecognized request argument supplied: {unknown}")));
@@ -69,8 +70,10 @@ pub(super) fn read(body: &Value) -> Result<(Evidence, Vec<Block>), Refusal> {
     if object.get("temperature").is_some_and(|t| !t.as_f64().is_some_and(|t| (0.0..=2.0).contains(&t))) {
         return Err(Refusal::invalid("Invalid 'temperature': expected a value between 0 and 2."));
     }
-    if object.get("stream") == Some(&Value::Bool(true)) {
-        return Err(Refusal::invalid("this server answers in one piece only: 'stream' must be false"));
+    if object.contains_key("stream_options") && object.get("stream") != Some(&Value::Bool(true)) {
+        return Err(Refusal::invalid(
+            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
+        ));
     }
     if let Some(format) = object.get("response_format") {
         check_format(format)?;
@@ -80,7 +83,7 @@ pub(super) fn read(body: &Value) -> Result<(Evidence, Vec<Block>), Refusal> {
     let (system, turns) = read_messages(object.get("messages"), &mut blocks)?;
     let max_tokens =
         object.get("max_completion_tokens").or_else(|| object.get("max_tokens")).and_then(Value::as_u64);
-    Ok((Evidence { wire: WireFormat::Openai, model, system, turns, tools, max_tokens }, blocks))
+    Ok((Evidence { wire, model, system, turns, tools, max_tokens }, blocks))
 }
 
 fn check_format(format: &Value) -> Result<(), Refusal> {
@@ -205,6 +208,12 @@ fn read_calls(message: &Value, index: usize) -> Result<Vec<Call>, Refusal> {
                 "Missing required parameter in 'messages[{index}].tool_calls'."
             )));
         };
+        if id.len() > 40 {
+            return Err(Refusal::invalid(format!(
+                "Invalid 'messages[{index}].tool_calls[0].id': string too long. Expected a string with maximum \
+                 length 40."
+            )));
+        }
         let arguments = serde_json::from_str(&arguments).unwrap_or(Value::String(arguments));
         calls.push(Call { id, name, arguments });
     }
@@ -233,7 +242,10 @@ fn read_result(
     Ok(())
 }
 
-pub(super) fn error(refusal: &Refusal, code: Option<&str>) -> Value {
+pub(super) fn error(wire: WireFormat, refusal: &Refusal, code: Option<&str>) -> Value {
+    if wire == WireFormat::Xai {
+        return json!({"code": refusal.kind, "error": refusal.message});
+    }
     json!({"error": {"message": refusal.message, "type": refusal.kind, "param": null, "code": code}})
 }
 
@@ -245,46 +257,102 @@ pub(super) fn error_kind(status: u16) -> &'static str {
     }
 }
 
-pub(super) fn message(said: &Said<'_>) -> Value {
-    let calls: Vec<Value> = said
-        .calls
-        .iter()
-        .enumerate()
-        .map(|(index, call)| {
-            json!({
-                "id": format!("call_{:04}_{index}", said.number),
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments.to_string()},
-            })
-        })
-        .collect();
+fn tool_call(said: &Said<'_>, index: usize, arguments: &str) -> Value {
+    json!({
+        "id": said.call_id("call", index),
+        "type": "function",
+        "function": {"name": said.calls[index].name, "arguments": arguments},
+    })
+}
+
+fn message(said: &Said<'_>) -> Value {
+    let calls: Vec<Value> =
+        (0..said.calls.len()).map(|index| tool_call(said, index, &said.arguments(index))).collect();
     let text = if said.text.is_empty() { Value::Null } else { json!(said.text) };
     let mut message = json!({"role": "assistant", "content": text, "refusal": null});
+    if !said.thought.is_empty() {
+        message["reasoning_content"] = json!(said.thought);
+    }
     if !calls.is_empty() {
         message["tool_calls"] = Value::Array(calls);
     }
     message
 }
 
-pub(super) fn answer(said: &Said<'_>, counted: &Counted) -> Value {
-    let stop = match said.stop {
+fn finish_reason(said: &Said<'_>) -> &'static str {
+    match said.stop {
         Stop::OutputLimit => "length",
         Stop::Refusal => "content_filter",
         Stop::Natural if said.calls.is_empty() => "stop",
         Stop::Natural => "tool_calls",
-    };
+    }
+}
+
+/// xAI leaves what a model thought out of `completion_tokens`, and counts it in the total.
+fn usage(wire: WireFormat, said: &Said<'_>, counted: &Counted) -> Value {
+    let thoughts = tokens(said.thought);
+    let shown = if wire == WireFormat::Xai { counted.output - thoughts } else { counted.output };
+    json!({
+        "prompt_tokens": counted.input + counted.cached,
+        "completion_tokens": shown,
+        "total_tokens": counted.input + counted.cached + counted.output,
+        "prompt_tokens_details": {"cached_tokens": counted.cached, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": thoughts, "audio_tokens": 0},
+    })
+}
+
+pub(super) fn answer(wire: WireFormat, said: &Said<'_>, counted: &Counted) -> Value {
+    let reason = finish_reason(said);
     json!({
         "id": format!("chatcmpl-{:04}", said.number),
         "object": "chat.completion",
         "created": 1_700_000_000,
         "model": said.model,
-        "choices": [{"index": 0, "message": message(said), "logprobs": null, "finish_reason": stop}],
-        "usage": {
-            "prompt_tokens": counted.input + counted.cached,
-            "completion_tokens": counted.output,
-            "total_tokens": counted.input + counted.cached + counted.output,
-            "prompt_tokens_details": {"cached_tokens": counted.cached, "audio_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
-        },
+        "choices": [{"index": 0, "message": message(said), "logprobs": null, "finish_reason": reason}],
+        "usage": usage(wire, said, counted),
     })
+}
+
+/// The usage comes where it is asked for: OpenAI sends it in a chunk of its own, Groq in a field of its own.
+pub(super) fn frames(wire: WireFormat, said: &Said<'_>, counted: &Counted, request: &Value) -> Vec<Frame> {
+    let chunk = |delta: Value, reason: Option<&str>| {
+        json!({
+            "id": format!("chatcmpl-{:04}", said.number),
+            "object": "chat.completion.chunk",
+            "created": 1_700_000_000,
+            "model": said.model,
+            "choices": [{"index": 0, "delta": delta, "logprobs": null, "finish_reason": reason}],
+            "usage": null,
+        })
+    };
+    let part = |delta: Value| Frame::data(&chunk(delta, None), Mark::Part);
+    let mut frames = vec![part(json!({"role": "assistant", "content": "", "refusal": null}))];
+    for (field, text) in [("reasoning_content", said.thought), ("content", said.text)] {
+        frames.extend(pieces(text).into_iter().map(|piece| part(json!({field: piece}))));
+    }
+    for index in 0..said.calls.len() {
+        let mut call = tool_call(said, index, "");
+        call["index"] = json!(index);
+        frames.push(part(json!({"tool_calls": [call]})));
+        for piece in pieces(&said.arguments(index)) {
+            let delta = json!({"tool_calls": [{"index": index, "function": {"arguments": piece}}]});
+            frames.push(Frame::data(&chunk(delta, None), Mark::InCall));
+        }
+    }
+    let mut last = chunk(json!({}), Some(finish_reason(said)));
+    let usage = usage(wire, said, counted);
+    if wire == WireFormat::Groq {
+        last["x_groq"] = json!({"id": "req_1", "usage": usage});
+        frames.push(Frame::data(&last, Mark::Usage));
+    } else {
+        frames.push(Frame::data(&last, Mark::Part));
+        if request["stream_options"]["include_usage"] == true {
+            let mut counts = chunk(json!({}), None);
+            counts["choices"] = json!([]);
+            counts["usage"] = usage;
+            frames.push(Frame::data(&counts, Mark::Usage));
+        }
+    }
+    frames.push(Frame { text: "data: [DONE]\n\n".to_owned(), mark: Mark::End });
+    frames
 }

@@ -42,7 +42,9 @@ struct Rule {
 pub enum Answer {
     /// Words, then tool calls. Without tool calls the turn is over.
     Say { text: String, calls: Vec<ScriptedCall>, stop: Stop },
-    /// A refusal with this status.
+    /// The same after a thought that the client has to bring back with the results of the calls.
+    Think { thought: String, text: String, calls: Vec<ScriptedCall>, stop: Stop },
+    /// A refusal with this status. `retry_after` ending in `ms` goes into `retry-after-ms`.
     Error { status: u16, retry_after: Option<String>, message: String, code: Option<String> },
     /// Nothing for so long, then a closed connection.
     Hang { seconds: f64 },
@@ -52,6 +54,30 @@ pub enum Answer {
     Junk { body: String },
     /// An answer that breaks off in the middle of a tool call.
     HalfToolCall { name: String },
+    /// A good answer with a tool call, whose stream is closed at this point.
+    CutStream { at: Cut },
+    /// The beginning of a stream, then nothing for so long, then a closed connection.
+    Idle { seconds: f64 },
+    /// An error of the provider's own in the middle of a stream that began well.
+    ErrorInStream,
+    /// Status 200 and a page.
+    Page { html: String },
+    /// A text of so many bytes.
+    Giant { bytes: usize },
+}
+
+/// Where a stream is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// After the first event.
+    Start,
+    /// In the middle of the arguments of a tool call.
+    InCall,
+    /// When everything is said, and before it is told what it used.
+    BeforeUsage,
+    /// When that is told too, and before the stream's own end.
+    AfterUsage,
 }
 
 /// Why a scripted turn ends.
@@ -137,6 +163,12 @@ struct AnswerFile {
     drop_connection: Option<bool>,
     junk: Option<String>,
     half_tool_call: Option<String>,
+    thought: Option<String>,
+    cut_stream: Option<Cut>,
+    idle_seconds: Option<f64>,
+    error_in_stream: Option<bool>,
+    page: Option<String>,
+    giant_bytes: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -274,8 +306,15 @@ impl AnswerFile {
         }
         if says {
             let text = self.text.or_else(|| self.json.map(|json| json.to_string())).unwrap_or_default();
-            answers.push(Answer::Say { text, calls: self.tool_calls, stop: self.stop.unwrap_or_default() });
-        } else if self.stop.is_some() {
+            let (calls, stop) = (self.tool_calls, self.stop.unwrap_or_default());
+            answers.push(match self.thought {
+                Some(thought) => Answer::Think { thought, text, calls, stop },
+                None => Answer::Say { text, calls, stop },
+            });
+        } else if self.thought.is_some() {
+            return Err("`thought` needs something that is said after it".to_owned());
+        }
+        if !says && self.stop.is_some() {
             return Err("`stop` needs something that is said".to_owned());
         }
         if let Some(error) = self.error {
@@ -290,6 +329,11 @@ impl AnswerFile {
         answers.extend(self.drop_connection.filter(|&drop| drop).map(|_| Answer::DropConnection));
         answers.extend(self.junk.map(|body| Answer::Junk { body }));
         answers.extend(self.half_tool_call.map(|name| Answer::HalfToolCall { name }));
+        answers.extend(self.cut_stream.map(|at| Answer::CutStream { at }));
+        answers.extend(self.idle_seconds.map(|seconds| Answer::Idle { seconds }));
+        answers.extend(self.error_in_stream.filter(|&error| error).map(|_| Answer::ErrorInStream));
+        answers.extend(self.page.map(|html| Answer::Page { html }));
+        answers.extend(self.giant_bytes.map(|bytes| Answer::Giant { bytes }));
         match answers.len() {
             1 => Ok(answers.remove(0)),
             count => Err(format!("it gives {count} kinds of answer instead of one")),
