@@ -142,7 +142,6 @@ async fn whoever_may_write_asks_anywhere_and_strangers_nowhere() {
     let scene = Scene::play(play()).await;
     let issue =
         scene.around.open_issue(MAINTAINER, "A talk", "About this and that.").await.expect("an issue");
-    scene.add_person("mallory", 666);
     scene.comment("mallory", issue, "/orchestrate ask How is the greeting checked?").await;
     scene.answer(issue, "is for people with write permission").await;
     assert!(scene.questions(issue).await.is_empty());
