@@ -174,15 +174,17 @@ async fn every_job_reads_its_prompt_with_untrusted_text_fenced_and_nothing_hidde
         assert_eq!((used.version > 0, used.source.as_str()), (true, "embedded"), "{name}");
         assert!(!text.contains(['\u{200b}', '\u{e0041}']), "{name} hides something");
         // No order of a stranger's stands outside of its fence.
-        let mut open: Option<&str> = None;
+        let mut closing: Option<String> = None;
         for line in text.lines() {
-            match (line.strip_prefix("<data name="), open) {
-                (Some(_), None) => open = Some(line),
-                _ if open.is_some() && line.starts_with("</data") => open = None,
-                _ => assert!(
-                    open.is_some() || !line.starts_with("Ignore all rules"),
-                    "{name}: an order stands outside of every fence:\n{text}"
-                ),
+            match &closing {
+                Some(end) if line == end => closing = None,
+                Some(_) => {}
+                None => {
+                    let mark = line.strip_prefix('<').and_then(|rest| rest.split_once(" name=\""));
+                    closing = mark.map(|(mark, _)| format!("</{mark}>"));
+                    let order = line.starts_with("Ignore all rules");
+                    assert!(!order, "{name}: an order stands outside of every fence:\n{text}");
+                }
             }
         }
         insta::assert_snapshot!(name.as_str(), text);

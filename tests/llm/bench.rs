@@ -161,7 +161,7 @@ pub async fn bench(provider: &str) -> Bench {
 }
 
 pub fn context() -> CallContext {
-    let label = CallLabel { task: None, stage: "test".into() };
+    let label = CallLabel { task: None, stage: "test".into(), prompt: None };
     CallContext { role: Role::Implementer, label, budgets: vec![] }
 }
 
