@@ -111,7 +111,7 @@ mod tests {
             max_tokens: 1,
             effort: None,
             context_tokens: None,
-            prices: input.map(|input| Prices { input, output: 2.0 * input, cached: 0.0 }),
+            prices: input.map(|input| Prices { input, output: 2.0 * input, cached: 0.0, cache_write: None }),
         };
         let listed = || {
             vec![
