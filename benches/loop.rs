@@ -112,6 +112,7 @@ fn specification() -> TaskSpecification {
         size: Size::Large,
         priority: Priority::Normal,
         depends_on: vec![],
+        prepared: Default::default(),
     }
 }
 

@@ -80,8 +80,8 @@ pub(super) struct Models {
     pub default: Option<Vec<Model>>,
     /// By the role's name or its other name.
     pub roles: BTreeMap<String, Vec<Model>>,
-    pub profile: Option<String>,
     pub catalog: Option<String>,
+    pub profile: Option<String>,
     pub request_timeout_seconds: Option<u64>,
     pub idle_timeout_seconds: Option<u64>,
     pub retries: Option<u64>,

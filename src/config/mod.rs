@@ -24,6 +24,7 @@ mod redacted;
 mod resolve;
 mod resolve_models;
 mod resolve_sandbox;
+mod retention;
 mod router;
 mod sections;
 mod urls;

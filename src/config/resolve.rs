@@ -17,7 +17,7 @@ use super::sections::{
     DatabaseConfig, DigestSchedule, GitIdentity, GithubConfig, Limits, LogConfig, MailConfig, Polling,
     SeverityName, WebConfig,
 };
-use super::{Config, candidates, resolve_models, router};
+use super::{Config, candidates, resolve_models, retention, router};
 use crate::domain::BudgetLimits;
 use crate::telemetry::LogFormat;
 
@@ -74,12 +74,7 @@ pub(super) fn resolve(document: Document, file: File, env: &Environment) -> Resu
         fix_severities: r.severities("fix_severities", file.fix_severities, WORTH_A_FIX)?,
         prompts_dir: r.path("prompts_dir", file.prompts_dir)?,
         repository_prompts: r.switch("repository_prompts", file.repository_prompts)?.unwrap_or(true),
-        model_texts_days: r.number(
-            "retention.model_texts_days",
-            file.retention.model_texts_days,
-            30,
-            0..=36_500,
-        )?,
+        model_texts_days: retention::model_texts_days(&r, &file.retention)?,
         log: r.log(file.log)?,
         notices: r.notices,
     })

@@ -97,11 +97,8 @@ impl Client {
             }
         }
         let circuit = Circuit::new(settings.circuit);
-        Ok(Self {
-            inner: Arc::new(Inner { settings, wires, ledger, circuit }),
-            first: 0,
-            chosen: Arc::default(),
-        })
+        let inner = Inner { settings, wires, ledger, circuit };
+        Ok(Self { inner: Arc::new(inner), first: 0, chosen: Arc::default() })
     }
 
     /// The models of a role: the chosen ones, then the others.

@@ -102,6 +102,19 @@ async fn programs_get_one_object_with_everything() {
     let severities: Vec<&Value> =
         task["findings"].as_array().expect("findings").iter().map(|f| &f["finding"]["severity"]).collect();
     assert_eq!(severities, ["LOW", "CRITICAL"]);
+    exported(&machine, &repository, task).await;
+}
+
+/// A local run as a folder: of the same data folder, without any configuration of models.
+async fn exported(machine: &Machine, repository: &Repository, task: &Value) {
+    let to = machine.path("exported").display().to_string();
+    let id = task["id"].as_str().expect("a number");
+    let said = machine.say(&["export", "run", id, "--to", &to], &[]).await;
+    assert_eq!(said.code, Some(0), "{said:#?}");
+    let calls = std::fs::read_to_string(machine.path("exported/calls.jsonl")).expect("calls");
+    assert_eq!(json!(calls.lines().count()), task["usage"]["calls"]);
+    repository.git(&["fetch", "--quiet", &format!("{to}/work.bundle"), "refs/heads/work"]);
+    assert_eq!(task["head"], repository.git(&["rev-parse", "FETCH_HEAD"]));
 }
 
 /// The second process has another model: a job of the first that it took would ask the wrong one.

@@ -36,14 +36,15 @@ fn chat(model: &str, stream: bool) -> Value {
 /// What a provider of the tests' own was sent.
 type Heard = Arc<Mutex<Vec<(HeaderMap, String, Value)>>>;
 
-type Piece = Result<Bytes, std::io::Error>;
+/// The pieces of an answer.
+type Coming = mpsc::Receiver<Result<Bytes, std::io::Error>>;
 
 /// A provider whose answers a test says piece by piece.
 struct Provider {
     url: String,
     heard: Heard,
-    pieces: mpsc::Sender<Piece>,
-    answered: Arc<Mutex<Option<mpsc::Receiver<Piece>>>>,
+    pieces: mpsc::Sender<Result<Bytes, std::io::Error>>,
+    answered: Arc<Mutex<Option<Coming>>>,
 }
 
 impl Provider {

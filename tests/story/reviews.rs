@@ -205,8 +205,8 @@ const TWO_CANDIDATES: &str = r#"
     not_when: { called: [write_file] }
     answer: { tool_calls: [{ name: write_file, arguments: { path: greeting.txt, content: "hello, world\n" } }] }
   - name: the other one shouts
-    when: { wire: openai_responses, system: ["You are an engineer who carries out one task"], first_message: ["Greet the world"] }
-    not_when: { called: [write_file] }
+    when: { system: ["You are an engineer who carries out one task"], first_message: ["Greet the world"] }
+    not_when: { wire: anthropic, called: [write_file] }
     answer: { tool_calls: [{ name: write_file, arguments: { path: greeting.txt, content: "hello, world!\n" } }] }
   - name: the judge likes a shout that is shown first
     when:
@@ -307,7 +307,8 @@ async fn a_candidate_that_comes_to_nothing_is_reported_and_the_other_goes_on() {
 
 const A_MODEL_THAT_HANGS: &str = r#"
   - name: the other one never answers
-    when: { wire: openai_responses, system: ["You are an engineer who carries out one task"] }
+    when: { system: ["You are an engineer who carries out one task"] }
+    not_when: { wire: anthropic }
     answer: { hang_seconds: 600 }
 "#;
 
