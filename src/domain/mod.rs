@@ -10,6 +10,7 @@ mod finding;
 mod gate;
 mod ids;
 mod permission;
+mod question;
 mod refs;
 mod review_round;
 mod role;
@@ -35,6 +36,7 @@ pub use gate::{
 };
 pub use ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId, UserId};
 pub use permission::{APPROVAL_NEEDS, Permission};
+pub use question::Asked;
 pub use refs::{BranchName, CommitSha, InvalidBranchName, InvalidCommitSha};
 pub use review_round::{
     DroppedFinding, FailedReviewer, FindingStatus, ReviewRound, ReviewerSummary, TrackedFinding, merged,
@@ -48,8 +50,8 @@ pub use specification::{
 };
 pub use step::{Approvals, Consequence, Illegal, Rules, Step, propose_spawned, step};
 pub use task::{
-    Approval, ApprovalMeans, Asked, CancelReason, FixCause, GitHubPlace, Origin, Plan, PostedComment,
-    Proposal, Reason, Resume, Stage, State, TakenBack, Task, Trial,
+    Approval, ApprovalMeans, CancelReason, FixCause, GitHubPlace, Origin, Plan, PostedComment, Proposal,
+    Reason, Resume, Stage, State, TakenBack, Task, Trial,
 };
 pub use usage::Usage;
 pub use visible_text::{hidden_characters, is_hidden, visible_text, without_hidden_characters};

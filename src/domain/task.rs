@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::{BudgetScope, TaskBudget};
 use super::ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId};
+use super::question::Asked;
 use super::refs::{BranchName, CommitSha};
-use super::source_text::{SourceText, TextDigest, plan_digest};
-use super::specification::{TaskSpecification, Workflow};
+use super::source_text::{SourceText, TextDigest};
+use super::specification::TaskSpecification;
 
 /// Where an issue lives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,15 +150,6 @@ pub struct TakenBack {
     /// The follow-up round that it belongs to; see [`Task::round`].
     pub round: u32,
     pub why: Reason,
-}
-
-/// How a question came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
-    /// The command's comment.
-    pub comment: CommentId,
-    /// Where the person named it.
-    pub workflow: Option<Workflow>,
 }
 
 /// Why a task waits for a person.
@@ -419,30 +411,6 @@ impl Task {
             waits_since: None,
             created_at: at,
             version: 0,
-        }
-    }
-
-    /// A question that a person asked with `/orchestrate ask`. That they asked is its approval, so its work
-    /// begins at once; `source` is what is written where it was asked.
-    pub fn question(
-        id: TaskId,
-        place: GitHubPlace,
-        by: Account,
-        (asked, text, source): (Asked, &str, SourceText),
-        at: DateTime<Utc>,
-    ) -> Self {
-        let specification = TaskSpecification::question(text, asked.workflow.unwrap_or(Workflow::RagQa));
-        let digest = plan_digest(source.digest(), &specification);
-        let means = ApprovalMeans::Command(asked.comment);
-        let understood = String::new();
-        Self {
-            ordinal: 0,
-            state: State::Answering,
-            plan: Some(Plan { understood, specification, tasks_in_plan: 1, digest, comment: None }),
-            approval: Some(Approval { by: Some(by.clone()), means, plan: digest, at }),
-            source: Some(source),
-            asked: Some(asked),
-            ..Self::new(id, Origin::GitHub(place), by, at)
         }
     }
 

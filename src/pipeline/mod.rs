@@ -30,20 +30,19 @@ mod time;
 mod toolbox;
 mod weakened;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::agents::{AgentContext, AgentError, DEFAULT_MAX_ANSWERS, Interruption, Prompts};
+use crate::agents::{AgentError, Interruption, Prompts};
 use crate::checkout::{CheckoutError, Repositories};
 use crate::config::{ImplementerConfig, Limits, PathSettings, RepositoryPolicy};
 use crate::context::Contexts;
-use crate::domain::{Event, Reason, Role, Route, Rules, Severity, Stage, State, Task, TaskId};
+use crate::domain::{Event, Reason, Rules, Severity, Stage, State, Task, TaskId};
 use crate::engines::Metering;
 use crate::gates::EgressPolicy;
 use crate::github::GitHubError;
-use crate::llm::{LlmError, Model, ModelName};
+use crate::llm::{LlmError, Model};
 use crate::queue::JobFailure;
 use crate::sandbox::{Sandbox, SandboxError};
 use crate::store::{Applied, Artifact, ArtifactKind, Lease, Store, StoreError};
@@ -420,32 +419,6 @@ impl Pipeline {
             }
         }
         transition.commit().await
-    }
-
-    /// What an agent works with. What the task spent before counts against its budget.
-    fn agent(&self, task: &Task, limits: &Limits, prompts: Arc<Prompts>) -> AgentContext {
-        let route = task.plan.as_ref().and_then(|plan| plan.specification.prepared.route.as_ref());
-        AgentContext {
-            model: self.model_by(route),
-            prompts,
-            task: Some(task.id),
-            budgets: vec![Arc::new(purse::purse(&self.store, task, limits))],
-            max_answers: DEFAULT_MAX_ANSWERS,
-        }
-    }
-}
-
-impl Pipeline {
-    /// The models as a route orders them.
-    fn model_by(&self, route: Option<&Route>) -> Arc<dyn Model> {
-        let parsed = |models: &[String]| models.iter().filter_map(|name| name.parse().ok()).collect();
-        let chosen: BTreeMap<Role, Vec<ModelName>> = route
-            .iter()
-            .flat_map(|route| &route.models)
-            .map(|(role, models)| (*role, parsed(models)))
-            .collect();
-        let model = if chosen.is_empty() { None } else { self.model.choosing(&chosen) };
-        model.unwrap_or_else(|| Arc::clone(&self.model))
     }
 }
 

@@ -1,13 +1,17 @@
 //! What is worked out about a task before people see it: its route, where a router is asked, and the short design
-//! of a large one. Both stand in the plan, so they are part of what is approved.
+//! of a large one. Both stand in the plan, so they are part of what is approved; the agents of the work follow the route.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::agents::{AgentContext, design, route};
+use crate::agents::{AgentContext, DEFAULT_MAX_ANSWERS, Prompts, design, route};
+use crate::config::Limits;
 use crate::domain::{Preparation, Reason, Role, Route, RouteLimits, Size, Task, TaskSpecification, Workflow};
 use crate::llm::boundary::PromptText;
+use crate::llm::{Model, ModelName};
 use crate::store::{Artifact, ArtifactKind};
 
+use super::purse::purse;
 use super::{Pipeline, StageError, agent_failure, json_artifact};
 
 /// What an operator decides about routes.
@@ -90,5 +94,29 @@ impl Pipeline {
         let limit =
             format!("the workflow `{}` is not among those that this deployment allows", workflow.as_str());
         Err(StageError::stop(Reason::LimitReached { limit }))
+    }
+
+    /// What an agent works with. What the task spent before counts against its budget.
+    pub(super) fn agent(&self, task: &Task, limits: &Limits, prompts: Arc<Prompts>) -> AgentContext {
+        let route = task.plan.as_ref().and_then(|plan| plan.specification.prepared.route.as_ref());
+        AgentContext {
+            model: self.model_by(route),
+            prompts,
+            task: Some(task.id),
+            budgets: vec![Arc::new(purse(&self.store, task, limits))],
+            max_answers: DEFAULT_MAX_ANSWERS,
+        }
+    }
+
+    /// The models as a route orders them.
+    pub(super) fn model_by(&self, route: Option<&Route>) -> Arc<dyn Model> {
+        let parsed = |models: &[String]| models.iter().filter_map(|name| name.parse().ok()).collect();
+        let chosen: BTreeMap<Role, Vec<ModelName>> = route
+            .iter()
+            .flat_map(|route| &route.models)
+            .map(|(role, models)| (*role, parsed(models)))
+            .collect();
+        let model = if chosen.is_empty() { None } else { self.model.choosing(&chosen) };
+        model.unwrap_or_else(|| Arc::clone(&self.model))
     }
 }
