@@ -36,8 +36,7 @@ pub trait Model: Send + Sync {
 
     /// The same, with another model of each role asked first: the one at `first` in its list, counted around.
     /// `None`: there is nothing to choose from.
-    fn beginning_with(&self, first: usize) -> Option<Arc<dyn Model>> {
-        let _ = first;
+    fn beginning_with(&self, _first: usize) -> Option<Arc<dyn Model>> {
         None
     }
 

@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use super::model::Limits;
 
+/// Processes in a group that are not the command's: bubblewrap's two, and the shell that starts the command.
+pub(super) const OWN_PROCESSES: u64 = 3;
+
 /// Where groups can be made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Places {
@@ -100,8 +103,8 @@ impl Places {
             limit_memory(place.version, &place.folder.join(name), limits.memory_bytes)?;
         }
         if let Some(place) = &self.pids {
-            // bubblewrap's own two processes and the shell that starts the command are counted too.
-            fs::write(place.folder.join(name).join("pids.max"), (limits.processes + 3).to_string())?;
+            let most = u64::from(limits.processes) + OWN_PROCESSES;
+            fs::write(place.folder.join(name).join("pids.max"), most.to_string())?;
         }
         Ok(group)
     }
@@ -211,6 +214,10 @@ impl Group {
 
     pub(super) fn limits_memory(&self) -> bool {
         self.places.memory.is_some()
+    }
+
+    pub(super) fn limits_processes(&self) -> bool {
+        self.places.pids.is_some()
     }
 
     /// Kills what is left in the groups and removes them. Blocks for up to about two seconds.

@@ -14,7 +14,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::arguments::{Inside, in_memory, separated};
 use super::bubblewrap::Shared;
 use super::capture::Captured;
-use super::cgroup::Group;
+use super::cgroup::{Group, OWN_PROCESSES};
 use super::check;
 use super::egress::Proxy;
 use super::etc;
@@ -141,9 +141,8 @@ async fn start_child(
     let status_end = plan.inherit(status_end);
     arguments.extend(["--json-status-fd".into(), status_end.to_string().into()]);
     let arguments = plan.inherit(in_memory(&separated(&arguments)).map_err(setup)?);
-    // A little more than the control group allows, whose refusals are counted and so can be reported.
-    let spare = if group.is_some() { 32 } else { 3 };
-    let processes = owner.uid().map(|_| u64::from(command.limits.processes) + spare);
+    let counted = group.is_some_and(Group::limits_processes);
+    let processes = owner.uid().map(|_| most_of_user(command.limits.processes, counted));
     let memory = match group.is_some_and(Group::limits_memory) {
         true => Memory::Grouped,
         false => Memory::PerProcess,
@@ -165,6 +164,14 @@ async fn start_child(
     })?;
     let spool = session.folder().map(|folder| folder.path().to_path_buf()).unwrap_or_default();
     Ok(Started { child, status, spool, _etc: etc })
+}
+
+/// The most processes that a session's user may have. Where the control group counts what it refuses, it has
+/// to be the one that refuses: the kernel counts a fork for the user first and asks the group later, so that the
+/// user has twice as many for a moment when every process forks at once.
+fn most_of_user(processes: u32, counted: bool) -> u64 {
+    let most = u64::from(processes) + OWN_PROCESSES;
+    if counted { 2 * most } else { most }
 }
 
 /// How the command ended, as its own first process reported it.
@@ -203,4 +210,16 @@ fn setup_failure(status: Option<ExitStatus>, stderr: &str) -> String {
     let status = status.map_or("it did not end".to_owned(), |status| status.to_string());
     let said = if said.is_empty() { "it said nothing" } else { &said };
     format!("bubblewrap ended before the command did ({status}): {said}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_group_that_counts_refuses_first_also_when_every_process_forks_at_once() {
+        let in_the_group = 40 + OWN_PROCESSES;
+        assert!(most_of_user(40, true) >= 2 * in_the_group);
+        assert_eq!(most_of_user(40, false), in_the_group);
+    }
 }

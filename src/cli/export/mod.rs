@@ -84,7 +84,9 @@ impl Opened {
     async fn open(config: &Config) -> anyhow::Result<Self> {
         let (url, database) = application::database(config).await?;
         let store = Store::connect(&url, CONNECTIONS, application::rules(config, Source::GitHub)).await?;
-        let credentials = config.github.app_credentials().ok();
+        // Where an App is configured, its secrets have to be known to be taken out of what is exported.
+        let has_key = config.github.private_key.is_some() || config.github.private_key_path.is_some();
+        let credentials = has_key.then(|| config.github.app_credentials()).transpose()?;
         let redactor = application::redactor(config, credentials.as_ref());
         Ok(Self { store, redactor, database })
     }

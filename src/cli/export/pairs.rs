@@ -16,11 +16,13 @@ pub(super) struct Decision<'a> {
 }
 
 /// One for each candidate that was not chosen and that there is a patch of.
-pub(super) fn pairs(decision: &Decision) -> Vec<Value> {
+///
+/// # Errors
+/// Where a candidate's gates cannot be read: a pair without them would say that there were none.
+pub(super) fn pairs(decision: &Decision) -> serde_json::Result<Vec<Value>> {
     let Decision { task, choice, at, files } = decision;
-    let Some(chosen) = choice.of_number(choice.chosen).and_then(|one| candidate(one, files)) else {
-        return Vec::new();
-    };
+    let chosen = choice.of_number(choice.chosen).map(|one| candidate(one, files)).transpose()?;
+    let Some(chosen) = chosen.flatten() else { return Ok(Vec::new()) };
     let others = choice.candidates.iter().filter(|one| one.number != choice.chosen);
     let (place, issue) = match &task.origin {
         Origin::GitHub(place) => (place.full_name.clone(), Some(place.issue.0)),
@@ -28,14 +30,14 @@ pub(super) fn pairs(decision: &Decision) -> Vec<Value> {
     };
     let head = choice.of_number(choice.chosen).and_then(|one| one.measured()).map(|it| &it.head);
     let pair = |rejected: &Candidate| {
-        let shown = candidate(rejected, files)?;
+        let Some(shown) = candidate(rejected, files)? else { return Ok(None) };
         let judged: Vec<_> = choice
             .judged
             .iter()
             .filter(|it| [it.earlier, it.later].contains(&rejected.number))
             .filter(|it| [it.earlier, it.later].contains(&choice.chosen))
             .collect();
-        Some(json!({
+        Ok(Some(json!({
             "task": task.id,
             "repository": place,
             "issue": issue,
@@ -53,9 +55,9 @@ pub(super) fn pairs(decision: &Decision) -> Vec<Value> {
             "judged": judged,
             "chosen": chosen,
             "rejected": shown,
-        }))
+        })))
     };
-    others.filter_map(pair).collect()
+    others.filter_map(|rejected| pair(rejected).transpose()).collect()
 }
 
 /// What became of the chosen one: `merged`, `closed`, or `unknown` as long as nobody has decided.
@@ -68,13 +70,14 @@ fn outcome(task: &Task) -> &'static str {
 }
 
 /// `None`: there is no patch of it.
-fn candidate(candidate: &Candidate, files: &BTreeMap<String, Vec<u8>>) -> Option<Value> {
+fn candidate(candidate: &Candidate, files: &BTreeMap<String, Vec<u8>>) -> serde_json::Result<Option<Value>> {
     let file = |name: &str| files.get(&format!("{}/{name}", candidate.number));
-    let patch = String::from_utf8_lossy(file("patch/work.patch")?).into_owned();
+    let Some(patch) = file("patch/work.patch") else { return Ok(None) };
+    let patch = String::from_utf8_lossy(patch).into_owned();
     let finished = candidate.measured().is_some();
     let gates = file("gates/gates.json").filter(|_| finished);
     let gates: Vec<GateReport> =
-        gates.and_then(|gates| serde_json::from_slice(gates).ok()).unwrap_or_default();
+        gates.map(|gates| serde_json::from_slice(gates)).transpose()?.unwrap_or_default();
     let gates: Vec<Value> = gates
         .iter()
         .map(|gate| json!({ "name": gate.name, "command": gate.command, "result": gate.verdict, "exit": gate.exit }))
@@ -83,7 +86,7 @@ fn candidate(candidate: &Candidate, files: &BTreeMap<String, Vec<u8>>) -> Option
         CameTo::Finished(measured) => (Some(measured), None),
         CameTo::Failed { reason } => (None, Some(reason)),
     };
-    Some(json!({
+    Ok(Some(json!({
         "candidate": candidate.number,
         "models": candidate.models,
         "temperature": candidate.temperature,
@@ -91,7 +94,7 @@ fn candidate(candidate: &Candidate, files: &BTreeMap<String, Vec<u8>>) -> Option
         "gates": gates,
         "measured": measured,
         "failure": failure,
-    }))
+    })))
 }
 
 #[cfg(test)]
@@ -158,7 +161,8 @@ mod tests {
     fn whoever_was_passed_over_and_has_a_patch_makes_a_pair() {
         let (task, choice, files) = (task(State::Publishing), choice(), files());
         let pairs =
-            pairs(&Decision { task: &task, choice: &choice, at: DateTime::UNIX_EPOCH, files: &files });
+            pairs(&Decision { task: &task, choice: &choice, at: DateTime::UNIX_EPOCH, files: &files })
+                .expect("readable");
         let patches: Vec<_> =
             pairs.iter().map(|pair| (&pair["chosen"]["patch"], &pair["rejected"]["patch"])).collect();
         assert_eq!(patches, [(&json!("two"), &json!("one")), (&json!("two"), &json!("half of three"))]);
@@ -175,5 +179,13 @@ mod tests {
         assert_eq!(outcome(&opened(State::PullRequestClosed)), "closed");
         assert_eq!(outcome(&opened(State::PullRequestOpen)), "unknown");
         assert_eq!(outcome(&task(State::Done)), "unknown", "a local branch is merged where we do not see it");
+    }
+
+    #[test]
+    fn gates_that_cannot_be_read_are_not_told_as_none() {
+        let (task, choice, mut files) = (task(State::Publishing), choice(), files());
+        files.insert("2/gates/gates.json".into(), b"[{".to_vec());
+        let decision = Decision { task: &task, choice: &choice, at: DateTime::UNIX_EPOCH, files: &files };
+        pairs(&decision).expect_err("a pair without its gates would say that there were none");
     }
 }

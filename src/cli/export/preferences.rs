@@ -50,7 +50,8 @@ async fn of_decision(
         }
     };
     let files = opened.store.artifacts_until(task.id, ArtifactKind::Candidate, kept.version).await?;
-    Ok(pairs(&Decision { task, choice: &choice, at: kept.created_at, files: &files }))
+    pairs(&Decision { task, choice: &choice, at: kept.created_at, files: &files })
+        .with_context(|| format!("the gates of a candidate of the task {} cannot be read", task.id))
 }
 
 fn is_of(task: &Task, name: &str) -> bool {

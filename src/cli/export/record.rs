@@ -105,9 +105,11 @@ fn decisions(task: &Task, log: &[Value], artifacts: &[KeptArtifact]) -> Value {
     let by_people =
         log.iter().filter(|line| line["event"].as_str().is_some_and(|event| BY_PEOPLE.contains(&event)));
     let choices = artifacts.iter().filter(|artifact| artifact.kind == ArtifactKind::Choice.as_str());
-    let choices = choices.filter_map(|artifact| {
-        let choice: Value = serde_json::from_slice(&artifact.body).ok()?;
-        Some(json!({ "version": artifact.version, "at": artifact.created_at, "choice": choice }))
+    let choices = choices.map(|artifact| match serde_json::from_slice::<Value>(&artifact.body) {
+        Ok(choice) => json!({ "version": artifact.version, "at": artifact.created_at, "choice": choice }),
+        Err(error) => {
+            json!({ "version": artifact.version, "at": artifact.created_at, "unreadable": error.to_string() })
+        }
     });
     json!({
         "approval": task.approval,
