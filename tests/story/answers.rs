@@ -82,9 +82,20 @@ const RULES: &str = r#"
         answer: null
 "#;
 
-fn play() -> Play {
+pub fn play() -> Play {
     Play::greeting().with_rules(RULES)
 }
+
+/// An issue that only asks something; [`ANSWER`] is what becomes of it.
+pub async fn labelled_question(scene: &Scene) -> u64 {
+    let text = "I see `check.sh`, and do not know who calls it.";
+    let opened = scene.around.open_issue(MAINTAINER, "How is the greeting checked?", text);
+    let issue = opened.await.expect("an issue");
+    scene.label(issue).await;
+    issue
+}
+
+pub const ANSWER: &str = "A script looks for the words";
 
 async fn kept(scene: &Scene, task: &Task) -> Answer {
     let kept = scene.store.latest_artifact(task, ArtifactKind::Answer).await.expect("read");
@@ -109,15 +120,12 @@ fn body(comment: &serde_json::Value) -> &str {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_in_an_issue_is_answered_once_it_is_approved_and_a_false_citation_is_dropped() {
     let scene = Scene::play(play()).await;
-    let text = "I see `check.sh`, and do not know who calls it.";
-    let issue =
-        scene.around.open_issue(MAINTAINER, "How is the greeting checked?", text).await.expect("an issue");
-    scene.label(issue).await;
+    let issue = labelled_question(&scene).await;
     let plan = scene.plan_comment(issue, 1).await;
     assert_eq!(scene.said(issue, "ends in an answer from the repository").await.len(), 1);
     scene.react(MAINTAINER, plan, "+1").await;
     let task = scene.until(issue, "answered").await;
-    let comment = scene.answer(issue, "A script looks for the words").await;
+    let comment = scene.answer(issue, ANSWER).await;
     scene.idle(issue).await;
 
     let answer = kept(&scene, &task).await;
@@ -149,7 +157,7 @@ async fn whoever_may_write_asks_anywhere_and_strangers_nowhere() {
 
     scene.comment(MAINTAINER, issue, "/orchestrate ask How is the greeting checked?").await;
     let task = answered(&scene, issue).await;
-    let comment = scene.answer(issue, "A script looks for the words").await;
+    let comment = scene.answer(issue, ANSWER).await;
     assert!(body(&comment).contains("asked: How is the greeting checked?"), "{}", body(&comment));
     assert!(scene.tasks(issue).await.is_empty(), "a question makes no task of the issue");
     assert_eq!(

@@ -12,6 +12,7 @@ use orchestrator::simulator::surroundings::MAINTAINER;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use crate::answers;
 use crate::process::{self, Process};
 use crate::scene::{Play, Scene, wait};
 
@@ -31,6 +32,11 @@ impl Moment {
             Self::AtWork(stage) | Self::Done(stage) => stage.as_str(),
             Self::Acted(kind) => kind,
         }
+    }
+
+    /// Whether it comes in the story of a question.
+    fn is_of_an_answer(self) -> bool {
+        matches!(self, Self::AtWork(Stage::Answer) | Self::Done(Stage::Answer) | Self::Acted("post_answer"))
     }
 }
 
@@ -59,6 +65,9 @@ killed! {
     a_kill_after_the_review_changes_nothing: Moment::Done(Stage::Review);
     a_kill_during_the_last_check_changes_nothing: Moment::AtWork(Stage::Publish);
     a_kill_after_the_last_check_changes_nothing: Moment::Done(Stage::Publish);
+    a_kill_while_a_question_is_answered_changes_nothing: Moment::AtWork(Stage::Answer);
+    a_kill_after_a_question_was_answered_changes_nothing: Moment::Done(Stage::Answer);
+    a_kill_after_an_answer_was_posted_posts_no_second: Moment::Acted("post_answer");
     a_kill_after_the_plan_was_posted_posts_no_second: Moment::Acted("post_plan");
     a_kill_after_a_comment_was_posted_posts_no_second: Moment::Acted("comment");
     a_kill_after_the_push_pushes_nothing_else: Moment::Acted("push_branch");
@@ -82,7 +91,8 @@ fn every_stage_and_every_effect_has_its_kill() {
 }
 
 async fn survives(moment: Moment) {
-    let scene = Scene::set(Play::greeting()).await;
+    let asks = moment.is_of_an_answer();
+    let scene = Scene::set(if asks { answers::play() } else { Play::greeting() }).await;
     if moment == Moment::Acted("write_local_branch") {
         return survives_locally(&scene).await;
     }
@@ -91,11 +101,11 @@ async fn survives(moment: Moment) {
         hold_the_record(&mut connection, moment.job()).await;
     }
     let first = Process::serve(&scene).await;
-    let issue = scene.labelled_issue().await;
+    let issue = if asks { answers::labelled_question(&scene).await } else { scene.labelled_issue().await };
     let story = async {
         let plan = scene.plan_comment(issue, 1).await;
         scene.react(MAINTAINER, plan, "+1").await;
-        scene.until(issue, "pull_request_open").await;
+        scene.until(issue, if asks { "answered" } else { "pull_request_open" }).await;
         scene.idle(issue).await;
     };
     let kill = async {
@@ -112,7 +122,12 @@ async fn survives(moment: Moment) {
         Process::serve(&scene).await
     };
     let ((), second) = tokio::join!(story, kill);
-    scene.one_of_each(issue).await;
+    if asks {
+        scene.answer(issue, answers::ANSWER).await;
+        scene.nothing_is_published().await;
+    } else {
+        scene.one_of_each(issue).await;
+    }
     second.kill();
     scene.finish().await;
 }
@@ -275,6 +290,7 @@ async fn was_done(scene: &Scene, issue: u64, kind: &str) -> bool {
     };
     match kind {
         "post_plan" => !scene.said(issue, "This waits for you").await.is_empty(),
+        "post_answer" => !scene.said(issue, answers::ANSWER).await.is_empty(),
         "comment" => !scene.said(issue, "Approved by").await.is_empty(),
         "push_branch" => !scene.auto_branches().is_empty(),
         "open_pull_request" => !scene.list("/pulls").await.is_empty(),
