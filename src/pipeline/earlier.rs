@@ -124,6 +124,9 @@ fn gate_in_short(report: &GateReport) -> String {
 fn reason_in_short(reason: &Reason) -> Option<String> {
     Some(match reason {
         Reason::ModelJunk { fault, .. } => format!("no usable answer: {}", cut(fault, DETAIL_CHARS)),
+        Reason::AgentFailed { command, ended, said } => {
+            format!("the agent's command {command} ended with {ended}: {}", cut(said, DETAIL_CHARS))
+        }
         Reason::LimitReached { limit } => format!("a limit was reached: {}", cut(limit, DETAIL_CHARS)),
         Reason::NothingChanged { said } => {
             format!("nothing was changed, with the words: {}", cut(said, DETAIL_CHARS))

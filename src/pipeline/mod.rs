@@ -239,10 +239,14 @@ fn agent_failure(role: &str, error: &AgentError) -> Reason {
             Interruption::SameCall(_)
             | Interruption::SameError(_)
             | Interruption::Alternating(_)
-            | Interruption::NoToolCall(_)
-            | Interruption::Command { .. } => Reason::ModelJunk { role: role.to_owned(), fault: detail },
+            | Interruption::NoToolCall(_) => Reason::ModelJunk { role: role.to_owned(), fault: detail },
+            Interruption::Command { name, how, said } => {
+                let (command, ended) = (name.clone(), how.clone());
+                Reason::AgentFailed { command, ended, said: said.clone() }
+            }
             Interruption::Steps(_)
             | Interruption::WallTime(_)
+            | Interruption::CommandLimit { .. }
             | Interruption::Tokens { .. }
             | Interruption::Cost { .. } => Reason::LimitReached { limit: detail },
         },

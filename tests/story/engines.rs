@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use orchestrator::domain::{Reason, State};
-use orchestrator::simulator::surroundings::MAINTAINER;
+use orchestrator::simulator::surroundings::{MAINTAINER, WEBHOOK_SECRET};
 use orchestrator::store::ArtifactKind;
 
 use crate::scene::{Play, Scene};
@@ -152,6 +152,30 @@ async fn an_agent_that_runs_out_of_its_budget_has_its_work_kept() {
     let log = String::from_utf8(log.expect("a log")).expect("text");
     assert!(log.contains("refused: 402 /v1/messages"), "{log}");
     scene.answer(issue, "This needs a person").await;
+    scene.idle(issue).await;
+    scene.nothing_is_published().await;
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_fails_by_itself_is_told_as_such_with_its_last_words() {
+    let scene = Scene::play(with_agent("fail", "{ engine: command }", "engine: command")).await;
+    let issue = scene.approved_issue().await;
+    let task = scene.until(issue, "needs_person").await;
+    let State::NeedsPerson { reason: Reason::AgentFailed { command, ended, said }, .. } = &task.state else {
+        panic!("{:?}", task.state)
+    };
+    assert_eq!((command.as_str(), ended.as_str()), ("greeter", "exit code 7"));
+    assert_eq!(
+        said,
+        "standard output:\nI cannot work with [redacted].\nstandard error:\nfatal: no configuration"
+    );
+    let log = scene.store.latest_artifact(&task, ArtifactKind::AgentLog).await.expect("an answer");
+    let log = String::from_utf8(log.expect("a log")).expect("text");
+    assert!(log.contains("exit code 7") && !log.contains(WEBHOOK_SECRET), "{log}");
+    scene.answer(issue, "it ended with exit code 7").await;
+    scene.answer(issue, "fatal: no configuration").await;
+    scene.answer(issue, "`agent.log`").await;
     scene.idle(issue).await;
     scene.nothing_is_published().await;
     scene.finish().await;
