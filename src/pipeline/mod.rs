@@ -8,6 +8,7 @@ mod base_tests;
 mod begun;
 mod candidates;
 mod change;
+mod cleaned;
 mod commit;
 mod discuss;
 mod earlier;
@@ -47,7 +48,7 @@ use crate::queue::JobFailure;
 use crate::sandbox::{Sandbox, SandboxError};
 use crate::store::{Applied, Artifact, ArtifactKind, Lease, Store, StoreError};
 use crate::telemetry::{Redactor, clock};
-use crate::workspace::{Author, WorkspaceError};
+use crate::workspace::{Author, WorkspaceError, aside};
 
 pub use candidates::CandidateSettings;
 pub use gate::gate_policy;
@@ -367,8 +368,11 @@ impl Pipeline {
         lease: &Lease,
         task: &Task,
         stage: Stage,
-        end: Option<StageEnd>,
+        mut end: Option<StageEnd>,
     ) -> Result<(), JobFailure> {
+        if let Some(end) = &mut end {
+            aside(|| cleaned::clean(end, &self.redactor));
+        }
         let rules = match stage {
             Stage::Gate | Stage::Review if end.is_some() => self.rules(task).await?,
             _ => self.store.rules().clone(),
