@@ -49,6 +49,15 @@ pub(super) struct Written {
     pub kept: Vec<Artifact>,
 }
 
+/// The prompt file that a change is written by.
+pub(super) fn prompt_of(engine: ChosenEngine<'_>) -> &'static str {
+    match engine {
+        ChosenEngine::ToolLoop => "implementer",
+        ChosenEngine::SingleShot => "single_shot",
+        ChosenEngine::Command { .. } => "command",
+    }
+}
+
 impl Pipeline {
     /// Who writes the changes of a repository.
     pub(super) fn engine(&self, policy: &RepositoryPolicy) -> Result<ChosenEngine<'_>, StageError> {

@@ -46,7 +46,7 @@ pub(super) fn pairs(decision: &Decision) -> serde_json::Result<Vec<Value>> {
             // Gates and reviewers may have had it mended since.
             "mended_since": head.is_some() && task.head.as_ref() != head,
             "prompt": {
-                "template": "implementer",
+                "template": choice.prompt,
                 "version": choice.prompt_version,
                 "base": task.base,
                 "specification": task.plan.as_ref().map(|plan| &plan.specification),
@@ -140,6 +140,7 @@ mod tests {
             judge_failed: None,
             chosen: 2,
             decided_by: DecidedBy::Judge,
+            prompt: "single_shot".into(),
             prompt_version: 2,
         }
     }

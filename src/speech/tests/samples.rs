@@ -432,6 +432,7 @@ impl Proof {
             judge_failed: None,
             chosen: 2,
             decided_by: DecidedBy::Judge,
+            prompt: "single_shot".into(),
             prompt_version: 2,
         };
         Self {
