@@ -760,7 +760,6 @@ async fn a_hostile_model_gets_nothing_and_leaves_nothing_outside() {
             hunks: vec![],
         }],
     };
-    let specification = specification();
     let input =
         ReviewInput { specification: &specification, change: &change, places: &PromptText::default() };
     let error = review(&bench.context, &Reviewer::of_prompt("safety"), input).await.expect_err("junk");

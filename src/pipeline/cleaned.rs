@@ -5,9 +5,11 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::domain::{Event, Reason};
+use crate::domain::Event;
 use crate::store::{Artifact, ArtifactKind};
 use crate::telemetry::Redactor;
 
@@ -25,7 +27,7 @@ pub(super) fn clean(end: &mut StageEnd, redactor: &Redactor) {
     }
     for event in &mut end.events {
         if let Event::StageFailed { reason, .. } = event {
-            *reason = clean_reason(reason.clone(), redactor);
+            *reason = without_secrets(reason.clone(), redactor);
         }
     }
 }
@@ -56,9 +58,10 @@ fn made_of(artifact: &Artifact) -> ArtifactKind {
     own.unwrap_or(artifact.kind)
 }
 
-fn clean_reason(reason: Reason, redactor: &Redactor) -> Reason {
-    let clean = serde_json::to_value(&reason).map(|value| redactor.clean_json(value));
-    clean.and_then(serde_json::from_value).unwrap_or(reason)
+/// The same with clean texts. What would not be the same kind of thing any more stays as it is.
+pub(super) fn without_secrets<T: Serialize + DeserializeOwned>(value: T, redactor: &Redactor) -> T {
+    let clean = serde_json::to_value(&value).map(|value| redactor.clean_json(value));
+    clean.and_then(serde_json::from_value).unwrap_or(value)
 }
 
 /// Copies a text piece by piece, without secrets.
@@ -89,7 +92,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::Stage;
+    use crate::domain::{Reason, Stage};
 
     const SECRET: &str = "a-secret-of-the-deployment";
 

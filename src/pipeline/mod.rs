@@ -13,6 +13,7 @@ mod commit;
 mod discuss;
 mod earlier;
 mod engine;
+mod failure;
 mod fence;
 mod fix;
 mod gate;
@@ -35,7 +36,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::agents::{AgentError, Interruption, Prompts};
+use crate::agents::Prompts;
 use crate::checkout::{CheckoutError, Repositories};
 use crate::config::{ImplementerConfig, Limits, PathSettings, RepositoryPolicy};
 use crate::context::Contexts;
@@ -43,7 +44,7 @@ use crate::domain::{Event, Reason, Rules, Severity, Stage, State, Task, TaskId};
 use crate::engines::Metering;
 use crate::gates::EgressPolicy;
 use crate::github::GitHubError;
-use crate::llm::{LlmError, Model};
+use crate::llm::Model;
 use crate::queue::JobFailure;
 use crate::sandbox::{Sandbox, SandboxError};
 use crate::store::{Applied, Artifact, ArtifactKind, Lease, Store, StoreError};
@@ -51,6 +52,7 @@ use crate::telemetry::{Redactor, clock};
 use crate::workspace::{Author, WorkspaceError, aside};
 
 pub use candidates::CandidateSettings;
+use failure::agent_failure;
 pub use gate::gate_policy;
 pub use ledger::StoreLedger;
 use metered::Meter;
@@ -215,42 +217,6 @@ impl From<CheckoutError> for StageError {
             CheckoutError::Workspace(error) => error.into(),
             CheckoutError::Unusable(detail) => Self::stop(Reason::Internal { detail }),
         }
-    }
-}
-
-/// Why an agent's failure stops its task. The client has waited, repeated and asked the role's other
-/// models before it fails.
-fn agent_failure(role: &str, error: &AgentError) -> Reason {
-    let detail = error.to_string();
-    let of_model = |error: &LlmError| match error {
-        LlmError::BudgetExhausted { scope, .. } => {
-            Reason::BudgetReached { scope: *scope, detail: error.to_string() }
-        }
-        _ => Reason::ModelUnavailable { detail: detail.clone() },
-    };
-    match error {
-        AgentError::Junk { last_fault, .. } => {
-            Reason::ModelJunk { role: role.to_owned(), fault: last_fault.clone() }
-        }
-        AgentError::Model(error) => of_model(error),
-        AgentError::Prompt(_) => Reason::Internal { detail },
-        AgentError::Interrupted(interrupted) => match &interrupted.why {
-            Interruption::Model(error) => of_model(error),
-            Interruption::Toolbox(_) => Reason::SandboxUnavailable { detail },
-            Interruption::SameCall(_)
-            | Interruption::SameError(_)
-            | Interruption::Alternating(_)
-            | Interruption::NoToolCall(_) => Reason::ModelJunk { role: role.to_owned(), fault: detail },
-            Interruption::Command { name, how, said } => {
-                let (command, ended) = (name.clone(), how.clone());
-                Reason::AgentFailed { command, ended, said: said.clone() }
-            }
-            Interruption::Steps(_)
-            | Interruption::WallTime(_)
-            | Interruption::CommandLimit { .. }
-            | Interruption::Tokens { .. }
-            | Interruption::Cost { .. } => Reason::LimitReached { limit: detail },
-        },
     }
 }
 

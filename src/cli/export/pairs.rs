@@ -171,6 +171,10 @@ mod tests {
         assert_eq!(pairs[0]["chosen"]["gates"][0]["exit"], 0);
         assert_eq!(pairs[1]["rejected"]["failure"]["kind"], "limit_reached");
         assert_eq!(pairs[1]["judged"], json!([]));
+        assert_eq!(
+            (&pairs[0]["prompt"]["template"], &pairs[0]["prompt"]["version"]),
+            (&json!("single_shot"), &json!(2))
+        );
     }
 
     #[test]

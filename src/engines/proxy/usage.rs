@@ -10,6 +10,10 @@ use crate::llm::{Message, StopReason, TokenCount};
 /// what it used is estimated.
 const MOST_BYTES: usize = 16 << 20;
 
+/// Most of a stream that is read for what it says, in bytes: more than any model writes, with all that a stream puts
+/// around it.
+const MOST_HEARD_BYTES: usize = 64 << 20;
+
 /// Reads one answer.
 #[derive(Debug)]
 pub(super) struct UsageReader {
@@ -25,6 +29,7 @@ pub(super) struct UsageReader {
     stop: Option<StopReason>,
     pieces: u64,
     said: Answered,
+    heard_bytes: usize,
 }
 
 /// What an answer said of itself.
@@ -51,6 +56,7 @@ impl UsageReader {
             stop: None,
             pieces: 0,
             said: Answered::new(format.protocol()),
+            heard_bytes: 0,
         }
     }
 
@@ -88,7 +94,10 @@ impl UsageReader {
             self.complete = true;
         } else if let Ok(event) = serde_json::from_slice::<Value>(data) {
             self.event(&event);
-            self.said.event(event);
+            self.heard_bytes = self.heard_bytes.saturating_add(data.len());
+            if self.heard_bytes <= MOST_HEARD_BYTES {
+                self.said.event(event);
+            }
         }
     }
 
