@@ -244,7 +244,7 @@ const TELLS_AND_LEARNS: &str = r#"
     when:
       system: ["You are an engineer who carries out one task"]
       first_message: ["Greet the world"]
-    not_when: { first_message: ["An attempt stopped: no usable answer", "3 turns without a tool call", "what they said cannot be read any more"] }
+    not_when: { first_message: ["An attempt stopped: no usable answer"] }
     answer: { text: "I would greet the world." }
 "#;
 
@@ -266,8 +266,20 @@ async fn a_new_attempt_reads_why_the_one_before_stopped() {
              SELECT id, 'gates', version, 'gates.json', 'of old' FROM tasks",
         )
         .await;
+    let before = scene.around.model.journal().len();
     scene.comment(MAINTAINER, issue, "/orchestrate retry").await;
     scene.until(issue, "pull_request_open").await;
     scene.idle(issue).await;
+    let journal = scene.around.model.journal();
+    let mut asked = journal[before..].iter().map(|exchange| exchange.request.to_string());
+    let first = asked.find(|asked| asked.contains("You are an engineer who carries out one task"));
+    let first = first.expect("it was asked again");
+    for told in [
+        "An attempt stopped: no usable answer",
+        "3 turns without a tool call",
+        "what they said cannot be read any more",
+    ] {
+        assert!(first.contains(told), "{told:?} is not told: {first}");
+    }
     scene.finish().await;
 }
