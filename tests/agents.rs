@@ -1,5 +1,7 @@
 //! The agents through the real client, against the scripted model server, on real files.
 
+#[path = "agents/answers.rs"]
+mod answers;
 #[path = "agents/engines.rs"]
 mod engines;
 #[path = "agents/rendered.rs"]
@@ -11,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -60,6 +62,13 @@ struct Folder {
 enum Commands {
     Cargo,
     None,
+}
+
+impl Folder {
+    /// Files and no command.
+    fn bare(root: &Path) -> Self {
+        Self { root: root.to_owned(), commands: Commands::None }
+    }
 }
 
 impl Toolbox for Folder {
@@ -165,6 +174,28 @@ fn specification() -> TaskSpecification {
         depends_on: vec![],
         prepared: orchestrator::domain::Preparation::default(),
     }
+}
+
+/// A task and nothing that helps with it.
+fn plain(specification: &TaskSpecification) -> ImplementInput<'_> {
+    static NOTHING: LazyLock<PromptText> = LazyLock::new(PromptText::default);
+    ImplementInput {
+        specification,
+        rules: RULES,
+        instructions: &NOTHING,
+        overview: &NOTHING,
+        snippets: &NOTHING,
+        earlier_failures: "",
+    }
+}
+
+/// A folder with these files.
+fn folder_with(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("dir");
+    for (path, text) in files {
+        fs::write(dir.path().join(path), text).expect("written");
+    }
+    dir
 }
 
 fn snapshot_of(files: &BTreeMap<String, Vec<u8>>) -> Snapshot {
@@ -427,20 +458,9 @@ async fn run_loop(
     files: &[(&str, &str)],
 ) -> (Result<Implemented, AgentError>, tempfile::TempDir, ModelServer) {
     let bench = scripted(rules).await;
-    let dir = tempfile::tempdir().expect("dir");
-    for (path, text) in files {
-        fs::write(dir.path().join(path), text).expect("written");
-    }
-    let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
-    let input = ImplementInput {
-        specification: &specification(),
-        rules: RULES,
-        instructions: &PromptText::default(),
-        overview: &PromptText::default(),
-        snippets: &PromptText::default(),
-        earlier_failures: "",
-    };
-    let outcome = implement(&bench.context, &folder, limits, input).await;
+    let (dir, specification) = (folder_with(files), specification());
+    let folder = Folder::bare(dir.path());
+    let outcome = implement(&bench.context, &folder, limits, plain(&specification)).await;
     (outcome, dir, bench.server)
 }
 
@@ -608,14 +628,8 @@ async fn a_long_tool_answer_is_cut_in_the_middle() {
         }
     }
     let bench = scripted(rules).await;
-    let input = ImplementInput {
-        specification: &specification(),
-        rules: RULES,
-        instructions: &PromptText::default(),
-        overview: &PromptText::default(),
-        snippets: &PromptText::default(),
-        earlier_failures: "",
-    };
+    let specification = specification();
+    let input = plain(&specification);
     let implemented = implement(&bench.context, &Loud, ToolLimits::default(), input).await.expect("finished");
     let answer = &implemented.transcript[0].calls[0].answer.text;
     assert!(answer.chars().count() < 10_100, "{}", answer.chars().count());
@@ -713,14 +727,8 @@ async fn a_hostile_model_gets_nothing_and_leaves_nothing_outside() {
     std::os::unix::fs::symlink("/", root.join("everything")).expect("link");
     std::os::unix::fs::symlink("../..", root.join("up")).expect("link");
     let folder = Folder { root: root.clone(), commands: Commands::None };
-    let input = ImplementInput {
-        specification: &specification(),
-        rules: RULES,
-        instructions: &PromptText::default(),
-        overview: &PromptText::default(),
-        snippets: &PromptText::default(),
-        earlier_failures: "",
-    };
+    let specification = specification();
+    let input = plain(&specification);
     let implemented =
         implement(&bench.context, &folder, ToolLimits::default(), input).await.expect("it ends");
     let calls = &implemented.transcript[0].calls;
@@ -752,7 +760,6 @@ async fn a_hostile_model_gets_nothing_and_leaves_nothing_outside() {
             hunks: vec![],
         }],
     };
-    let specification = specification();
     let input =
         ReviewInput { specification: &specification, change: &change, places: &PromptText::default() };
     let error = review(&bench.context, &Reviewer::of_prompt("safety"), input).await.expect_err("junk");
@@ -869,15 +876,8 @@ async fn a_dry_run_answers_from_the_input_marks_it_and_changes_nothing() {
     assert!(tasks[0].objective.contains("It rounds 25 to 30.") && !tasks[0].objective.contains("Ignore"));
 
     let dir = tempfile::tempdir().expect("dir");
-    let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
-    let input = ImplementInput {
-        specification: &tasks[0],
-        rules: RULES,
-        instructions: &PromptText::default(),
-        overview: &PromptText::default(),
-        snippets: &PromptText::default(),
-        earlier_failures: "",
-    };
+    let folder = Folder::bare(dir.path());
+    let input = plain(&tasks[0]);
     let implemented = implement(&context, &folder, ToolLimits::default(), input).await.expect("finished");
     assert!(implemented.summary.starts_with(MARK) && implemented.commit_subject.starts_with(MARK));
     assert_eq!(fs::read_dir(dir.path()).expect("folder").count(), 0);
@@ -962,7 +962,7 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
     insta::assert_snapshot!("discussion", prompt);
 
     let dir = tempfile::tempdir().expect("dir");
-    let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
+    let folder = Folder::bare(dir.path());
     let specification = specification();
     let input = ImplementInput {
         specification: &specification,
@@ -1047,15 +1047,9 @@ async fn a_transient_failure_inside_a_loop_is_waited_out() {
         code: None,
     }]);
     let dir = tempfile::tempdir().expect("dir");
-    let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
-    let input = ImplementInput {
-        specification: &specification(),
-        rules: RULES,
-        instructions: &PromptText::default(),
-        overview: &PromptText::default(),
-        snippets: &PromptText::default(),
-        earlier_failures: "",
-    };
+    let folder = Folder::bare(dir.path());
+    let specification = specification();
+    let input = plain(&specification);
     let implemented =
         implement(&bench.context, &folder, ToolLimits::default(), input).await.expect("finished");
     assert_eq!(implemented.transcript[0].calls[0].arguments, json!({"summary": "s", "commit_subject": "c"}));

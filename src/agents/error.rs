@@ -56,7 +56,10 @@ pub enum Interruption {
     Model(LlmError),
     #[error(transparent)]
     Toolbox(ToolboxError),
-    /// An agent's own command.
+    /// An agent's own command that failed by itself.
     #[error("the agent's command {name} ended with {how}{}", last_words(.said))]
     Command { name: String, how: String, said: String },
+    /// An agent's own command that hit a limit of the sandbox.
+    #[error("the agent's command {name}: {how}{}", last_words(.said))]
+    CommandLimit { name: String, how: String, said: String },
 }

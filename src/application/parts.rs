@@ -193,7 +193,8 @@ fn pipeline(
     let (model, metering): (Arc<dyn Model>, _) = if config.dry_run {
         (Arc::new(SimulatedModel), None)
     } else {
-        let ledger = Arc::new(StoreLedger::new(store.clone(), config.model_texts_days));
+        let ledger =
+            Arc::new(StoreLedger::new(store.clone(), config.model_texts_days, Arc::clone(&redactor)));
         let settings = model_settings(&config.models);
         let folder = config.data_dir.join("proxies");
         let metering = Metering::new(settings.clone(), ledger.clone(), folder)

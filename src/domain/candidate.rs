@@ -74,8 +74,15 @@ pub struct Choice {
     pub judge_failed: Option<String>,
     pub chosen: u32,
     pub decided_by: DecidedBy,
-    /// Of the prompt `implementer` that they were written by.
+    /// The prompt that they were written by: which one it is depends on the engine.
+    #[serde(default = "implementer")]
+    pub prompt: String,
     pub prompt_version: u32,
+}
+
+/// Decisions of before were not told apart.
+fn implementer() -> String {
+    "implementer".to_owned()
 }
 
 /// How far what was measured decides.
@@ -193,6 +200,7 @@ mod tests {
             judge_failed: None,
             chosen: 2,
             decided_by: DecidedBy::Judge,
+            prompt: "single_shot".into(),
             prompt_version: 2,
         };
         let json = serde_json::to_string(&choice).expect("serialises");

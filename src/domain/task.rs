@@ -163,6 +163,15 @@ pub enum Reason {
         role: String,
         fault: String,
     },
+    /// An agent's own command ended by itself, and not well.
+    AgentFailed {
+        /// Its name in the configuration.
+        command: String,
+        /// `exit code 3`, or `signal 11`.
+        ended: String,
+        /// The end of what it printed.
+        said: String,
+    },
     ModelUnavailable {
         detail: String,
     },

@@ -11,6 +11,7 @@ mod error;
 mod ledger;
 mod message;
 mod model;
+pub mod overheard;
 mod reading;
 pub mod simulated;
 mod trace;

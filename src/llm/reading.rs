@@ -98,19 +98,28 @@ impl Draft {
         if data.is_empty() || data == "[DONE]" || self.is_too_large() {
             return;
         }
-        self.events += 1;
         match serde_json::from_str::<Value>(data) {
-            Ok(event) => match self.protocol {
-                Protocol::Anthropic => anthropic::event(self, event),
-                Protocol::OpenAi => chat::chunk(self, &event),
-                Protocol::OpenAiResponses => responses::event(self, event),
-                Protocol::Gemini => gemini::chunk(self, &event),
-                Protocol::Ollama => ollama::line(self, &event),
-            },
+            Ok(event) => self.parsed(event),
             Err(error) => {
+                self.events += 1;
                 let start: String = data.chars().take(200).collect();
                 self.junk.get_or_insert_with(|| format!("{error}: {start}"));
             }
+        }
+    }
+
+    /// The same, for one that has read the JSON.
+    pub fn parsed(&mut self, event: Value) {
+        if self.is_too_large() {
+            return;
+        }
+        self.events += 1;
+        match self.protocol {
+            Protocol::Anthropic => anthropic::event(self, event),
+            Protocol::OpenAi => chat::chunk(self, &event),
+            Protocol::OpenAiResponses => responses::event(self, event),
+            Protocol::Gemini => gemini::chunk(self, &event),
+            Protocol::Ollama => ollama::line(self, &event),
         }
     }
 
@@ -188,6 +197,11 @@ impl Draft {
         let continuation = (!cut_off && !is_empty && !blocks.is_empty())
             .then(|| Continuation { model: model.clone(), blocks });
         Some(Reply { text: self.text, tool_calls, stop, tokens, accounting, continuation })
+    }
+
+    /// The text and the calls as far as they came, for a record. Half a call is no call to carry out.
+    pub fn into_said(self) -> (String, Vec<ToolCall>) {
+        (self.text, self.calls.into_values().map(DraftCall::finish).collect())
     }
 
     fn write_text(&mut self, text: &str) {

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::ledger::Exchange;
 use super::message::{Message, Request, ToolCall, ToolDefinition, ToolResult};
+use crate::telemetry::Redactor;
 
 /// A part of an exchange, not copied yet.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +106,56 @@ impl Part<'_> {
                 Said::Assistant { text: text.clone(), tool_calls: tool_calls.clone() }
             }
             Self::Message(Message::ToolResults { results }) => Said::ToolResults { results: results.clone() },
+        }
+    }
+}
+
+impl Said {
+    /// The same without secrets: what is said, what tools are described with, called with and answer.
+    #[must_use]
+    pub fn cleaned(self, redactor: &Redactor) -> Self {
+        let clean = |text: String| redactor.clean(&text);
+        match self {
+            Self::System { text } => Self::System { text: clean(text) },
+            Self::User { text } => Self::User { text: clean(text) },
+            Self::Means { tools, response_schema } => {
+                let tools = tools.into_iter().map(|tool| ToolDefinition {
+                    name: tool.name,
+                    description: clean(tool.description),
+                    schema: redactor.clean_json(tool.schema),
+                });
+                let response_schema = response_schema.map(|schema| redactor.clean_json(schema));
+                Self::Means { tools: tools.collect(), response_schema }
+            }
+            Self::Assistant { text, tool_calls } => {
+                let calls = tool_calls.into_iter();
+                let calls =
+                    calls.map(|call| ToolCall { arguments: redactor.clean_json(call.arguments), ..call });
+                Self::Assistant { text: clean(text), tool_calls: calls.collect() }
+            }
+            Self::ToolResults { results } => {
+                let results = results.into_iter();
+                let results = results.map(|result| ToolResult { content: clean(result.content), ..result });
+                Self::ToolResults { results: results.collect() }
+            }
+        }
+    }
+
+    /// Words in the place of what was said, by whoever said it.
+    #[must_use]
+    pub fn in_place(&self, words: &str) -> Self {
+        let text = words.to_owned();
+        match self {
+            Self::System { .. } => Self::System { text },
+            Self::Means { .. } => {
+                Self::Means { tools: Vec::new(), response_schema: Some(Value::String(text)) }
+            }
+            Self::User { .. } => Self::User { text },
+            Self::Assistant { .. } => Self::Assistant { text, tool_calls: Vec::new() },
+            Self::ToolResults { results } => {
+                let of = |result: &ToolResult| ToolResult { content: words.to_owned(), ..result.clone() };
+                Self::ToolResults { results: results.first().map(of).into_iter().collect() }
+            }
         }
     }
 }

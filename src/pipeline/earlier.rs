@@ -1,7 +1,7 @@
 //! What went wrong with a task before, and with others of its repository, in short: a new attempt reads it, so that it
 //! does not go the same way.
 
-use crate::domain::{GateReport, Reason, State, Task};
+use crate::domain::{GateReport, Origin, Reason, State, Task};
 use crate::store::{ArtifactKind, StoreError};
 
 use super::{Pipeline, StageError};
@@ -21,6 +21,9 @@ const OTHERS_MAX_CHARS: usize = 2_000;
 const TITLE_CHARS: usize = 100;
 const OTHER_DETAIL_CHARS: usize = 200;
 const OTHER_TESTS: usize = 5;
+/// What is told of a round of gates that cannot be read.
+const UNREADABLE: &str =
+    "The gates were run on an earlier attempt, but what they said cannot be read any more.";
 
 impl Pipeline {
     /// Why this task stopped before and which gates its work failed, and the same of the tasks that stood in its
@@ -44,8 +47,15 @@ impl Pipeline {
 
     /// One for each of the repository's other tasks that stopped over its work, oldest first.
     async fn failures_of_others(&self, task: &Task) -> Result<Vec<String>, StoreError> {
-        let Some(place) = task.origin.github() else { return Ok(Vec::new()) };
-        let others = self.store.stopped_tasks(place.repository, place.issue, MOST_OTHERS).await?;
+        let others = match &task.origin {
+            Origin::GitHub(place) => {
+                self.store.stopped_tasks(place.repository, place.issue, MOST_OTHERS).await?
+            }
+            // Its folder is what a local repository is known by.
+            Origin::Local { repository, .. } => {
+                self.store.stopped_local_tasks(repository, task.id, MOST_OTHERS).await?
+            }
+        };
         let mut parts = Vec::new();
         for other in others.iter().rev() {
             let history = self.store.history(other.id).await?;
@@ -58,9 +68,8 @@ impl Pipeline {
             let Some(reason) = reason_in_short(&reason) else { continue };
             let whole = Task { work_since: 0, ..other.clone() };
             let rounds = self.store.artifacts_of_kind(&whole, ArtifactKind::Gates).await?;
-            let last: Vec<GateReport> =
-                rounds.last().and_then(|round| serde_json::from_slice(round).ok()).unwrap_or_default();
-            parts.push(other_in_short(other.title(), &reason, &last));
+            let last = rounds.last().map_or_else(|| Some(Vec::new()), |round| reports(other, round));
+            parts.push(other_in_short(other.title(), &reason, last.as_deref()));
         }
         Ok(parts)
     }
@@ -72,8 +81,12 @@ impl Pipeline {
         let whole = Task { work_since: 0, ..task.clone() };
         let rounds = self.store.artifacts_of_kind(&whole, ArtifactKind::Gates).await?;
         for round in &rounds[rounds.len().saturating_sub(MOST_ROUNDS)..] {
-            let reports: Vec<GateReport> = serde_json::from_slice(round).unwrap_or_default();
-            parts.extend(reports.iter().filter(|report| report.blocks()).map(gate_in_short));
+            match reports(task, round) {
+                Some(reports) => {
+                    parts.extend(reports.iter().filter(|report| report.blocks()).map(gate_in_short));
+                }
+                None => parts.push(UNREADABLE.to_owned()),
+            }
         }
         let history = self.store.history(task.id).await?;
         let stops: Vec<_> = history.iter().filter(|record| record.state == "needs_person").collect();
@@ -89,10 +102,23 @@ impl Pipeline {
     }
 }
 
-fn other_in_short(title: &str, reason: &str, gates: &[GateReport]) -> String {
+/// `None`: a version kept them in another form, or what is kept is damaged.
+fn reports(task: &Task, round: &[u8]) -> Option<Vec<GateReport>> {
+    let read = serde_json::from_slice(round);
+    read.inspect_err(|error| {
+        tracing::warn!(task = %task.id, %error, "an earlier round of gates cannot be read; the prompt says so");
+    })
+    .ok()
+}
+
+/// `gates`: of its last round; `None` where they cannot be read.
+fn other_in_short(title: &str, reason: &str, gates: Option<&[GateReport]>) -> String {
     let (title, reason) = (cut(title, TITLE_CHARS), cut(reason, OTHER_DETAIL_CHARS));
     let mut text = format!("Another task of this repository, {title:?}, stopped: {reason}.");
-    for gate in gates.iter().filter(|gate| gate.blocks()) {
+    if gates.is_none() {
+        text.push_str(" What its gates said cannot be read.");
+    }
+    for gate in gates.into_iter().flatten().filter(|gate| gate.blocks()) {
         text.push_str(&format!(" The gate {:?} failed", cut(&gate.name, TITLE_CHARS)));
         if !gate.failed_tests.is_empty() {
             let names: Vec<String> =
@@ -124,6 +150,9 @@ fn gate_in_short(report: &GateReport) -> String {
 fn reason_in_short(reason: &Reason) -> Option<String> {
     Some(match reason {
         Reason::ModelJunk { fault, .. } => format!("no usable answer: {}", cut(fault, DETAIL_CHARS)),
+        Reason::AgentFailed { command, ended, said } => {
+            format!("the agent's command {command} ended with {ended}: {}", cut(said, DETAIL_CHARS))
+        }
         Reason::LimitReached { limit } => format!("a limit was reached: {}", cut(limit, DETAIL_CHARS)),
         Reason::NothingChanged { said } => {
             format!("nothing was changed, with the words: {}", cut(said, DETAIL_CHARS))
@@ -209,14 +238,19 @@ mod tests {
             failed_tests: (0..9).map(|n| format!("t{n}")).collect(),
             ..GateReport::of(gate, "cargo test", Verdict::Failed)
         };
-        let text = other_in_short("Split", "nothing was changed", &[report]);
+        let text = other_in_short("Split", "nothing was changed", Some(&[report]));
         assert_eq!(
             text,
             "Another task of this repository, \"Split\", stopped: nothing was changed. The gate \"test\" failed (t0, \
              t1, t2, t3, t4)."
         );
         let long = "x".repeat(10_000);
-        assert!(other_in_short(&long, &long, &[]).len() < 500);
+        assert!(other_in_short(&long, &long, Some(&[])).len() < 500);
+        let unread = other_in_short("Split", "nothing was changed", None);
+        assert!(
+            unread.ends_with("stopped: nothing was changed. What its gates said cannot be read."),
+            "{unread}"
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::{Pipeline, StageError};
 
 /// What an agent's command printed is kept up to here, in bytes of each stream.
 const MOST_KEPT: u64 = 4 << 20;
-/// Longest part of it that is the summary of the work, and that a failure tells, in characters.
+/// Longest part of it that is the summary of the work, and that a failure tells of each stream, in characters.
 const SUMMARY_CHARS: usize = 4_000;
 const LAST_WORDS_CHARS: usize = 600;
 
@@ -47,6 +47,15 @@ pub(super) struct Desk<'a> {
 pub(super) struct Written {
     pub done: Result<Implemented, AgentError>,
     pub kept: Vec<Artifact>,
+}
+
+/// The prompt file that a change is written by.
+pub(super) fn prompt_of(engine: ChosenEngine<'_>) -> &'static str {
+    match engine {
+        ChosenEngine::ToolLoop => "implementer",
+        ChosenEngine::SingleShot => "single_shot",
+        ChosenEngine::Command { .. } => "command",
+    }
 }
 
 impl Pipeline {
@@ -137,8 +146,7 @@ impl Pipeline {
         let call = StepCall { name: "command".to_owned(), arguments, answer };
         let transcript = vec![Step { number: 1, text: tail(&summary, SUMMARY_CHARS), calls: vec![call] }];
         let usage: Usage = ran.metered.usage;
-        let last = if stderr.is_empty() { &stdout } else { &stderr };
-        let done = match ran.interruption(desk.limits, &end, &tail(last, LAST_WORDS_CHARS)) {
+        let done = match ran.interruption(desk.limits, &end, &last_words(&stdout, &stderr)) {
             Some(why) => Err(AgentError::Interrupted(Box::new(Interrupted { why, transcript, usage }))),
             None => Ok(Implemented {
                 summary: tail(&summary, SUMMARY_CHARS),
@@ -208,10 +216,25 @@ impl Ran<'_> {
         match last_failure {
             Some(error) => Some(Interruption::Model(error.clone())),
             None => {
-                let (name, how) = (self.name.to_owned(), end.to_owned());
-                Some(Interruption::Command { name, how, said: said.to_owned() })
+                let (name, how, said) = (self.name.to_owned(), end.to_owned(), said.to_owned());
+                Some(match self.outcome.limit {
+                    Some(_) => Interruption::CommandLimit { name, how, said },
+                    None => Interruption::Command { name, how, said },
+                })
             }
         }
+    }
+}
+
+/// The end of what a command printed. Some agents say on one stream what went wrong, some on the other.
+fn last_words(stdout: &str, stderr: &str) -> String {
+    let end = |stream: &str| tail(stream, LAST_WORDS_CHARS);
+    match (stdout.is_empty(), stderr.is_empty()) {
+        (false, false) => {
+            format!("standard output:\n{}\nstandard error:\n{}", end(stdout), end(stderr))
+        }
+        (true, _) => end(stderr),
+        (false, true) => end(stdout),
     }
 }
 

@@ -12,9 +12,11 @@ use crate::gates::{
     Stores, WholeOutput,
 };
 use crate::store::{Artifact, ArtifactKind};
+use crate::telemetry::Redactor;
 use crate::workspace::{Snapshot, aside};
 
 use super::change::{commits_of, policy, snapshot};
+use super::cleaned::copy_clean;
 use super::{Pipeline, StageEnd, StageError, json_artifact};
 
 impl Pipeline {
@@ -57,7 +59,7 @@ impl Pipeline {
             reports.iter().any(|report| report.name == gate && report.verdict == Verdict::Passed)
         };
         let logs = outputs.iter().filter(|output| !passed(&output.gate)).enumerate();
-        artifacts.extend(logs.filter_map(|(number, output)| whole_log(task, number, output)));
+        artifacts.extend(logs.filter_map(|(number, output)| whole_log(task, number, output, &self.redactor)));
         if base_runs != known {
             artifacts.push(json_artifact(task, ArtifactKind::BaseGates, "base-gates.json", &base_runs)?);
         }
@@ -99,10 +101,10 @@ const WHOLE_LOG: usize = 8 << 20;
 
 /// Everything that a gate printed, packed. What stays too large even so, or cannot be read any more, is not
 /// worth the stage: the report has its two ends.
-fn whole_log(task: &Task, number: usize, output: &WholeOutput) -> Option<Artifact> {
+fn whole_log(task: &Task, number: usize, output: &WholeOutput, redactor: &Redactor) -> Option<Artifact> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
     let packed = aside(|| {
-        std::io::copy(&mut output.text.whole(), &mut packed)?;
+        copy_clean(output.text.whole(), &mut packed, redactor)?;
         packed.finish()
     });
     match packed {

@@ -1,12 +1,12 @@
 //! Model calls are written down in the database as they end, with what was said in them.
 //!
 //! A conversation with tools only grows, so a call of it has little that is new: each part is kept once for its task,
-//! and what this process has seen kept is not asked for again. Where texts cannot be kept, the record of what was spent
-//! still is.
+//! and what this process has seen kept is not asked for again. What is kept has no secret in it that is known then, and
+//! of one task only so much. Where texts cannot be kept, the record of what was spent still is.
 
 use std::collections::HashMap;
 use std::io::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use flate2::Compression;
@@ -14,13 +14,21 @@ use flate2::write::GzEncoder;
 use futures::future::BoxFuture;
 
 use crate::domain::TaskId;
-use crate::llm::{CallRecord, Exchange, Ledger, LedgerError, Part};
+use crate::llm::{CallRecord, Exchange, Ledger, LedgerError, Part, Said};
 use crate::store::{CallPrompt, CallTexts, ModelCall, Store, TextDigest};
-use crate::telemetry::with_causes;
+use crate::telemetry::{Redactor, with_causes};
+use crate::workspace::aside;
 
 /// Parts that are remembered as kept, and for how long: what retention has removed meanwhile is kept anew.
 const MOST_KNOWN: usize = 50_000;
 const KNOWN_FOR: Duration = Duration::from_secs(3_600);
+/// Most that is kept of what was said for one task, packed, in bytes. A task of ours stays far below; an agent's own
+/// command may say what it likes.
+const TASK_MAX_BYTES: u64 = 64 << 20;
+/// What stands where no more is kept.
+const LEFT_OUT: &str = "[left out: no more texts of calls are kept of this task]";
+/// Tasks whose room is remembered.
+const MOST_TASKS: usize = 10_000;
 /// A call waits no longer than this for its texts to be kept.
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -28,6 +36,9 @@ const LONGEST: Duration = Duration::from_secs(10);
 pub struct StoreLedger {
     store: Store,
     texts: Texts,
+    redactor: Arc<Redactor>,
+    /// What may still be kept of a task, in bytes.
+    room: Mutex<HashMap<TaskId, u64>>,
     known: Mutex<HashMap<(TaskId, TextDigest), (i64, Instant)>>,
 }
 
@@ -40,9 +51,9 @@ enum Texts {
 
 impl StoreLedger {
     /// `texts_days`: how long what was said is to be kept; 0: not at all.
-    pub fn new(store: Store, texts_days: u32) -> Self {
+    pub fn new(store: Store, texts_days: u32, redactor: Arc<Redactor>) -> Self {
         let texts = if texts_days == 0 { Texts::NotKept } else { Texts::Kept };
-        Self { store, texts, known: Mutex::default() }
+        Self { store, texts, redactor, room: Mutex::default(), known: Mutex::default() }
     }
 
     /// The texts of a call, kept. None of them where that does not work.
@@ -65,7 +76,7 @@ impl StoreLedger {
     }
 
     async fn keep(&self, task: TaskId, exchange: &Exchange) -> Result<CallTexts, String> {
-        let parts = Parts::of(exchange);
+        let parts = aside(|| Parts::of(exchange));
         let mut ids = self.recalled(task, &parts);
         let missing = |ids: &HashMap<TextDigest, i64>| -> Vec<TextDigest> {
             let mut missing: Vec<_> = parts.digests().filter(|digest| !ids.contains_key(digest)).collect();
@@ -80,7 +91,9 @@ impl StoreLedger {
             ids.extend(&found);
             let new = missing(&ids);
             if !new.is_empty() {
-                let bodies = parts.bodies(&new)?;
+                let room = self.room_of(task).await?;
+                let bodies = aside(|| parts.bodies(&new, room, &self.redactor))?;
+                self.take_room(task, bodies.iter().map(|(_, body)| body.len() as u64).sum());
                 let kept = self.store.keep_model_texts(task, bodies).await;
                 let kept = kept.map_err(|error| with_causes(&error))?;
                 ids.extend(&kept);
@@ -96,6 +109,29 @@ impl StoreLedger {
             messages: parts.messages.iter().filter_map(|(digest, _)| ids.get(digest).copied()).collect(),
             answer: id(&parts.answer).copied(),
         })
+    }
+
+    /// What may still be kept of a task.
+    async fn room_of(&self, task: TaskId) -> Result<u64, String> {
+        let known = self.room.lock().unwrap_or_else(PoisonError::into_inner).get(&task).copied();
+        if let Some(room) = known {
+            return Ok(room);
+        }
+        let kept = self.store.model_texts_bytes(task).await.map_err(|error| with_causes(&error))?;
+        let room = TASK_MAX_BYTES.saturating_sub(kept);
+        let mut rooms = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        if rooms.len() >= MOST_TASKS {
+            rooms.clear();
+        }
+        // Another call of the task may have been quicker, and have kept something since.
+        Ok(*rooms.entry(task).or_insert(room))
+    }
+
+    fn take_room(&self, task: TaskId, bytes: u64) {
+        let mut rooms = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(room) = rooms.get_mut(&task) {
+            *room = room.saturating_sub(bytes);
+        }
     }
 
     fn recalled(&self, task: TaskId, parts: &Parts<'_>) -> HashMap<TextDigest, i64> {
@@ -144,17 +180,36 @@ impl<'a> Parts<'a> {
         self.all().map(|(digest, _)| *digest)
     }
 
-    fn bodies(&self, wanted: &[TextDigest]) -> Result<Vec<(TextDigest, Vec<u8>)>, String> {
-        let body = |digest: &TextDigest| {
-            let (_, part) = self.all().find(|(known, _)| known == digest)?;
-            Some(packed(part).map(|body| (*digest, body)))
-        };
-        wanted.iter().filter_map(body).collect()
+    /// The parts of these digests as they are kept, as far as there is room; what goes beyond it is named only.
+    fn bodies(
+        &self,
+        wanted: &[TextDigest],
+        mut room: u64,
+        redactor: &Redactor,
+    ) -> Result<Vec<(TextDigest, Vec<u8>)>, String> {
+        let mut bodies = Vec::with_capacity(wanted.len());
+        // In the order in which they were said: the first ones have the room.
+        for (digest, part) in self.all().filter(|(digest, _)| wanted.binary_search(digest).is_ok()) {
+            if bodies.iter().any(|(known, _)| known == digest) {
+                continue;
+            }
+            let whole = match room {
+                0 => None,
+                _ => Some(packed(&part.said().cleaned(redactor))?),
+            };
+            let body = match whole.filter(|body| body.len() as u64 <= room) {
+                Some(body) => body,
+                None => packed(&part.said().in_place(LEFT_OUT))?,
+            };
+            room = room.saturating_sub(body.len() as u64);
+            bodies.push((*digest, body));
+        }
+        Ok(bodies)
     }
 }
 
-fn packed(part: &Part<'_>) -> Result<Vec<u8>, String> {
-    let json = serde_json::to_vec(&part.said()).map_err(|error| error.to_string())?;
+fn packed(said: &Said) -> Result<Vec<u8>, String> {
+    let json = serde_json::to_vec(said).map_err(|error| error.to_string())?;
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(&json).and_then(|()| gzip.finish()).map_err(|error| error.to_string())
 }
@@ -172,7 +227,9 @@ impl Ledger for StoreLedger {
                 usage: record.usage,
                 latency: record.latency,
                 stop_reason: record.stop.as_ref().map(|stop| format!("{stop:?}")),
-                error: record.error.as_ref().map(|(kind, message)| format!("{kind}: {message}")),
+                // A provider's words.
+                error: (record.error.as_ref())
+                    .map(|(kind, message)| self.redactor.clean(&format!("{kind}: {message}"))),
                 prompt: record.label.prompt.as_ref().map(|prompt| CallPrompt {
                     name: prompt.name.clone(),
                     version: prompt.version,

@@ -8,10 +8,12 @@ mod base_tests;
 mod begun;
 mod candidates;
 mod change;
+mod cleaned;
 mod commit;
 mod discuss;
 mod earlier;
 mod engine;
+mod failure;
 mod fence;
 mod fix;
 mod gate;
@@ -34,7 +36,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::agents::{AgentError, Interruption, Prompts};
+use crate::agents::Prompts;
 use crate::checkout::{CheckoutError, Repositories};
 use crate::config::{ImplementerConfig, Limits, PathSettings, RepositoryPolicy};
 use crate::context::Contexts;
@@ -42,14 +44,15 @@ use crate::domain::{Event, Reason, Rules, Severity, Stage, State, Task, TaskId};
 use crate::engines::Metering;
 use crate::gates::EgressPolicy;
 use crate::github::GitHubError;
-use crate::llm::{LlmError, Model};
+use crate::llm::Model;
 use crate::queue::JobFailure;
 use crate::sandbox::{Sandbox, SandboxError};
 use crate::store::{Applied, Artifact, ArtifactKind, Lease, Store, StoreError};
 use crate::telemetry::{Redactor, clock};
-use crate::workspace::{Author, WorkspaceError};
+use crate::workspace::{Author, WorkspaceError, aside};
 
 pub use candidates::CandidateSettings;
+use failure::agent_failure;
 pub use gate::gate_policy;
 pub use ledger::StoreLedger;
 use metered::Meter;
@@ -217,38 +220,6 @@ impl From<CheckoutError> for StageError {
     }
 }
 
-/// Why an agent's failure stops its task. The client has waited, repeated and asked the role's other
-/// models before it fails.
-fn agent_failure(role: &str, error: &AgentError) -> Reason {
-    let detail = error.to_string();
-    let of_model = |error: &LlmError| match error {
-        LlmError::BudgetExhausted { scope, .. } => {
-            Reason::BudgetReached { scope: *scope, detail: error.to_string() }
-        }
-        _ => Reason::ModelUnavailable { detail: detail.clone() },
-    };
-    match error {
-        AgentError::Junk { last_fault, .. } => {
-            Reason::ModelJunk { role: role.to_owned(), fault: last_fault.clone() }
-        }
-        AgentError::Model(error) => of_model(error),
-        AgentError::Prompt(_) => Reason::Internal { detail },
-        AgentError::Interrupted(interrupted) => match &interrupted.why {
-            Interruption::Model(error) => of_model(error),
-            Interruption::Toolbox(_) => Reason::SandboxUnavailable { detail },
-            Interruption::SameCall(_)
-            | Interruption::SameError(_)
-            | Interruption::Alternating(_)
-            | Interruption::NoToolCall(_)
-            | Interruption::Command { .. } => Reason::ModelJunk { role: role.to_owned(), fault: detail },
-            Interruption::Steps(_)
-            | Interruption::WallTime(_)
-            | Interruption::Tokens { .. }
-            | Interruption::Cost { .. } => Reason::LimitReached { limit: detail },
-        },
-    }
-}
-
 impl Pipeline {
     /// Runs one stage of a task and ends its job.
     pub async fn run(&self, lease: &Lease, id: TaskId, stage: Stage) -> Result<(), JobFailure> {
@@ -363,8 +334,11 @@ impl Pipeline {
         lease: &Lease,
         task: &Task,
         stage: Stage,
-        end: Option<StageEnd>,
+        mut end: Option<StageEnd>,
     ) -> Result<(), JobFailure> {
+        if let Some(end) = &mut end {
+            aside(|| cleaned::clean(end, &self.redactor));
+        }
         let rules = match stage {
             Stage::Gate | Stage::Review if end.is_some() => self.rules(task).await?,
             _ => self.store.rules().clone(),

@@ -7,6 +7,7 @@ use crate::guard;
 use crate::store::ArtifactKind;
 
 use super::change::{change_of, commits_of, fork_point, policy, snapshot};
+use super::cleaned::without_secrets;
 use super::implement::specification_of;
 use super::reviewers::reviewers;
 use super::{Pipeline, StageEnd, StageError, json_artifact};
@@ -38,7 +39,9 @@ impl Pipeline {
         // What was found by comparing both sides is no model's word, and no model's to drop.
         round.add(self.weakened(task, &checkout, &policy).await?);
         round.blocking = self.blocking(&policy);
-        let round = round.after(&self.kept(task, ArtifactKind::Review).await?);
+        // Its like in an earlier round is found by the words, and those were kept clean.
+        let round =
+            without_secrets(round, &self.redactor).after(&self.kept(task, ArtifactKind::Review).await?);
         let event = self.reviewed(&round, &change, who.count());
         let artifacts = vec![json_artifact(task, ArtifactKind::Review, "review.json", &round)?];
         Ok(StageEnd { events: vec![event], artifacts })

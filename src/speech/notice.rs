@@ -538,6 +538,7 @@ mod tests {
             Reason::DependencyEnded { .. } => 15,
             Reason::NotApproved => 16,
             Reason::BudgetReached { .. } => 17,
+            Reason::AgentFailed { .. } => 18,
         };
         let tasks = samples::for_every_reason();
         let mut places: Vec<usize> = tasks
@@ -548,7 +549,7 @@ mod tests {
             .collect();
         places.sort_unstable();
         places.dedup();
-        assert_eq!(places, (0..=17).collect::<Vec<_>>());
+        assert_eq!(places, (0..=18).collect::<Vec<_>>());
     }
 
     #[test]
@@ -652,6 +653,7 @@ mod tests {
             let text = || text.to_owned();
             let reasons = [
                 Reason::ModelJunk { role: text(), fault: text() },
+                Reason::AgentFailed { command: text(), ended: text(), said: text() },
                 Reason::NothingChanged { said: text() },
                 Reason::GatesFail { gates: vec![text()], rounds: 1 },
                 Reason::BranchMoved { actual: text() },

@@ -108,6 +108,9 @@ fn short(reason: &Reason) -> Line {
         Reason::TextChanged => "the approved text was changed".into(),
         Reason::NotApproved => "nobody approved the plan of a dry run".into(),
         Reason::ModelJunk { role, .. } => line_of!["no usable answer from the ", code(role)],
+        Reason::AgentFailed { command, ended, .. } => {
+            line_of!["the agent's command ", code(command), " ended with ", quote(ended)]
+        }
         Reason::ModelUnavailable { detail } => line_of!["no model answers: ", quote(detail)],
         Reason::LimitReached { limit } => line_of!["limit reached: ", quote(limit)],
         Reason::BudgetReached { scope, .. } => line_of!["the budget ", scope.as_str(), " is spent"],

@@ -58,6 +58,18 @@ fn happened(task: &Task, reason: &Reason) -> (Line, Option<String>) {
             ],
             Some(fault.clone()),
         ),
+        Reason::AgentFailed { command, ended, said } => (
+            line_of![
+                "The agent's own command ",
+                code(command),
+                " failed: it ended with ",
+                quote(ended),
+                ".",
+                unpublished,
+                if said.is_empty() { " It printed nothing." } else { " The end of what it printed:" },
+            ],
+            Some(said.clone()).filter(|said| !said.is_empty()),
+        ),
         Reason::ModelUnavailable { detail } => {
             ("No model answered, also not after several tries.".into(), Some(detail.clone()))
         }
@@ -283,6 +295,19 @@ fn before_retrying(task: &Task, reason: &Reason) -> Option<Line> {
             "another model in ",
             code("orchestrator.yaml"),
             ".",
+        ]),
+        Reason::AgentFailed { command, .. } => Some(line_of![
+            "If it fails in the same way again, the operator looks after the command ",
+            code(command),
+            " in ",
+            code("orchestrator.yaml"),
+            " (",
+            code("implementer.commands"),
+            "): all that it printed, and which calls it was refused, is in ",
+            code("agent.log"),
+            ", which ",
+            code(format!("orchestrator export run {} --to <folder>", task.id)),
+            " writes.",
         ]),
         Reason::ModelUnavailable { .. } => doctor("the model's address and key"),
         Reason::LimitReached { .. } => Some(line_of![

@@ -62,6 +62,14 @@ fn taken_back(taken: &TakenBack, room: Room) -> Line {
             ]
         }
         Reason::ReviewersFailed { .. } => line_of!["nobody could review it"],
+        Reason::AgentFailed { command, ended, said } => line_of![
+            "the agent's command ",
+            code(command),
+            " ended with ",
+            quote(ended),
+            ": ",
+            quote_up_to(room.text.min(400), said)
+        ],
         Reason::LimitReached { limit: said }
         | Reason::ModelJunk { fault: said, .. }
         | Reason::ModelUnavailable { detail: said }

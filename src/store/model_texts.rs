@@ -45,6 +45,17 @@ impl Store {
         Ok(rows.into_iter().filter_map(|row| Some((row.digest.try_into().ok()?, row.id))).collect())
     }
 
+    /// What the texts of a task take, in bytes.
+    pub async fn model_texts_bytes(&self, task: TaskId) -> Result<u64, StoreError> {
+        let bytes = sqlx::query_scalar!(
+            r#"SELECT coalesce(sum(octet_length(body)), 0)::bigint AS "bytes!" FROM model_texts WHERE task_id = $1"#,
+            task.0,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(u64::try_from(bytes).unwrap_or(0))
+    }
+
     /// Keeps texts of a task; of one that is kept already, the number.
     pub async fn keep_model_texts(
         &self,

@@ -214,6 +214,29 @@ impl Store {
         Ok(rows.into_iter().filter_map(|row| readable(row.id, row.data)).collect())
     }
 
+    /// The same of a local repository, tasks of the same run apart.
+    pub async fn stopped_local_tasks(
+        &self,
+        repository: &str,
+        but: TaskId,
+        most: u32,
+    ) -> Result<Vec<Task>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT id, data FROM tasks
+             WHERE run_id IS NOT NULL AND run_id <> (SELECT run_id FROM tasks WHERE id = $2)
+               AND repository_id IS NULL AND data #>> '{origin,repository}' = $1
+               AND EXISTS (SELECT 1 FROM transitions
+                           WHERE transitions.task_id = tasks.id AND transitions.state = 'needs_person')
+             ORDER BY updated_at DESC LIMIT $3",
+            repository,
+            but.0,
+            i64::from(most),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().filter_map(|row| readable(row.id, row.data)).collect())
+    }
+
     /// The task with the state that it had after a transition: what was decided then is told as it was,
     /// whatever happened since.
     pub async fn task_as_of(&self, id: TaskId, version: u64) -> Result<Task, StoreError> {

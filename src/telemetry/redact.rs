@@ -13,6 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use regex::Regex;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use super::disguise::{backwards, disguised};
 
@@ -106,6 +107,18 @@ impl Redactor {
             text = cleaned;
         }
         text
+    }
+
+    /// A value whose texts, names of fields aside, are clean.
+    pub fn clean_json(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.clean(&text)),
+            Value::Array(entries) => entries.into_iter().map(|entry| self.clean_json(entry)).collect(),
+            Value::Object(fields) => {
+                fields.into_iter().map(|(name, field)| (name, self.clean_json(field))).collect()
+            }
+            other => other,
+        }
     }
 
     /// Whether there is nothing to replace.

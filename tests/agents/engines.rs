@@ -90,20 +90,9 @@ async fn each_family_of_models_is_offered_its_own_edits_first() {
             bench_with(Scenario::parse(&format!("name: test\nrules:\n{finish}")).expect("parses"), name)
                 .await;
         let dir = tempfile::tempdir().expect("dir");
-        let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
-        let input = ImplementInput {
-            specification: &specification(),
-            rules: RULES,
-            instructions: &PromptText::data(
-                "the maintainers' AGENTS.md",
-                "Use tabs.",
-                Written::ForPeople,
-                100,
-            ),
-            overview: &PromptText::default(),
-            snippets: &PromptText::default(),
-            earlier_failures: "",
-        };
+        let folder = Folder::bare(dir.path());
+        let (specification, instructions) = (specification(), tabs());
+        let input = ImplementInput { instructions: &instructions, ..plain(&specification) };
         implement(&bench.context, &folder, ToolLimits::default(), input).await.expect("finished");
         let request = bench.server.journal()[0].request.clone();
         assert!(request.to_string().contains("Use tabs."), "the instructions are told");
@@ -116,28 +105,19 @@ async fn each_family_of_models_is_offered_its_own_edits_first() {
     assert_eq!(order("anthropic:claude-sonnet-4-5").await, ["edit_file", "apply_patch"]);
 }
 
+fn tabs() -> PromptText {
+    PromptText::data("the maintainers' AGENTS.md", "Use tabs.", Written::ForPeople, 100)
+}
+
 async fn at_once(
     rules: &str,
     files: &[(&str, &str)],
 ) -> (Result<Implemented, AgentError>, tempfile::TempDir, ModelServer) {
     let bench = scripted(rules).await;
-    let dir = tempfile::tempdir().expect("dir");
-    let mut shown = Vec::new();
-    for (path, text) in files {
-        fs::write(dir.path().join(path), text).expect("written");
-        shown.push(file_text(path, text, 10_000));
-    }
-    let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
-    let input = ImplementInput {
-        specification: &specification(),
-        rules: RULES,
-        instructions: &PromptText::default(),
-        overview: &PromptText::default(),
-        snippets: &PromptText::default(),
-        earlier_failures: "",
-    };
-    let files = PromptText::joined(shown, "\n");
-    let outcome = implement_at_once(&bench.context, &folder, ToolLimits::default(), input, &files).await;
+    let (dir, specification) = (folder_with(files), specification());
+    let shown = PromptText::joined(files.iter().map(|(path, text)| file_text(path, text, 10_000)), "\n");
+    let (folder, input, limits) = (Folder::bare(dir.path()), plain(&specification), ToolLimits::default());
+    let outcome = implement_at_once(&bench.context, &folder, limits, input, &shown).await;
     (outcome, dir, bench.server)
 }
 
@@ -201,17 +181,15 @@ async fn every_prompt_of_the_other_engines_is_as_it_was_reviewed() {
 "#;
     let bench = scripted(rules).await;
     let dir = tempfile::tempdir().expect("dir");
-    let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
+    let folder = Folder::bare(dir.path());
     let specification = specification();
-    let instructions = PromptText::data("the maintainers' AGENTS.md", "Use tabs.", Written::ForPeople, 100);
+    let instructions = tabs();
     let file = file_text("src/round.rs", "pub fn round(x: i64) -> i64 {\n    x / 10 * 10\n}\n", 1_000);
     let input = ImplementInput {
-        specification: &specification,
-        rules: RULES,
         instructions: &instructions,
         overview: &PromptText::own("src/round.rs"),
-        snippets: &PromptText::default(),
         earlier_failures: "The test `half` failed: left 30, right 20.",
+        ..plain(&specification)
     };
     implement_at_once(&bench.context, &folder, ToolLimits::default(), input, &file).await.expect("answers");
     insta::assert_snapshot!("single_shot", prompt_of(&bench.server));

@@ -92,7 +92,7 @@ async fn every_job_reads_its_prompt_with_untrusted_text_fenced_and_nothing_hidde
         max_answers: DEFAULT_MAX_ANSWERS,
     };
     let dir = tempfile::tempdir().expect("dir");
-    let folder = Folder { root: dir.path().to_owned(), commands: Commands::None };
+    let folder = Folder::bare(dir.path());
     let mut specification = specification();
     specification.objective = HOSTILE.to_owned();
     let (change, places) = (small_change(), PromptText::data("places", HOSTILE, Written::AsCode, 500));

@@ -230,6 +230,29 @@ async fn work_whose_gates_fail_is_kept_and_put_on_no_branch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_is_told_why_an_earlier_one_in_the_same_repository_stopped() {
+    let (machine, model) = (Machine::new().await, note_model().await);
+    let policy = "gates:\n  - { name: no notes, run: '! test -e NOTE.md' }\n";
+    let strict = || files(&[(".orchestrator/config.yaml", policy)]);
+    let repositories = [machine.repository("strict", &strict()), machine.repository("other", &strict())];
+    let issue = machine.write("issue.md", "Write the note").display().to_string();
+    let told = "Another task of this repository, \\\"Write the note\\\", stopped: nothing was changed";
+    // The first of each repository knows of nothing; the second of one knows of the one before it there.
+    for (repository, is_told) in [(0, false), (1, false), (0, true)] {
+        let asked = model.journal().len();
+        let repo = repositories[repository].path();
+        let said = machine.say(&["run", "--repo", &repo, "--issue", &issue], &anthropic(&model)).await;
+        assert_eq!(said.code, Some(3), "{said:#?}");
+        let journal = model.journal();
+        let prompts = journal[asked..].iter().map(|exchange| exchange.request.to_string());
+        let written: Vec<String> =
+            prompts.filter(|asked| asked.contains("who carries out one task")).collect();
+        let found = written.iter().any(|asked| asked.contains(told));
+        assert!(!written.is_empty() && found == is_told, "{repo}: {written:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_issue_that_leaves_questions_is_asked_about() {
     let (machine, model) = (Machine::new().await, note_model().await);
     let repository = machine.repository("empty", &files(&[("README.md", "Nothing yet.\n")]));

@@ -180,6 +180,11 @@ def main():
                 for name in ("environ", "cmdline"):
                     attempt(folder + name, lambda: open(f"/proc/{folder}/{name}", "rb").read())
         print(anthropic(prompt, model))
+    elif mode == "fail":
+        # It says on both streams what it has, a secret that somebody let it see among it.
+        print("I cannot work with simulated-webhook-secret.", flush=True)
+        print("fatal: no configuration", file=sys.stderr, flush=True)
+        sys.exit(7)
     elif mode == "hang":
         print("begun", flush=True)
         time.sleep(600)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use orchestrator::domain::BudgetLimits;
 use orchestrator::engines::{AgentCommand, Filled, MeteringProxy, Spent};
-use orchestrator::llm::{Accounting, LlmError};
+use orchestrator::llm::{Accounting, CallRecord, LlmError, Said};
 use orchestrator::sandbox::{
     Bubblewrap, BubblewrapOptions, Command, Exit, LimitHit, Limits, Outcome, Sandbox, Session,
 };
@@ -93,7 +93,42 @@ async fn an_agent_changes_the_tree_and_every_call_is_accounted_for() {
         );
         assert!(records.iter().all(|record| record.usage.cost_micro_usd > 0 && record.stop.is_some()));
         scene.agrees_with(&server);
+        what_was_said_is_there(mode, &records);
     }
+}
+
+/// Each call of the conversation repeats what was said before it in the very same parts.
+fn what_was_said_is_there(mode: &str, records: &[CallRecord]) {
+    let exchanges: Vec<_> = records.iter().filter_map(|record| record.exchange.as_ref()).collect();
+    assert_eq!(exchanges.len(), 3, "{mode}");
+    assert!(exchanges.iter().all(|one| one.request.system == "You are an agent."), "{mode}");
+    let tools: Vec<_> = exchanges[0].request.tools.iter().map(|tool| tool.name.as_str()).collect();
+    assert_eq!(tools, ["write_file", "run"], "{mode}");
+    let parts = |at: usize| exchanges[at].messages().map(|part| part.digest()).collect::<Vec<_>>();
+    for at in 0..2 {
+        let (before, after) = (parts(at), parts(at + 1));
+        assert!(after.starts_with(&before), "{mode}: call {} does not go on from {at}", at + 1);
+        let answer = exchanges[at].answered().expect("an answer").digest();
+        assert_eq!(
+            after.get(before.len()),
+            Some(&answer),
+            "{mode}: {:?}",
+            exchanges[at + 1].request.messages
+        );
+    }
+    let told: Vec<Said> = exchanges[2].messages().map(|part| part.said()).collect();
+    assert!(matches!(&told[0], Said::User { text } if text.contains("Greet the world")), "{mode}: {told:?}");
+    let results: Vec<_> = told
+        .iter()
+        .filter_map(|said| match said {
+            Said::ToolResults { results } => Some((results[0].name.as_str(), results[0].content.as_str())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(results, [("write_file", "written"), ("run", "exit code 0\nhello, world\n")], "{mode}");
+    let last = exchanges[2].answered().map(|part| part.said());
+    let done = Said::Assistant { text: "I wrote the greeting and looked at it.".into(), tool_calls: vec![] };
+    assert_eq!(last, Some(done), "{mode}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use orchestrator::engines::MeteringProxy;
-use orchestrator::llm::{Accounting, TokenCount};
+use orchestrator::llm::{Accounting, Message, TokenCount};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -157,12 +157,23 @@ async fn a_stream_that_breaks_off_looks_so_and_is_estimated() {
         .say(&format!("data: {{\"type\":\"message_start\",\"message\":{{\"usage\":{usage}}}}}\n\n"))
         .await;
     answer.chunk().await.expect("a piece").expect("no end");
+    let block = "{\"type\":\"text\",\"text\":\"\"}";
+    let delta = "{\"type\":\"text_delta\",\"text\":\"I beg\"}";
+    for event in [
+        format!("{{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{block}}}"),
+        format!("{{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{delta}}}"),
+    ] {
+        provider.say(&format!("data: {event}\n\n")).await;
+        answer.chunk().await.expect("a piece").expect("no end");
+    }
     provider.pieces.send(Err(std::io::ErrorKind::ConnectionReset.into())).await.expect("heard");
     answer.text().await.expect_err("it is not whole");
     let found = records(&scene, 1).await;
     let [record] = &found[..] else { panic!("{found:?}") };
     assert_eq!((record.tokens.input, record.accounting), (40, Accounting::Estimated));
     assert!(record.tokens.output >= 1 && record.error.is_some());
+    let said = record.exchange.as_ref().and_then(|exchange| exchange.answer.as_ref());
+    assert!(matches!(said, Some(Message::Assistant { text, .. }) if text == "I beg"), "{said:?}");
     assert_eq!(scene.budget.spent().input_tokens, 40, "and paid for");
 }
 

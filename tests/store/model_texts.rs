@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
+use flate2::read::GzDecoder;
 use orchestrator::domain::{Role, TaskId, Usage};
 use orchestrator::llm::boundary::PromptText;
 use orchestrator::llm::{
@@ -11,7 +12,9 @@ use orchestrator::llm::{
     TokenCount, ToolCall, ToolDefinition, ToolResult,
 };
 use orchestrator::pipeline::StoreLedger;
-use orchestrator::telemetry::clock;
+use orchestrator::store::{ModelCall, Store};
+use orchestrator::telemetry::{Redactor, clock};
+use secrecy::SecretString;
 use serde_json::json;
 
 use crate::scene::{Scene, labelled};
@@ -22,6 +25,12 @@ async fn task(scene: &Scene) -> TaskId {
     transition.create(&task).await.expect("made").expect("the first of its issue");
     transition.commit().await.expect("committed");
     task.id
+}
+
+const SECRET: &str = "a-secret-of-the-deployment";
+
+fn ledger(store: Store, texts_days: u32) -> StoreLedger {
+    StoreLedger::new(store, texts_days, Arc::new(Redactor::new([SecretString::from(SECRET)])))
 }
 
 fn turn(step: usize, content: String) -> [Message; 2] {
@@ -64,7 +73,7 @@ fn record(task: TaskId, messages: &[Message], answer: Option<Message>) -> CallRe
 async fn a_loop_of_two_hundred_steps_keeps_each_message_once() {
     let scene = Scene::new().await;
     let task = task(&scene).await;
-    let ledger = StoreLedger::new(scene.store.clone(), 30);
+    let ledger = self::ledger(scene.store.clone(), 30);
     let mut messages = vec![Message::user(PromptText::own("Begin."))];
     let mut last = Vec::new();
     for step in 0..200 {
@@ -95,8 +104,71 @@ async fn a_loop_of_two_hundred_steps_keeps_each_message_once() {
     println!("a call is written down in {:?}, the slowest in {:?}", last[100], last[199]);
     assert!(last[100] < Duration::from_millis(500), "{:?}", last[100]);
     // Another process asks the database what is kept already.
-    StoreLedger::new(scene.other().await, 30).record(&record(task, &messages, None)).await.expect("written");
+    self::ledger(scene.other().await, 30).record(&record(task, &messages, None)).await.expect("written");
     assert_eq!(scene.count("SELECT count(*) FROM model_texts").await, 3 + 200 + 200);
+}
+
+/// What is kept of a call, unpacked: instructions, tools, messages, answer.
+async fn kept(scene: &Scene, call: &ModelCall) -> Vec<String> {
+    let ids: Vec<i64> = call.texts.ids().collect();
+    let bodies = scene.store.model_text_bodies(&ids).await.expect("read");
+    let plain = |id| std::io::read_to_string(GzDecoder::new(bodies[id].as_slice())).expect("text");
+    ids.iter().map(plain).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_known_is_not_kept_wherever_it_was_said() {
+    let scene = Scene::new().await;
+    let task = task(&scene).await;
+    let call = ToolCall { id: "1".into(), name: "run".into(), arguments: json!({ "line": [SECRET] }) };
+    let result = ToolResult { id: "1".into(), name: "run".into(), content: format!("it is {SECRET}") };
+    let messages = [
+        Message::User { text: format!("Use {SECRET}.") },
+        Message::Assistant { text: format!("I use {SECRET}."), tool_calls: vec![call], continuation: None },
+        Message::ToolResults { results: vec![result] },
+    ];
+    let record = record(task, &messages, Some(messages[1].clone()));
+    let request = Request { system: format!("Never say {SECRET}."), ..request_of(&record) };
+    let exchange = Exchange { request: Arc::new(request), answer: Some(messages[1].clone()) };
+    let error = Some(("server".to_owned(), format!("no {SECRET}")));
+    let record = CallRecord { exchange: Some(exchange), error, ..record };
+    ledger(scene.store.clone(), 30).record(&record).await.expect("written");
+    let calls = scene.store.model_calls(task).await.expect("calls");
+    let texts = kept(&scene, &calls[0].1).await;
+    assert_eq!(texts.len(), 6);
+    assert_eq!(texts.iter().filter(|text| text.contains("[redacted]")).count(), 5, "{texts:?}");
+    assert!(texts.iter().all(|text| !text.contains(SECRET)), "{texts:?}");
+    assert_eq!(calls[0].1.error.as_deref(), Some("server: no [redacted]"));
+}
+
+fn request_of(record: &CallRecord) -> Request {
+    record.exchange.as_ref().map(|exchange| (*exchange.request).clone()).expect("an exchange")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_one_task_only_so_much_is_kept() {
+    let scene = Scene::new().await;
+    let task = task(&scene).await;
+    scene
+        .sql(format!(
+            "INSERT INTO model_texts (task_id, digest, body)
+             VALUES ('{}', 'x', convert_to(repeat('x', 67108864 - 2000), 'UTF8'))",
+            task.0
+        ))
+        .await;
+    let ledger = ledger(scene.store.clone(), 30);
+    // Numbers do not pack well.
+    let noise = || (0..400).map(|_| clock::new_id().to_string()).collect::<String>();
+    let [answer, results] = turn(1, noise());
+    let messages = [Message::user(PromptText::own("Begin.")), answer, results];
+    ledger.record(&record(task, &messages, None)).await.expect("written");
+    let long = Message::Assistant { text: noise(), tool_calls: vec![], continuation: None };
+    ledger.record(&record(task, &messages, Some(long))).await.expect("written");
+    let calls = scene.store.model_calls(task).await.expect("calls");
+    let texts = kept(&scene, &calls[1].1).await;
+    assert!(texts[2].contains("Begin.") && texts[3].contains("read_file"), "what fits is kept: {texts:?}");
+    assert!(texts[4].contains("left out: no more texts") && texts[4].len() < 300, "{texts:?}");
+    assert!(texts[5].contains("left out"), "{texts:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,10 +176,10 @@ async fn what_was_spent_is_recorded_also_where_its_texts_cannot_be_kept() {
     let scene = Scene::new().await;
     let task = task(&scene).await;
     let messages = [Message::user(PromptText::own("Begin."))];
-    StoreLedger::new(scene.store.clone(), 0).record(&record(task, &messages, None)).await.expect("written");
+    ledger(scene.store.clone(), 0).record(&record(task, &messages, None)).await.expect("written");
     assert_eq!(scene.count("SELECT count(*) FROM model_texts").await, 0, "0 days: not kept");
     scene.sql("ALTER TABLE model_texts RENAME TO away").await;
-    StoreLedger::new(scene.store.clone(), 30).record(&record(task, &messages, None)).await.expect("written");
+    ledger(scene.store.clone(), 30).record(&record(task, &messages, None)).await.expect("written");
     let usage = scene.store.usage_of(task).await.expect("read");
     assert_eq!((usage.calls, usage.cost_micro_usd), (2, 22));
     let calls = scene.store.model_calls(task).await.expect("calls");
@@ -118,7 +190,7 @@ async fn what_was_spent_is_recorded_also_where_its_texts_cannot_be_kept() {
 async fn old_texts_go_in_batches_and_the_records_stay() {
     let scene = Scene::new().await;
     let task = task(&scene).await;
-    let ledger = StoreLedger::new(scene.store.clone(), 30);
+    let ledger = self::ledger(scene.store.clone(), 30);
     let [answer, results] = turn(1, "one".into());
     let messages = [Message::user(PromptText::own("Begin.")), answer, results];
     ledger.record(&record(task, &messages, None)).await.expect("written down");

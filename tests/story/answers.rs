@@ -3,8 +3,10 @@
 use orchestrator::domain::{Answer, CitationFault, Route, State, Task, Workflow};
 use orchestrator::simulator::surroundings::{MAINTAINER, REPOSITORY};
 use orchestrator::store::ArtifactKind;
+use serde_json::Value;
 
 use crate::scene::{Play, Scene, wait};
+use crate::traces::export;
 
 const RULES: &str = r#"
   - name: the issue is a question
@@ -258,6 +260,14 @@ async fn a_router_that_answers_junk_is_corrected_and_the_plan_says_so() {
     scene.idle(issue).await;
     let route = route_of(&scene, &task).await;
     assert_eq!((route.workflow, route.models.len(), route.corrected.len()), (Workflow::RagQa, 0, 4));
+    let to = scene.folder().join("exported");
+    let (code, said) = export(&scene, &[&task.id.to_string(), "--to", &to.display().to_string()]);
+    assert_eq!(code, Some(0), "{said}");
+    let decisions = std::fs::read_to_string(to.join("decisions.json")).expect("a file");
+    let decisions: Value = serde_json::from_str(&decisions).expect("JSON");
+    assert_eq!(decisions["route"], serde_json::to_value(&route).expect("JSON"), "{decisions}");
+    assert_eq!(decisions["routes"][0]["name"], "route-1.json", "{decisions}");
+    assert_eq!(decisions["routes"][0]["route"]["corrected"].as_array().map(Vec::len), Some(4), "{decisions}");
     scene.finish().await;
 }
 

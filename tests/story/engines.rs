@@ -3,11 +3,12 @@
 
 use std::path::PathBuf;
 
-use orchestrator::domain::{Reason, State};
-use orchestrator::simulator::surroundings::MAINTAINER;
+use orchestrator::domain::{Choice, Reason, State};
+use orchestrator::simulator::surroundings::{MAINTAINER, WEBHOOK_SECRET};
 use orchestrator::store::ArtifactKind;
 
 use crate::scene::{Play, Scene};
+use crate::traces::export;
 
 /// The first answer names text that is not there, the second is right but for a comma, which the gate misses.
 const AT_ONCE: &str = r#"
@@ -131,6 +132,24 @@ async fn an_agents_own_command_writes_and_mends_and_its_calls_are_in_the_books()
     let log = String::from_utf8(log.expect("a log")).expect("text");
     assert!(log.contains("command greeter: exit code 0") && log.contains("The comma was missing."), "{log}");
     assert!(!log.contains(scene.around.model.api_key()), "{log}");
+    // What was said in them is there to be read, each in its place.
+    let to = scene.folder().join("exported");
+    let (code, said) = export(&scene, &[&task.id.to_string(), "--to", &to.display().to_string()]);
+    assert_eq!(code, Some(0), "{said}");
+    let read =
+        |at: usize| std::fs::read_to_string(to.join(format!("calls/{:03}.md", at + 1))).expect("a call");
+    let of =
+        |stage: &str| (0..calls.len()).filter(|at| calls[*at].1.stage == stage).map(read).collect::<Vec<_>>();
+    let (written, mended) = (of("implement"), of("fix"));
+    assert!(
+        written[0].contains("You are an agent.") && written[0].contains("Calls `write_file`"),
+        "{}",
+        written[0]
+    );
+    assert!(written[1].contains("This goes on from") && written[1].contains("written"), "{}", written[1]);
+    assert!(mended[1].contains("The comma was missing. It is there now."), "{}", mended[1]);
+    let readme = std::fs::read_to_string(to.join("README.md")).expect("a file");
+    assert!(!readme.contains("the texts are not"), "{readme}");
     scene.finish().await;
 }
 
@@ -158,6 +177,30 @@ async fn an_agent_that_runs_out_of_its_budget_has_its_work_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_fails_by_itself_is_told_as_such_with_its_last_words() {
+    let scene = Scene::play(with_agent("fail", "{ engine: command }", "engine: command")).await;
+    let issue = scene.approved_issue().await;
+    let task = scene.until(issue, "needs_person").await;
+    let State::NeedsPerson { reason: Reason::AgentFailed { command, ended, said }, .. } = &task.state else {
+        panic!("{:?}", task.state)
+    };
+    assert_eq!((command.as_str(), ended.as_str()), ("greeter", "exit code 7"));
+    assert_eq!(
+        said,
+        "standard output:\nI cannot work with [redacted].\nstandard error:\nfatal: no configuration"
+    );
+    let log = scene.store.latest_artifact(&task, ArtifactKind::AgentLog).await.expect("an answer");
+    let log = String::from_utf8(log.expect("a log")).expect("text");
+    assert!(log.contains("exit code 7") && !log.contains(WEBHOOK_SECRET), "{log}");
+    scene.answer(issue, "it ended with exit code 7").await;
+    scene.answer(issue, "fatal: no configuration").await;
+    scene.answer(issue, "`agent.log`").await;
+    scene.idle(issue).await;
+    scene.nothing_is_published().await;
+    scene.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_that_the_deployment_does_not_allow_is_not_to_be_had() {
     let play = with_agent("anthropic", "{ engine: command }", "allowed: [tool_loop]");
     let scene = Scene::play(play).await;
@@ -176,12 +219,32 @@ async fn an_engine_that_the_deployment_does_not_allow_is_not_to_be_had() {
     scene.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_decision_names_the_prompt_that_its_candidates_were_written_by() {
+    let play = Play::greeting()
+        .with_rules(AT_ONCE)
+        .with_file("AGENTS.md", "Talk plainly.\n")
+        .with_settings("implementer: { engine: single_shot, candidates: 2 }");
+    let scene = Scene::play(play).await;
+    let issue = scene.approved_issue().await;
+    let task = scene.until(issue, "pull_request_open").await;
+    scene.idle(issue).await;
+    let choice = scene.store.latest_artifact(&task, ArtifactKind::Choice).await.expect("an answer");
+    let choice: Choice = serde_json::from_slice(&choice.expect("a choice")).expect("readable");
+    let calls = scene.store.model_calls(task.id).await.expect("calls");
+    let mut used = calls.iter().filter(|(_, call)| call.stage == "implement");
+    let used = used.find_map(|(_, call)| call.prompt.as_ref()).expect("a prompt");
+    assert_eq!((choice.prompt.as_str(), choice.prompt_version), (used.name.as_str(), used.version));
+    assert_eq!(choice.prompt, "single_shot");
+    scene.finish().await;
+}
+
 const TELLS_AND_LEARNS: &str = r#"
   - name: it talks and does nothing
     when:
       system: ["You are an engineer who carries out one task"]
       first_message: ["Greet the world"]
-    not_when: { first_message: ["An attempt stopped: no usable answer", "3 turns without a tool call"] }
+    not_when: { first_message: ["An attempt stopped: no usable answer"] }
     answer: { text: "I would greet the world." }
 "#;
 
@@ -196,8 +259,27 @@ async fn a_new_attempt_reads_why_the_one_before_stopped() {
         task.state
     );
     scene.answer(issue, "This needs a person").await;
+    // Of a version that kept its reports in another form.
+    scene
+        .sql(
+            "INSERT INTO artifacts (task_id, kind, version, name, body)
+             SELECT id, 'gates', version, 'gates.json', 'of old' FROM tasks",
+        )
+        .await;
+    let before = scene.around.model.journal().len();
     scene.comment(MAINTAINER, issue, "/orchestrate retry").await;
     scene.until(issue, "pull_request_open").await;
     scene.idle(issue).await;
+    let journal = scene.around.model.journal();
+    let mut asked = journal[before..].iter().map(|exchange| exchange.request.to_string());
+    let first = asked.find(|asked| asked.contains("You are an engineer who carries out one task"));
+    let first = first.expect("it was asked again");
+    for told in [
+        "An attempt stopped: no usable answer",
+        "3 turns without a tool call",
+        "what they said cannot be read any more",
+    ] {
+        assert!(first.contains(told), "{told:?} is not told: {first}");
+    }
     scene.finish().await;
 }

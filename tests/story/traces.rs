@@ -24,7 +24,7 @@ const A_LEAK: &str = r#"
     answer: { json: { summary: "The secret is simulated-webhook-secret.", findings: [] } }
 "#;
 
-fn export(scene: &Scene, arguments: &[&str]) -> (Option<i32>, Value) {
+pub fn export(scene: &Scene, arguments: &[&str]) -> (Option<i32>, Value) {
     let (config, variables) = scene.for_a_process();
     let variables: BTreeMap<String, String> = variables.into_iter().collect();
     let mut program = std::process::Command::new(PROGRAM);
@@ -102,12 +102,20 @@ async fn a_whole_run_is_a_folder_whose_calls_add_up_to_what_the_pull_request_say
     assert!(second.contains("greeting.txt was replaced") && second.contains("This goes on from"), "{second}");
     assert!(!second.contains("You are an engineer who carries out one task"), "{second}");
 
-    // The secret is in what was kept, and not in what left.
+    // The secret was said, and is neither in what was kept nor in what left.
+    let heard = scene.around.model.journal();
+    let heard = heard.iter().any(|exchange| exchange.answer.to_string().contains(WEBHOOK_SECRET));
+    assert!(heard, "the test tests nothing");
     let kept = scene.store.model_calls(task.id).await.expect("calls");
     let ids: Vec<i64> = kept.iter().filter_map(|(_, call)| call.texts.answer).collect();
     let bodies = scene.store.model_text_bodies(&ids).await.expect("read");
     let plain = |body: &Vec<u8>| std::io::read_to_string(GzDecoder::new(body.as_slice())).expect("text");
-    assert!(bodies.values().any(|body| plain(body).contains(WEBHOOK_SECRET)), "the test tests nothing");
+    assert!(bodies.values().all(|body| !plain(body).contains(WEBHOOK_SECRET)));
+    assert!(bodies.values().any(|body| plain(body).contains("The secret is [redacted].")));
+    for artifact in scene.store.artifacts(task.id).await.expect("artifacts") {
+        let body = String::from_utf8_lossy(&artifact.body);
+        assert!(!body.contains(WEBHOOK_SECRET), "{} {}: {body}", artifact.kind, artifact.name);
+    }
     for file in files(&to) {
         let bytes = std::fs::read(&file).expect("a file");
         for secret in [WEBHOOK_SECRET, scene.around.model.api_key()] {

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use futures::future::BoxFuture;
 use serde::Deserialize;
 
-use crate::application::{github, model_settings};
+use crate::application::{self, github, model_settings};
 use crate::cli::run::lacks_key;
 use crate::config::{Config, ModelChoice, variable_of};
 use crate::github::{GitHubError, RegisteredApp};
@@ -294,7 +294,10 @@ async fn ask(config: &Config, choice: &ModelChoice, store: Option<&Store>) -> Re
     settings.call_timeout = settings.call_timeout.min(ANSWER_TIME);
     settings.retry.max_calls = 1;
     let ledger: Arc<dyn Ledger> = match store {
-        Some(store) => Arc::new(StoreLedger::new(store.clone(), 0)),
+        Some(store) => {
+            let redactor = Arc::new(application::redactor(config, None));
+            Arc::new(StoreLedger::new(store.clone(), 0, redactor))
+        }
         None => Arc::new(Unrecorded),
     };
     let client =

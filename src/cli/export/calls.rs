@@ -55,7 +55,7 @@ pub(super) async fn write(store: &Store, task: TaskId, folder: &mut Folder<'_>) 
         let all = calls.len();
         spent.notes.push(format!(
             "Of {without} of the {all} calls the texts are not, or no longer, all kept \
-             (`retention.model_texts_days`); calls of agents' own commands have theirs in the command's log."
+             (`retention.model_texts_days`)."
         ));
     }
     Ok(spent)

@@ -11,8 +11,6 @@ use tempfile::TempDir;
 use crate::cli::run::InputError;
 use crate::telemetry::Redactor;
 
-use super::redacted;
-
 /// Longest name of a file that is made of a name from elsewhere.
 const NAME_MAX_CHARS: usize = 80;
 
@@ -57,7 +55,7 @@ impl<'a> Folder<'a> {
     }
 
     pub fn json(&mut self, path: &str, value: Value) -> anyhow::Result<()> {
-        let mut text = serde_json::to_string_pretty(&redacted(self.redactor, value))?;
+        let mut text = serde_json::to_string_pretty(&self.redactor.clean_json(value))?;
         text.push('\n');
         self.write(path, text.as_bytes())
     }
@@ -66,7 +64,7 @@ impl<'a> Folder<'a> {
     pub fn json_lines(&mut self, path: &str, values: impl IntoIterator<Item = Value>) -> anyhow::Result<()> {
         let mut text = String::new();
         for value in values {
-            text.push_str(&serde_json::to_string(&redacted(self.redactor, value))?);
+            text.push_str(&serde_json::to_string(&self.redactor.clean_json(value))?);
             text.push('\n');
         }
         self.write(path, text.as_bytes())

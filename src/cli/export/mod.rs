@@ -99,15 +99,3 @@ impl Opened {
         Ok(())
     }
 }
-
-/// A value whose texts, names of fields aside, give no secret away.
-fn redacted(redactor: &Redactor, value: Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(redactor.clean(&text)),
-        Value::Array(entries) => entries.into_iter().map(|entry| redacted(redactor, entry)).collect(),
-        Value::Object(fields) => {
-            fields.into_iter().map(|(name, value)| (name, redacted(redactor, value))).collect()
-        }
-        other => other,
-    }
-}

@@ -46,7 +46,7 @@ pub(super) fn pairs(decision: &Decision) -> serde_json::Result<Vec<Value>> {
             // Gates and reviewers may have had it mended since.
             "mended_since": head.is_some() && task.head.as_ref() != head,
             "prompt": {
-                "template": "implementer",
+                "template": choice.prompt,
                 "version": choice.prompt_version,
                 "base": task.base,
                 "specification": task.plan.as_ref().map(|plan| &plan.specification),
@@ -140,6 +140,7 @@ mod tests {
             judge_failed: None,
             chosen: 2,
             decided_by: DecidedBy::Judge,
+            prompt: "single_shot".into(),
             prompt_version: 2,
         }
     }
@@ -170,6 +171,10 @@ mod tests {
         assert_eq!(pairs[0]["chosen"]["gates"][0]["exit"], 0);
         assert_eq!(pairs[1]["rejected"]["failure"]["kind"], "limit_reached");
         assert_eq!(pairs[1]["judged"], json!([]));
+        assert_eq!(
+            (&pairs[0]["prompt"]["template"], &pairs[0]["prompt"]["version"]),
+            (&json!("single_shot"), &json!(2))
+        );
     }
 
     #[test]

@@ -9,8 +9,8 @@ use clap::Args;
 use crate::domain::{Choice, Origin, Task};
 use crate::store::{ArtifactKind, KeptArtifact};
 
+use super::Opened;
 use super::pairs::{Decision, pairs};
-use super::{Opened, redacted};
 
 #[derive(Debug, Args)]
 pub(super) struct PreferencesArguments {
@@ -30,7 +30,7 @@ pub(super) async fn preferences(opened: &Opened, arguments: &PreferencesArgument
             continue;
         }
         for pair in of_decision(opened, &task, &kept).await? {
-            let line = serde_json::to_string(&redacted(&opened.redactor, pair))?;
+            let line = serde_json::to_string(&opened.redactor.clean_json(pair))?;
             writeln!(out, "{line}").context("the output cannot be written")?;
         }
     }

@@ -104,21 +104,35 @@ fn numbered(folder: &str, artifact: &KeptArtifact, name: &str) -> String {
 fn decisions(task: &Task, log: &[Value], artifacts: &[KeptArtifact]) -> Value {
     let by_people =
         log.iter().filter(|line| line["event"].as_str().is_some_and(|event| BY_PEOPLE.contains(&event)));
-    let choices = artifacts.iter().filter(|artifact| artifact.kind == ArtifactKind::Choice.as_str());
-    let choices = choices.map(|artifact| match serde_json::from_slice::<Value>(&artifact.body) {
-        Ok(choice) => json!({ "version": artifact.version, "at": artifact.created_at, "choice": choice }),
-        Err(error) => {
-            json!({ "version": artifact.version, "at": artifact.created_at, "unreadable": error.to_string() })
-        }
-    });
+    // What was prepared for the task stands in its plan. The reader of an issue routes all tasks of the plan.
+    let prepared = task.plan.as_ref().map(|plan| &plan.specification.prepared);
     json!({
         "approval": task.approval,
         "by_people": by_people.collect::<Vec<_>>(),
         "budget": task.budget,
-        "candidates": choices.collect::<Vec<_>>(),
+        "route": prepared.and_then(|prepared| prepared.route.as_ref()),
+        "routes": of_kind(artifacts, ArtifactKind::Route, "route"),
+        "design": prepared.map(|prepared| &prepared.design).filter(|design| !design.is_empty()),
+        "candidates": of_kind(artifacts, ArtifactKind::Choice, "choice"),
         "trial": task.trial,
         "taken_back": task.taken_back,
     })
+}
+
+/// Each decision of a kind, with when it was made.
+fn of_kind(artifacts: &[KeptArtifact], kind: ArtifactKind, field: &str) -> Vec<Value> {
+    let of_kind = artifacts.iter().filter(|artifact| artifact.kind == kind.as_str());
+    of_kind
+        .map(|artifact| {
+            let (field, value) = match serde_json::from_slice::<Value>(&artifact.body) {
+                Ok(value) => (field, value),
+                Err(error) => ("unreadable", error.to_string().into()),
+            };
+            json!({
+                "version": artifact.version, "at": artifact.created_at, "name": artifact.name, field: value,
+            })
+        })
+        .collect()
 }
 
 /// A plan to read, with every field that it has.

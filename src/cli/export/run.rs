@@ -90,7 +90,8 @@ fn readme(task: &crate::domain::Task, spent: &calls::Spent, noted: &record::Note
          | `specification.json`, `plan.md` | the task as it was understood and approved |\n\
          | `state.json` | the task as it is now, with the text that was read |\n\
          | `log.jsonl` | each transition with its time, oldest first |\n\
-         | `decisions.json` | what people and the program decided: approvals, commands, candidates, what was taken back |\n\
+         | `decisions.json` | what people and the program decided: approvals, commands, the route and what of the router's answer was \
+         corrected, the design, candidates, what was taken back |\n\
          | `reviews/`, `gates/`, `patches/` | what reviewers found, what gates said, the change; by the task's version |\n\
          | `work.bundle` | the commits: `git fetch work.bundle refs/heads/work` |\n\
          | `calls.jsonl` | each call of a model with its numbers; the costs add up to what was spent |\n\

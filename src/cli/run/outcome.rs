@@ -197,7 +197,8 @@ pub(super) fn as_json(ended: &Ended, redactor: &Redactor) -> Value {
         "resume": stopped.then(|| format!("orchestrator run --resume {}", ended.run)),
         "tasks": tasks,
     });
-    redacted(value, redactor)
+    // Models and tools have written parts of it.
+    redactor.clean_json(value)
 }
 
 fn task_json(outcome: &Outcome) -> Value {
@@ -238,18 +239,6 @@ fn task_json(outcome: &Outcome) -> Value {
         "usage": gathered.usage,
         "cost_usd": gathered.usage.cost_usd(),
     })
-}
-
-/// Models and tools have written parts of it: what leaves has no secret in it.
-fn redacted(value: Value, redactor: &Redactor) -> Value {
-    match value {
-        Value::String(text) => Value::String(redactor.clean(&text)),
-        Value::Array(items) => items.into_iter().map(|item| redacted(item, redactor)).collect(),
-        Value::Object(fields) => {
-            Value::Object(fields.into_iter().map(|(name, field)| (name, redacted(field, redactor))).collect())
-        }
-        other => other,
-    }
 }
 
 #[cfg(test)]

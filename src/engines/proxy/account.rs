@@ -11,8 +11,8 @@ use super::refusal::Refusal;
 use super::{MOST_REFUSALS, Metered, Metering, Refused, Spent};
 use crate::domain::Usage;
 use crate::llm::{
-    Accounting, CallLabel, CallRecord, Estimate, Ledger, LlmError, ModelSettings, Purse, Reservation, Role,
-    StopReason, TokenCount,
+    Accounting, CallLabel, CallRecord, Estimate, Exchange, Ledger, LlmError, ModelSettings, Purse,
+    Reservation, Role, StopReason, TokenCount,
 };
 
 /// In whose name a command calls models.
@@ -129,7 +129,13 @@ impl Books {
     }
 
     /// Takes from the budgets what a call used, and writes it down.
-    pub async fn settle(&self, ledger: &dyn Ledger, model: &ModelSettings, reserved: Reserved, ended: Ended) {
+    pub async fn settle(
+        &self,
+        ledger: &dyn Ledger,
+        model: &ModelSettings,
+        reserved: Reserved,
+        (ended, said): (Ended, Exchange),
+    ) {
         let usage: Usage = ended.tokens.usage(&model.price.unwrap_or_default());
         let attempt = reserved.number as usize;
         let record = CallRecord {
@@ -143,8 +149,7 @@ impl Books {
             latency: ended.latency,
             stop: ended.stop,
             error: ended.error.as_ref().map(|error| (error.kind().to_owned(), error.to_string())),
-            // An agent's own command speaks its provider's format; what it said is in its log.
-            exchange: None,
+            exchange: Some(said),
         };
         let recorded = record_surely(ledger, &record).await;
         for reservation in reserved.reservations {

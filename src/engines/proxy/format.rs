@@ -54,6 +54,16 @@ impl Format {
         Some((Self::Gemini { streams }, Some(model.to_owned())))
     }
 
+    /// The wire format by the name that it has elsewhere.
+    pub fn protocol(self) -> Protocol {
+        match self {
+            Self::Messages => Protocol::Anthropic,
+            Self::Chat => Protocol::OpenAi,
+            Self::Responses => Protocol::OpenAiResponses,
+            Self::Gemini { .. } => Protocol::Gemini,
+        }
+    }
+
     /// Whether a provider of that protocol takes it.
     pub fn is_of(self, protocol: Protocol) -> bool {
         match self {

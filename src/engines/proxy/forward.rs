@@ -16,7 +16,7 @@ use super::key_of;
 use super::refusal::Refusal;
 use super::scrub::Scrubber;
 use super::usage::{Read, UsageReader};
-use crate::llm::{Accounting, Endpoint, LlmError, ModelSettings, TokenCount};
+use crate::llm::{Accounting, Endpoint, Exchange, LlmError, ModelSettings, TokenCount, overheard};
 use crate::telemetry::with_causes;
 
 /// Longest refusal of a provider that is read, in bytes.
@@ -106,9 +106,13 @@ async fn carry(calls: &Calls, admitted: Admitted, mut agent: Agent) {
         _ => {}
     }
     drop(agent);
-    let ended = ended(outcome, reader.finish(), &admitted, started.elapsed());
-    let ledger = &*calls.metering.ledger;
-    calls.books.settle(ledger, &admitted.settings, admitted.reserved, ended).await;
+    let (read, answer) = reader.finish();
+    let ended = ended(outcome, read, &admitted, started.elapsed());
+    // The agent has its answer by now, and does not wait for the record.
+    let Admitted { asked, settings, reserved, _room, .. } = admitted;
+    let request = Arc::new(overheard::request(asked.format.protocol(), asked.body));
+    let said = Exchange { request, answer };
+    calls.books.settle(&*calls.metering.ledger, &settings, reserved, (ended, said)).await;
 }
 
 /// Sends the call and passes its answer on. An error is what the record says of it.

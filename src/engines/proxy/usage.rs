@@ -1,13 +1,18 @@
-//! What a call used, read from the answer while it passes by: whole or as a stream of events.
+//! What a call used and what it was answered, read from the answer while it passes by: whole or as a stream of events.
 
 use serde_json::Value;
 
 use super::format::Format;
-use crate::llm::{StopReason, TokenCount};
+use crate::llm::overheard::Answered;
+use crate::llm::{Message, StopReason, TokenCount};
 
 /// Longest event, and longest whole answer, that is looked into. One that is longer is passed on all the same, and
 /// what it used is estimated.
 const MOST_BYTES: usize = 16 << 20;
+
+/// Most of a stream that is read for what it says, in bytes: more than any model writes, with all that a stream puts
+/// around it.
+const MOST_HEARD_BYTES: usize = 64 << 20;
 
 /// Reads one answer.
 #[derive(Debug)]
@@ -23,6 +28,8 @@ pub(super) struct UsageReader {
     complete: bool,
     stop: Option<StopReason>,
     pieces: u64,
+    said: Answered,
+    heard_bytes: usize,
 }
 
 /// What an answer said of itself.
@@ -48,6 +55,8 @@ impl UsageReader {
             complete: false,
             stop: None,
             pieces: 0,
+            said: Answered::new(format.protocol()),
+            heard_bytes: 0,
         }
     }
 
@@ -85,10 +94,15 @@ impl UsageReader {
             self.complete = true;
         } else if let Ok(event) = serde_json::from_slice::<Value>(data) {
             self.event(&event);
+            self.heard_bytes = self.heard_bytes.saturating_add(data.len());
+            if self.heard_bytes <= MOST_HEARD_BYTES {
+                self.said.event(event);
+            }
         }
     }
 
-    pub fn finish(mut self) -> Read {
+    /// The figures, and what was said as far as it came.
+    pub fn finish(mut self) -> (Read, Option<Message>) {
         if self.streams {
             let last = std::mem::take(&mut self.pending);
             self.line(&last);
@@ -100,18 +114,27 @@ impl UsageReader {
             && let Ok(answer) = serde_json::from_slice::<Value>(&self.pending)
         {
             self.complete = true;
-            match &answer {
+            match answer {
                 // Without `alt=sse` Gemini streams an array.
-                Value::Array(events) => events.iter().for_each(|event| self.event(event)),
-                answer => self.event(answer),
+                Value::Array(events) => {
+                    for event in events {
+                        self.event(&event);
+                        self.said.event(event);
+                    }
+                }
+                answer => {
+                    self.event(&answer);
+                    self.said.whole(&answer);
+                }
             }
         }
-        Read {
+        let read = Read {
             tokens: self.reported.then_some(self.tokens),
             complete: self.complete,
             stop: self.stop,
             pieces: self.pieces,
-        }
+        };
+        (read, self.said.into_message())
     }
 
     /// An event of a stream, or a whole answer: they carry their figures at the same places.
@@ -250,7 +273,7 @@ mod tests {
     fn read(format: Format, streams: bool, text: &str, piece: usize) -> Read {
         let mut reader = UsageReader::new(format, streams);
         text.as_bytes().chunks(piece).for_each(|chunk| reader.push(chunk));
-        reader.finish()
+        reader.finish().0
     }
 
     const MESSAGES: &str = "event: message_start\r\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":25,\"cache_creation_input_tokens\":10,\"cache_read_input_tokens\":100,\"output_tokens\":1}}}\r\n\r\n\

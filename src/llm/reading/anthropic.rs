@@ -73,9 +73,13 @@ fn delta(draft: &mut Draft, index: usize, delta: &Value) {
         _ => draft.written_bytes += text.len(),
     }
     if let Some(block) = draft.blocks.get_mut(&index).and_then(Value::as_object_mut) {
-        let before = block.get(field).and_then(Value::as_str).unwrap_or_default();
-        let whole = format!("{before}{text}");
-        block.insert(field.to_owned(), Value::String(whole));
+        // In place: an answer has thousands of pieces.
+        match block.get_mut(field) {
+            Some(Value::String(before)) => before.push_str(text),
+            _ => {
+                block.insert(field.to_owned(), Value::String(text.to_owned()));
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::domain::{
 use crate::guard::count_tests;
 use crate::workspace::{LineKind, RepoPath, TreeDiff, WorkspaceError, aside};
 
+use super::super::engine::prompt_of;
 use super::super::implement::{Ground, specification_of};
 use super::super::{Pipeline, StageError};
 
@@ -23,14 +24,16 @@ impl Pipeline {
     ) -> Option<Choice> {
         let Standing { best, by } = standing(&candidates);
         let first = *best.first()?;
+        let prompt = prompt_of(ground.engine);
         let version =
-            agent.prompts.in_force().find(|(name, ..)| *name == "implementer").map(|(_, version, _)| version);
+            agent.prompts.in_force().find(|(name, ..)| *name == prompt).map(|(_, version, _)| version);
         let mut choice = Choice {
             candidates,
             judged: vec![],
             judge_failed: None,
             chosen: first,
             decided_by: by,
+            prompt: prompt.to_owned(),
             prompt_version: version.unwrap_or_default(),
         };
         let Ok(specification) = specification_of(ground.task) else { return Some(choice) };
@@ -138,6 +141,7 @@ mod tests {
             judge_failed: judge_failed.map(str::to_owned),
             chosen,
             decided_by: DecidedBy::Order,
+            prompt: "single_shot".into(),
             prompt_version: 1,
         };
         let cases = [

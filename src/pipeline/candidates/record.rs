@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{CommitSha, GateReport, Reason, Task};
 use crate::store::{Artifact, ArtifactKind};
+use crate::workspace::aside;
 
+use super::super::cleaned::clean_artifact;
 use super::super::implement::Ground;
 use super::super::{Pipeline, StageError, json_artifact};
 use super::Made;
@@ -36,11 +38,17 @@ impl Pipeline {
         products: &[Artifact],
     ) -> Result<(), StageError> {
         for product in products {
-            self.store.keep(task.id, &under(attempt.number, product)).await?;
+            self.keep_clean(task, under(attempt.number, product)).await?;
         }
         let name = format!("{}/{ATTEMPT}", attempt.number);
         let record = json_artifact(task, ArtifactKind::Candidate, &name, attempt)?;
-        Ok(self.store.keep(task.id, &record).await?)
+        self.keep_clean(task, record).await
+    }
+
+    /// What is kept before the stage's end is clean like what is kept with it.
+    async fn keep_clean(&self, task: &Task, mut artifact: Artifact) -> Result<(), StageError> {
+        aside(|| clean_artifact(&mut artifact, &self.redactor));
+        Ok(self.store.keep(task.id, &artifact).await?)
     }
 
     /// Keeps a candidate's gates. How gates do on the base is the same for all.
@@ -52,8 +60,8 @@ impl Pipeline {
     ) -> Result<(), StageError> {
         for product in products {
             match product.kind {
-                ArtifactKind::BaseGates => self.store.keep(task.id, product).await?,
-                _ => self.store.keep(task.id, &under(number, product)).await?,
+                ArtifactKind::BaseGates => self.keep_clean(task, product.clone()).await?,
+                _ => self.keep_clean(task, under(number, product)).await?,
             }
         }
         Ok(())

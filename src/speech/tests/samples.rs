@@ -257,6 +257,14 @@ pub(in crate::speech) fn for_every_reason() -> Vec<Task> {
             Reason::ModelJunk { role: text("implementer"), fault: text("`path` is missing in call 3") },
             Resume::Implement,
         ),
+        (
+            Reason::AgentFailed {
+                command: text("claude"),
+                ended: text("exit code 1"),
+                said: text("Error: the tool `edit` failed.\nI give up, @octocat."),
+            },
+            Resume::Implement,
+        ),
         (Reason::ModelUnavailable { detail: text("529 overloaded, 5 tries in 4 min") }, Resume::Review),
         (
             Reason::BudgetReached {
@@ -424,6 +432,7 @@ impl Proof {
             judge_failed: None,
             chosen: 2,
             decided_by: DecidedBy::Judge,
+            prompt: "single_shot".into(),
             prompt_version: 2,
         };
         Self {
