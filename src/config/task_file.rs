@@ -140,17 +140,35 @@ mod tests {
         let cases = [
             (WHOLE.replace("objective: O\n", ""), "task.yaml: `objective`: the key is missing"),
             (String::new(), "task.yaml: `title`: the key is missing"),
-            (WHOLE.replace("objective", "objektive"), "task.yaml:2:1: `objektive`: unknown key; did you mean"),
-            (WHOLE.replace("high", "hgih"), "task.yaml:7:7: `risk`: expected one of low, medium, high; did you"),
+            (
+                WHOLE.replace("objective", "objektive"),
+                "task.yaml:2:1: `objektive`: unknown key; did you mean",
+            ),
+            (
+                WHOLE.replace("high", "hgih"),
+                "task.yaml:7:7: `risk`: expected one of low, medium, high; did you",
+            ),
             (WHOLE.replace("[r]", "r"), "task.yaml:3:15: `requirements`: expected a list"),
             (WHOLE.replace("[r]", "[]"), "task.yaml:3:15: `requirements`: needs at least 1 entry"),
             (WHOLE.replace("- b", "- ' '"), "task.yaml:6:5: `acceptance_criteria[1]`: is empty"),
-            (WHOLE.replace("title: T", &format!("title: {long}")), "task.yaml:1:8: `title`: is longer than 100"),
-            (format!("{WHOLE}altered_tests: ['tests/**']\n"), "task.yaml:8:17: `altered_tests[0]`: is \"tests/**\""),
-            (format!("{WHOLE}workflow: codng\n"), "task.yaml:8:11: `workflow`: expected one of coding, reasoning"),
+            (
+                WHOLE.replace("title: T", &format!("title: {long}")),
+                "task.yaml:1:8: `title`: is longer than 100",
+            ),
+            (
+                format!("{WHOLE}altered_tests: ['tests/**']\n"),
+                "task.yaml:8:17: `altered_tests[0]`: is \"tests/**\"",
+            ),
+            (
+                format!("{WHOLE}workflow: codng\n"),
+                "task.yaml:8:11: `workflow`: expected one of coding, reasoning",
+            ),
             (format!("{WHOLE}depends_on: [0]\n"), "task.yaml:8:1: `depends_on`: unknown key"),
             (format!("{WHOLE}prepared: {{}}\n"), "task.yaml:8:1: `prepared`: unknown key"),
-            (format!("{WHOLE}# {}\n", "x".repeat(MAX_BYTES)), "task.yaml: the file is larger than 65536 bytes"),
+            (
+                format!("{WHOLE}# {}\n", "x".repeat(MAX_BYTES)),
+                "task.yaml: the file is larger than 65536 bytes",
+            ),
         ];
         for (text, part) in cases {
             let error = read(&text).expect_err(part).to_string();

@@ -52,7 +52,9 @@ pub fn template_of_file(path: &str) -> Result<Option<&str>, String> {
     }
     match file.strip_suffix(".yaml") {
         Some(name) if is_reviewer_name(name) => Ok(Some(name)),
-        Some(_) => Err("a template's name is made of a-z, 0-9, - and _, and has 40 characters at most".into()),
+        Some(_) => {
+            Err("a template's name is made of a-z, 0-9, - and _, and has 40 characters at most".into())
+        }
         None => Ok(None),
     }
 }
@@ -72,10 +74,12 @@ pub fn parse_template(name: &str, path: &str, text: &str) -> Result<Template, Co
     let list = |key: &str, entries: Option<Vec<String>>, (most, max_chars): (usize, usize)| {
         checked(&document, key, entries.unwrap_or_default(), (most, max_chars))
     };
-    let entries = |key: &str, written: Option<Vec<String>>| list(key, written, (MOST_ENTRIES, TEXT_MAX_CHARS));
-    let when = file.when.filter(|when| !when.trim().is_empty()).ok_or_else(|| {
-        document.error("when", "every template says what kind of task it is for")
-    })?;
+    let entries =
+        |key: &str, written: Option<Vec<String>>| list(key, written, (MOST_ENTRIES, TEXT_MAX_CHARS));
+    let when = file
+        .when
+        .filter(|when| !when.trim().is_empty())
+        .ok_or_else(|| document.error("when", "every template says what kind of task it is for"))?;
     let when = list("when", Some(vec![when]), (1, WHEN_MAX_CHARS))?.concat();
     if file.label.as_deref().is_some_and(|label| label.trim().is_empty()) {
         return Err(document.error("label", "must not be empty"));
@@ -151,18 +155,27 @@ mod tests {
         let cases = [
             (WHOLE.replace("when: Documentation.\n", ""), "docs.yaml: `when`: every template says"),
             (String::new(), "docs.yaml: `when`: every template says"),
-            (WHOLE.replace("reviewers", "reviewer"), "docs.yaml:6:1: `reviewer`: unknown key; did you mean `rev"),
+            (
+                WHOLE.replace("reviewers", "reviewer"),
+                "docs.yaml:6:1: `reviewer`: unknown key; did you mean `rev",
+            ),
             (WHOLE.replace("Examples run.", "''"), "docs.yaml:4:5: `requirements[0]`: is empty"),
             (WHOLE.replace("Examples run.", &long), "docs.yaml:4:5: `requirements[0]`: is longer than 2000"),
             (WHOLE.replace("[tone]", "[]"), "docs.yaml:6:12: `reviewers`: name at least one reviewer"),
             (WHOLE.replace("[tone]", "[../x]"), "docs.yaml:6:12: `reviewers`: a reviewer's name is made of"),
-            (WHOLE.replace("workflow: coding", "workflow: code"), "docs.yaml:5:11: `workflow`: expected one of"),
+            (
+                WHOLE.replace("workflow: coding", "workflow: code"),
+                "docs.yaml:5:11: `workflow`: expected one of",
+            ),
             (WHOLE.replace("label: docs", "label: ' '"), "docs.yaml:2:8: `label`: must not be empty"),
             (
                 WHOLE.replace("[Who reads it?]", "[a, b, c, d, e, f]"),
                 "docs.yaml:7:12: `questions`: has more than 5 entries",
             ),
-            (format!("{WHOLE}# {}", "x".repeat(TEMPLATE_MAX_BYTES)), "docs.yaml: the file is larger than 8192 bytes"),
+            (
+                format!("{WHOLE}# {}", "x".repeat(TEMPLATE_MAX_BYTES)),
+                "docs.yaml: the file is larger than 8192 bytes",
+            ),
         ];
         for (text, part) in cases {
             let error = parse_template("docs", PATH, &text).expect_err(part).to_string();
@@ -173,7 +186,9 @@ mod tests {
     #[test]
     fn a_file_is_a_template_by_its_place_and_its_name() {
         assert_eq!(template_of_file(PATH), Ok(Some("docs")));
-        for other in ["docs.yaml", ".orchestrator/templates/README.md", ".orchestrator/templates/old/docs.yaml"] {
+        for other in
+            ["docs.yaml", ".orchestrator/templates/README.md", ".orchestrator/templates/old/docs.yaml"]
+        {
             assert_eq!(template_of_file(other), Ok(None), "{other}");
         }
         for wrong in ["docs.yml", "My Docs.yaml", ".yaml"] {

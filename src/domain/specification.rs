@@ -295,10 +295,7 @@ mod tests {
                 task[name] = serde_json::json!(["tests/a.rs", path]);
                 let task: TaskSpecification = serde_json::from_value(task).expect("a task");
                 let faults = task.validate(0, 1).expect_err(path).0;
-                assert!(
-                    faults.iter().any(|fault| fault.key == format!("{name}[1]")),
-                    "{path:?}: {faults:?}"
-                );
+                assert!(faults.iter().any(|fault| fault.key == format!("{name}[1]")), "{path:?}: {faults:?}");
             }
         }
     }

@@ -207,7 +207,10 @@ mod tests {
         let one = Templates::new(all.clone()).for_labels(&["documentation".into(), "auto".into()]);
         assert_eq!((name(&one, None), name(&one, Some("data"))), (Some("docs".into()), Some("docs".into())));
         let two = Templates::new(all).for_labels(&["documentation".into(), "tests".into()]);
-        assert_eq!((name(&two, None), name(&two, Some("tests"))), (Some("docs".into()), Some("tests".into())));
+        assert_eq!(
+            (name(&two, None), name(&two, Some("tests"))),
+            (Some("docs".into()), Some("tests".into()))
+        );
         assert_eq!(name(&two, Some("data")), Some("docs".into()));
     }
 

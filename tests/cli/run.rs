@@ -69,6 +69,46 @@ async fn a_run_ends_in_a_branch_and_touches_nothing_else() {
     }
 }
 
+const DOCS: &str = "when: Notes.\nacceptance_criteria: [The note is in plain words.]\nreviewers: [safety]\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_is_written_as_a_file_is_not_read_out_of_an_issue() {
+    let (machine, model) = (Machine::new().await, note_model().await);
+    let policy = "gates: []\n";
+    let in_repository = [
+        ("README.md", "Nothing yet.\n"),
+        (".orchestrator/config.yaml", policy),
+        (".orchestrator/templates/notes.yaml", DOCS),
+    ];
+    let repository = machine.repository("written", &files(&in_repository));
+    let task = "title: Write the note\nobjective: The note is there.\nrequirements: [NOTE.md says something]\n\
+                acceptance_criteria: [NOTE.md is there]\ntemplate: notes\nsize: small\n";
+    let router = machine.write("router.yaml", "router: { enabled: true }\n").display().to_string();
+    let workflow = format!("{task}workflow: coding\n");
+    let mut command =
+        machine.command(&["--config", &router, "run", "--repo", &repository.path(), "--task", "-", "--json"]);
+    let file = std::fs::File::open(machine.write("task.yaml", &workflow)).expect("a file");
+
+    let said = ended(command.envs(anthropic(&model)).stdin(file).output().await);
+
+    assert_eq!(said.code, Some(0), "{said:#?}\n{:#?}", refusals(&model));
+    assert_eq!(refusals(&model), [""; 0]);
+    let calls: Vec<String> = model.journal().into_iter().filter_map(|exchange| exchange.rule).collect();
+    assert_eq!(
+        calls,
+        ["write it", "it is written", "nothing is found"],
+        "no issue is read, no router is asked"
+    );
+    let answer = said.json();
+    let branch = answer["tasks"][0]["branch"].as_str().expect("a branch");
+    assert_eq!(repository.git(&["show", &format!("{branch}:NOTE.md")]), "Here it is.");
+    let report = std::fs::read_to_string(answer["report"].as_str().expect("a path")).expect("a report");
+    for line in ["- The note is in plain words.", "**Template**: `notes`", "The task was given as a file"] {
+        assert!(report.contains(line), "no {line:?} in\n{report}");
+    }
+    assert!(said.stderr.contains("reading the task: Write the note"), "{}", said.stderr);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_get_one_object_with_everything() {
     let (machine, model) = (Machine::new().await, demo_model().await);
