@@ -6,7 +6,7 @@ use super::page::{Block, Page, Room, Summary};
 use super::route;
 use super::text::{Line, code, figure, line_of, quote, quote_up_to, strong};
 use super::words::{self, Mode};
-use crate::domain::{Plan, SourceText, TaskSpecification, UsedTemplate, visible_text};
+use crate::domain::{Plan, SourceText, TaskSpecification, UsedTemplate, Workflow, visible_text};
 
 /// Where a repository's templates are.
 const TEMPLATES: &str = ".orchestrator/templates/";
@@ -111,7 +111,7 @@ pub(super) fn task(specification: &TaskSpecification, titles: &[String], room: R
         page.push(Block::Prose(specification.prepared.design.clone(), room.text));
     }
     if let Some(template) = &specification.prepared.template {
-        page.paragraph(used_template(template));
+        page.paragraph(used_template(template, specification.workflow));
     }
     page.append(opened(specification));
     let mut facts = line_of![
@@ -143,7 +143,7 @@ pub(super) fn task(specification: &TaskSpecification, titles: &[String], room: R
 }
 
 /// Whose entries the task has besides its own, and who reviews it therefore.
-fn used_template(template: &UsedTemplate) -> Line {
+fn used_template(template: &UsedTemplate, workflow: Workflow) -> Line {
     let mut line = line_of![
         strong("Template"),
         ": ",
@@ -152,13 +152,14 @@ fn used_template(template: &UsedTemplate) -> Line {
         code(format!("{TEMPLATES}{}.yaml", template.name)),
         "). What it asks for is among the entries above.",
     ];
+    if workflow.ends_in_answer() || template.reviewers.is_empty() {
+        return line;
+    }
     for (index, reviewer) in template.reviewers.iter().enumerate() {
         line.push(if index == 0 { " The change is reviewed by " } else { ", " });
         line.push(code(reviewer));
     }
-    if !template.reviewers.is_empty() {
-        line.push(".");
-    }
+    line.push(".");
     line
 }
 
