@@ -182,7 +182,7 @@ pub fn body_digest(body: &str) -> TextDigest {
 #[cfg(test)]
 mod tests {
     use super::super::ids::UserId;
-    use super::super::specification::{Priority, Risk, Size};
+    use super::super::specification::{Preparation, Priority, Risk, Size};
     use super::*;
 
     fn text() -> SourceText {
@@ -286,6 +286,10 @@ mod tests {
             prepared: super::super::specification::Preparation::default(),
         };
         assert_eq!(plan_digest(text().digest(), &task).to_string(), before);
+        let before_templates = "b2caf09825c25a322ef5879de3ebe6ae51067e36d9a2a51e1d4d6adb121593f1";
+        let designed = Preparation { design: "d".into(), ..Preparation::default() };
+        let task = TaskSpecification { prepared: designed, ..task };
+        assert_eq!(plan_digest(text().digest(), &task).to_string(), before_templates);
     }
 
     #[test]

@@ -214,6 +214,21 @@ mod tests {
         assert_eq!(name(&two, Some("data")), Some("docs".into()));
     }
 
+    /// What was stored before there were templates is read, and is written as it was.
+    #[test]
+    fn a_task_without_a_template_is_stored_as_it_was_before_there_were_any() {
+        let mut designed = task();
+        designed.prepared.design = "A table.".into();
+        let stored = serde_json::to_value(&designed).expect("serialises");
+        assert_eq!(stored["prepared"], serde_json::json!({"design": "A table.", "route": null}));
+        assert_eq!(serde_json::from_value::<TaskSpecification>(stored).expect("read"), designed);
+        let mut docs = template("docs", None);
+        docs.reviewers = vec!["tone".into()];
+        docs.add_to(&mut designed).expect("there is room");
+        let stored = serde_json::to_value(&designed).expect("serialises");
+        assert_eq!(serde_json::from_value::<TaskSpecification>(stored).expect("read"), designed);
+    }
+
     #[test]
     fn an_unknown_name_is_answered_with_those_that_there_are() {
         let templates = Templates::new(vec![template("tests", None), template("docs", None)]);

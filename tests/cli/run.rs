@@ -74,7 +74,7 @@ async fn routed_model() -> ModelServer {
     let router = r#"
   - name: the router chooses
     when: { system: ["You decide how a task is worked on"] }
-    answer: { json: { workflow: coding, workers: [], controls: { use_debate: false, max_rounds: 1 } } }
+    answer: { json: { workflow: rag_qa, workers: [], controls: { use_debate: false, max_rounds: 1 } } }
 "#;
     let script = format!("{}{router}", include_str!("note.yaml"));
     model(Scenario::parse(&script).expect("a script")).await
@@ -89,7 +89,7 @@ const TASK: &str = "title: Write the note\nobjective: The note is there.\nrequir
                     acceptance_criteria: [NOTE.md is there]\ntemplate: notes\nsize: small\n";
 
 fn note_repository(machine: &Machine) -> Repository {
-    let notes = "when: Notes.\nacceptance_criteria: [The note is in plain words.]\nreviewers: [safety]\n";
+    let notes = "when: Notes.\nworkflow: coding\nacceptance_criteria: [The note is in plain words.]\nreviewers: [safety]\n";
     let in_repository = [
         (".orchestrator/config.yaml", "gates:\n  - { name: note, run: test -e NOTE.md }\n"),
         (".orchestrator/templates/notes.yaml", notes),
@@ -122,7 +122,7 @@ async fn a_task_that_is_written_as_a_file_is_not_read_out_of_an_issue() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_written_task_that_leaves_the_workflow_open_is_routed() {
+async fn a_written_task_that_leaves_the_workflow_open_is_routed_within_its_template() {
     let (machine, model) = (Machine::new().await, routed_model().await);
     let repository = note_repository(&machine).path();
     let router = machine.write("router.yaml", "router: { enabled: true }\n").display().to_string();
@@ -133,6 +133,7 @@ async fn a_written_task_that_leaves_the_workflow_open_is_routed() {
 
     assert_eq!(said.code, Some(0), "{said:#?}\n{:#?}", refusals(&model));
     assert_eq!(answered(&model).first().map(String::as_str), Some("the router chooses"));
+    assert!(said.stdout.contains("branch"), "the template is for changes: {}", said.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
