@@ -29,7 +29,7 @@ use orchestrator::agents::{
 use orchestrator::context::{ContextRequest, Contexts, overview, snippets_text};
 use orchestrator::domain::{
     Account, CommentId, Finding, Priority, Risk, Severity, Size, SourceComment, SourceText,
-    TaskSpecification, UserId, Workflow,
+    TaskSpecification, Templates, UserId, Workflow,
 };
 use orchestrator::llm::boundary::{PromptText, Written};
 use orchestrator::llm::simulated::{MARK, SimulatedModel};
@@ -316,6 +316,7 @@ async fn the_demos_story_is_true_edit_by_edit() {
             overview: &overview,
             snippets: &snippets,
             protected: ".github/**",
+            templates: &Templates::default(),
         },
     )
     .await
@@ -421,6 +422,7 @@ async fn the_demos_model_does_not_answer_without_the_evidence() {
             overview: &PromptText::own("src/split.rs"),
             snippets: &PromptText::default(),
             protected: ".github/**",
+            templates: &Templates::default(),
         },
     )
     .await
@@ -802,6 +804,7 @@ async fn junk_is_told_back_and_mended() {
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         protected: ".github/**",
+        templates: &Templates::default(),
     };
     let outcome = discuss(&bench.context, input).await.expect("mended");
     let expected = DiscussionOutcome::Questions { understood: "u".into(), questions: vec!["Which?".into()] };
@@ -819,6 +822,7 @@ async fn junk_without_end_goes_to_a_person_with_the_last_fault() {
             overview: &PromptText::default(),
             snippets: &PromptText::default(),
             protected: ".github/**",
+            templates: &Templates::default(),
         },
     )
     .await
@@ -868,6 +872,7 @@ async fn a_dry_run_answers_from_the_input_marks_it_and_changes_nothing() {
         overview: &PromptText::default(),
         snippets: &PromptText::default(),
         protected: ".github/**",
+        templates: &Templates::default(),
     };
     let outcome = discuss(&context, input).await.expect("valid by the real checks");
     let DiscussionOutcome::Tasks { understood, tasks } = outcome else { panic!("{outcome:?}") };
@@ -953,6 +958,7 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
             overview: &overview,
             snippets: &snippets,
             protected: ".github/**",
+            templates: &Templates::default(),
         },
     )
     .await

@@ -45,6 +45,8 @@ mod repository_rules;
 mod reviews;
 #[path = "story/scene.rs"]
 mod scene;
+#[path = "story/templates.rs"]
+mod templates;
 #[path = "story/traces.rs"]
 mod traces;
 #[path = "story/whole.rs"]

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use super::AgentContext;
 use super::error::AgentError;
 use super::{sections, structured};
-use crate::domain::{PLAN_MAX_TASKS, SourceText, TaskSpecification, Workflow};
+use crate::domain::{
+    PLAN_MAX_TASKS, Preparation, SourceText, TaskSpecification, Template, Templates, Workflow,
+};
 use crate::llm::Role;
 use crate::llm::boundary::{PromptText, Written};
 
@@ -18,6 +20,8 @@ const BODY_MAX_CHARS: usize = 66_000;
 const CONVERSATION_MAX_CHARS: usize = 300_000;
 const UNDERSTOOD_MAX_CHARS: usize = 2_000;
 const QUESTION_MAX_CHARS: usize = 500;
+/// More than a template's file can hold, with the names of its parts.
+const TEMPLATE_MAX_CHARS: usize = 12_000;
 
 /// What the discussion agent reads.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +33,8 @@ pub struct DiscussionInput<'a> {
     pub snippets: &'a PromptText,
     /// What is protected here, as globs; see [`crate::guard::PathPolicy::protected_globs`].
     pub protected: &'a str,
+    /// What the repository's maintainers ask of tasks of a kind.
+    pub templates: &'a Templates,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -65,10 +71,12 @@ pub async fn discuss(
             ("protected", &sections::rules(input.protected)),
             ("overview", &input.overview.or("(none)")),
             ("snippets", &input.snippets.or("(none)")),
+            ("templates", &templates_text(input.templates).or("(none)")),
         ],
     )?;
     let call = context.call(Role::Discussion, "discuss", &prompt);
-    structured::ask(context, &call, prompt, schema(), check).await
+    let templates = input.templates;
+    structured::ask(context, &call, prompt, schema(templates), |object| check(object, templates)).await
 }
 
 /// The whole conversation, as far as there is room: of a longer one, the last comments are cut.
@@ -87,7 +95,41 @@ pub(super) fn issue_text(source: &SourceText) -> PromptText {
     PromptText::joined(parts, "\n")
 }
 
-fn check(object: Value) -> Result<DiscussionOutcome, Vec<String>> {
+/// The templates, and which of them the labels ask for.
+fn templates_text(templates: &Templates) -> PromptText {
+    let shown = |name: &str, text: &str| PromptText::data(name, text, Written::ForPeople, TEMPLATE_MAX_CHARS);
+    let mut parts: Vec<PromptText> = templates
+        .all()
+        .iter()
+        .map(|template| shown(&format!("template {}", template.name), &template_text(template)))
+        .collect();
+    let labelled: Vec<&str> = templates.labelled().map(|template| template.name.as_str()).collect();
+    if !labelled.is_empty() {
+        parts.push(shown("templates by label", &labelled.join(", ")));
+    }
+    PromptText::joined(parts, "\n")
+}
+
+fn template_text(template: &Template) -> String {
+    let mut text = format!("For: {}\n", template.when);
+    for (name, entries) in [
+        ("What a report of this kind has to say", &template.questions),
+        ("Requirements that are added", &template.requirements),
+        ("Constraints that are added", &template.constraints),
+        ("Acceptance criteria that are added", &template.acceptance_criteria),
+    ] {
+        if !entries.is_empty() {
+            text.push_str(&format!("{name}:\n"));
+            entries.iter().for_each(|entry| text.push_str(&format!("- {entry}\n")));
+        }
+    }
+    if let Some(workflow) = template.workflow {
+        text.push_str(&format!("Workflow: {}\n", workflow.as_str()));
+    }
+    text
+}
+
+fn check(object: Value, templates: &Templates) -> Result<DiscussionOutcome, Vec<String>> {
     let raw: RawOutcome = serde_json::from_value(object).map_err(|error| vec![error.to_string()])?;
     let mut faults = Vec::new();
     let understood = raw.understood.trim().to_owned();
@@ -96,7 +138,7 @@ fn check(object: Value) -> Result<DiscussionOutcome, Vec<String>> {
     }
     let outcome = match raw.kind.as_str() {
         "tasks" => {
-            let tasks = tasks(raw.tasks, &mut faults);
+            let tasks = tasks(raw.tasks, templates, &mut faults);
             DiscussionOutcome::Tasks { understood, tasks }
         }
         "questions" => {
@@ -114,27 +156,48 @@ fn check(object: Value) -> Result<DiscussionOutcome, Vec<String>> {
     if faults.is_empty() { Ok(outcome) } else { Err(faults) }
 }
 
-fn tasks(raw: Vec<Value>, faults: &mut Vec<String>) -> Vec<TaskSpecification> {
+fn tasks(raw: Vec<Value>, templates: &Templates, faults: &mut Vec<String>) -> Vec<TaskSpecification> {
     let count = raw.len();
     if !(1..=PLAN_MAX_TASKS).contains(&count) {
         faults.push(format!("`tasks` has {count} entries; 1 to {PLAN_MAX_TASKS} are possible"));
     }
     let mut tasks = Vec::new();
     for (index, value) in raw.into_iter().enumerate() {
-        match serde_json::from_value::<TaskSpecification>(value) {
-            Ok(task) => {
-                if let Err(error) = task.validate(index, count) {
-                    faults.extend(error.0.iter().map(|fault| format!("tasks[{index}]: {fault}")));
-                }
-                tasks.push(task);
-            }
-            Err(error) => faults.push(format!("tasks[{index}]: {error}")),
+        match task(value, templates, (index, count)) {
+            Ok(task) => tasks.push(task),
+            Err(found) => faults.extend(found.iter().map(|fault| format!("tasks[{index}]: {fault}"))),
         }
     }
     if faults.is_empty() && has_circle(&tasks) {
         faults.push("`depends_on` goes in a circle".to_owned());
     }
     tasks
+}
+
+/// One task with what its template adds.
+fn task(
+    mut value: Value,
+    templates: &Templates,
+    (index, count): (usize, usize),
+) -> Result<TaskSpecification, Vec<String>> {
+    let named = value.as_object_mut().and_then(|fields| fields.remove("template"));
+    let template = match named {
+        None | Some(Value::Null) => templates.chosen(None),
+        Some(Value::String(name)) => templates.chosen(Some(&name)),
+        Some(_) => Err("`template` has to be the name of a template or null".to_owned()),
+    };
+    let task = serde_json::from_value::<TaskSpecification>(value);
+    let mut task = task.map_err(|error| vec![error.to_string()])?;
+    // Ours to say, whatever the answer says.
+    task.prepared = Preparation::default();
+    let valid = task.validate(index, count);
+    let mut faults: Vec<String> = valid.err().iter().flat_map(|e| &e.0).map(ToString::to_string).collect();
+    match template {
+        Err(fault) => faults.push(fault),
+        Ok(Some(template)) => faults.extend(template.add_to(&mut task).err().into_iter().flatten()),
+        Ok(None) => {}
+    }
+    if faults.is_empty() { Ok(task) } else { Err(faults) }
 }
 
 /// Takes tasks away whose dependencies are gone, until none is left or nothing moves.
@@ -162,9 +225,9 @@ fn check_questions(questions: &[String], faults: &mut Vec<String>) {
     }
 }
 
-fn schema() -> Value {
+fn schema(templates: &Templates) -> Value {
     let strings = json!({"type": "array", "items": {"type": "string"}});
-    let task = json!({
+    let mut task = json!({
         "type": "object",
         "properties": {
             "title": {"type": "string"},
@@ -185,6 +248,14 @@ fn schema() -> Value {
             "protected_files", "altered_tests", "workflow", "risk", "size", "priority", "depends_on"],
         "additionalProperties": false,
     });
+    if !templates.all().is_empty() {
+        let names: Vec<&str> = templates.all().iter().map(|template| template.name.as_str()).collect();
+        task["properties"]["template"] =
+            json!({"anyOf": [{"type": "string", "enum": names}, {"type": "null"}]});
+        if let Some(required) = task["required"].as_array_mut() {
+            required.push("template".into());
+        }
+    }
     json!({
         "type": "object",
         "properties": {
@@ -210,13 +281,15 @@ mod tests {
     }
 
     fn faults(object: Value) -> Vec<String> {
-        check(object).expect_err("faulty")
+        check(object, &Templates::default()).expect_err("faulty")
     }
 
     #[test]
     fn tasks_without_a_circle_are_taken() {
         let plan = json!({"kind": "tasks", "understood": "u", "tasks": [task(&[1]), task(&[]), task(&[0, 1])], "questions": []});
-        assert!(matches!(check(plan), Ok(DiscussionOutcome::Tasks { tasks, .. }) if tasks.len() == 3));
+        assert!(
+            matches!(check(plan, &Templates::default()), Ok(DiscussionOutcome::Tasks { tasks, .. }) if tasks.len() == 3)
+        );
     }
 
     #[test]
@@ -236,5 +309,57 @@ mod tests {
         wrong["risk"] = "huge".into();
         let wrong = json!({"kind": "tasks", "understood": "u", "tasks": [wrong], "questions": []});
         assert!(faults(wrong)[0].contains("tasks[0]: unknown variant `huge`"));
+    }
+
+    fn docs() -> Templates {
+        let docs = Template {
+            name: "docs".into(),
+            label: Some("documentation".into()),
+            acceptance_criteria: vec!["Links work.".into()],
+            reviewers: vec!["tone".into()],
+            ..Template::default()
+        };
+        Templates::new(vec![docs])
+    }
+
+    fn answered(task: Value, templates: &Templates) -> Result<TaskSpecification, Vec<String>> {
+        let object = json!({"kind": "tasks", "understood": "u", "tasks": [task], "questions": []});
+        match check(object, templates)? {
+            DiscussionOutcome::Tasks { mut tasks, .. } => Ok(tasks.remove(0)),
+            questions => panic!("{questions:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_template_asks_for_is_added_whatever_the_answer_says() {
+        let mut named = task(&[]);
+        named["template"] = "docs".into();
+        let read = answered(named, &docs()).expect("right");
+        assert_eq!(read.acceptance_criteria, ["a", "Links work."]);
+        assert_eq!(read.prepared.template.expect("noted").reviewers, ["tone"]);
+        assert_eq!(answered(task(&[]), &docs()).expect("right").acceptance_criteria, ["a"]);
+        let labelled = docs().for_labels(&["documentation".into()]);
+        let mut none = task(&[]);
+        none["template"] = Value::Null;
+        assert_eq!(answered(none, &labelled).expect("right").acceptance_criteria, ["a", "Links work."]);
+    }
+
+    #[test]
+    fn a_template_that_there_is_not_is_a_fault_and_none_can_be_made_up() {
+        let mut wrong = task(&[]);
+        wrong["template"] = "dosc".into();
+        let told = answered(wrong, &docs()).expect_err("unknown");
+        assert_eq!(told, ["tasks[0]: `template` is \"dosc\"; the templates are docs"]);
+        let mut prepared = task(&[]);
+        prepared["prepared"] = json!({"design": "d", "route": null, "template": {"name": "mine"}});
+        assert!(answered(prepared, &docs()).expect("read").prepared.is_empty(), "ours to say");
+    }
+
+    #[test]
+    fn the_schema_offers_the_templates_that_there_are() {
+        let of = |templates: &Templates| schema(templates)["properties"]["tasks"]["items"].clone();
+        assert_eq!(of(&docs())["properties"]["template"]["anyOf"][0]["enum"], json!(["docs"]));
+        assert!(of(&docs())["required"].as_array().expect("a list").contains(&json!("template")));
+        assert_eq!(of(&Templates::default())["properties"].get("template"), None);
     }
 }

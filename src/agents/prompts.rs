@@ -22,7 +22,7 @@ const SEPARATOR: &str = "\n=== user ===\n";
 /// The values that each prompt has to name. A reviewer of the deployment is `review_<name>`; those that a
 /// repository describes itself share `reviewer`.
 const VALUES: [(&str, &[&str]); 17] = [
-    ("discussion", &["max_tasks", "max_questions", "protected", "issue", "overview", "snippets"]),
+    ("discussion", DISCUSSION_VALUES),
     ("implementer", &["specification", "rules", "instructions", "overview", "snippets", "earlier_failures"]),
     ("fixer", &["specification", "rules", "instructions", "change", "places", "wrong"]),
     ("single_shot", &["specification", "rules", "instructions", "overview", "files", "earlier_failures"]),
@@ -40,6 +40,8 @@ const VALUES: [(&str, &[&str]); 17] = [
     ("critic", &["question", "answer", "evidence", "computations"]),
     ("answer_verifier", &["question", "answer", "evidence", "computations"]),
 ];
+const DISCUSSION_VALUES: &[&str] =
+    &["max_tasks", "max_questions", "protected", "issue", "overview", "snippets", "templates"];
 const SOLVER_VALUES: &[&str] =
     &["question", "said", "overview", "snippets", "objections", "seen", "turns_left"];
 const REVIEW_VALUES: &[&str] = &["specification", "change", "files", "places"];

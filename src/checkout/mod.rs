@@ -113,6 +113,16 @@ impl Repositories {
         }
     }
 
+    /// The labels of the task's issue as it stands; a local run has none. An issue that is gone has none either.
+    pub async fn labels(&self, task: &Task) -> Result<Vec<String>, CheckoutError> {
+        let Some(place) = task.origin.github() else { return Ok(Vec::new()) };
+        match self.github()?.repository(place, Purpose::Read).issue(place.issue).await {
+            Ok(issue) => Ok(issue.labels.into_iter().map(|label| label.name).collect()),
+            Err(error) if error.is_not_found() => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// How that text stands now.
     pub async fn observe(&self, task: &Task) -> Result<Observed, CheckoutError> {
         let Some(place) = task.origin.github() else { return Ok(Observed::NoIssue) };

@@ -13,6 +13,8 @@ use serde::forward_to_deserialize_any;
 
 use super::file::File;
 use super::policy_file::PolicyFile;
+use super::task_file::TaskFile;
+use super::templates::TemplateFile;
 
 /// Every key of `orchestrator.yaml`, with its sections: `mail.from`, `reviewers`. The entries of a list
 /// are written `[]`, names that a person chooses `<name>`.
@@ -24,6 +26,18 @@ pub fn deployment_keys() -> &'static [String] {
 /// Every key of `.orchestrator/config.yaml`, in the same form.
 pub fn policy_keys() -> &'static [String] {
     static KEYS: LazyLock<Vec<String>> = LazyLock::new(keys_of::<PolicyFile>);
+    &KEYS
+}
+
+/// Every key of a task's file.
+pub(super) fn task_keys() -> &'static [String] {
+    static KEYS: LazyLock<Vec<String>> = LazyLock::new(keys_of::<TaskFile>);
+    &KEYS
+}
+
+/// Every key of a template.
+pub(super) fn template_keys() -> &'static [String] {
+    static KEYS: LazyLock<Vec<String>> = LazyLock::new(keys_of::<TemplateFile>);
     &KEYS
 }
 

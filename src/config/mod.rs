@@ -3,7 +3,8 @@
 //! The order is: built-in default, then `orchestrator.yaml`, then the environment. What is wrong ends
 //! in one [`ConfigError`] that names the key, the file and line, and the nearest right key. What was
 //! put right silently would be a trap, so it is listed in [`Config::notices`].
-//! [`RepositoryPolicy`] is what a repository may say about itself in `.orchestrator/config.yaml`.
+//! [`RepositoryPolicy`] is what a repository may say about itself in `.orchestrator/config.yaml`; its templates of
+//! tasks, and a task that a person wrote as a file, are read here too.
 //!
 //! Not here: command-line arguments, connections, and anything that changes while the program runs.
 //! Every key is described in `orchestrator.example.yaml`, every variable in `.env.example`; a test
@@ -27,6 +28,8 @@ mod resolve_sandbox;
 mod retention;
 mod router;
 mod sections;
+mod task_file;
+mod templates;
 mod urls;
 
 use std::path::{Path, PathBuf};
@@ -47,6 +50,8 @@ pub use sections::{
     Limits, LogConfig, MailConfig, ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig,
     RoleModels, SandboxBackend, SandboxConfig, SeverityName, UidRange, WebConfig,
 };
+pub use task_file::parse_task;
+pub use templates::{MOST_TEMPLATES, TEMPLATE_MAX_BYTES, TEMPLATES_FOLDER, parse_template, template_of_file};
 
 /// The name of the configuration file that is looked for in the working directory.
 pub const FILE_NAME: &str = "orchestrator.yaml";

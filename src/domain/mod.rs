@@ -19,8 +19,10 @@ mod source_text;
 mod specification;
 mod step;
 mod task;
+mod template;
 mod usage;
 mod visible_text;
+mod written_task;
 
 pub use answer::{
     Answer, Citation, CitationFault, Computation, DroppedSource, Source, Verification, find_citation,
@@ -45,13 +47,15 @@ pub use role::Role;
 pub use route::{Controls, Route, RouteLimits};
 pub use source_text::{SourceComment, SourceText, TextDigest, body_digest, plan_digest};
 pub use specification::{
-    DESIGN_MAX_CHARS, PLAN_MAX_TASKS, Preparation, Priority, Risk, Size, SpecificationFaults,
-    TaskSpecification, Workflow,
+    DESIGN_MAX_CHARS, LIST_MAX_ENTRIES, PLAN_MAX_TASKS, Preparation, Priority, Risk, Size,
+    SpecificationFault, SpecificationFaults, TEXT_MAX_CHARS, TITLE_MAX_CHARS, TaskSpecification, Workflow,
 };
 pub use step::{Approvals, Consequence, Illegal, Rules, Step, propose_spawned, step};
 pub use task::{
     Approval, ApprovalMeans, CancelReason, FixCause, GitHubPlace, Origin, Plan, PostedComment, Proposal,
     Reason, Resume, Stage, State, TakenBack, Task, Trial,
 };
+pub use template::{Template, Templates, UsedTemplate};
 pub use usage::Usage;
 pub use visible_text::{hidden_characters, is_hidden, visible_text, without_hidden_characters};
+pub use written_task::WrittenTask;

@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::ids::{Account, CommentId};
 use super::route::Route;
-use super::specification::TaskSpecification;
+use super::specification::{TaskSpecification, Workflow};
+use super::template::UsedTemplate;
 
 /// A comment of the issue that the model read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +148,7 @@ pub fn plan_digest(source: TextDigest, specification: &TaskSpecification) -> Tex
         hash.field(b"prepared");
         hash.field(prepared.design.as_bytes());
         hash_route(&mut hash, prepared.route.as_ref());
+        hash_template(&mut hash, prepared.template.as_ref());
     }
     hash.finish()
 }
@@ -160,6 +162,15 @@ fn hash_route(hash: &mut FieldHash, route: Option<&Route>) {
     }
 }
 
+/// Plans without a template keep the digest that they had before there were any.
+fn hash_template(hash: &mut FieldHash, template: Option<&UsedTemplate>) {
+    let Some(UsedTemplate { name, workflow, reviewers }) = template else { return };
+    hash.field(b"template");
+    hash.field(name.as_bytes());
+    hash.field(workflow.map_or("", Workflow::as_str).as_bytes());
+    reviewers.iter().for_each(|reviewer| hash.field(reviewer.as_bytes()));
+}
+
 /// A digest of a comment's body as GitHub returned it after we posted it, to notice an edit.
 pub fn body_digest(body: &str) -> TextDigest {
     let mut hash = FieldHash::new("body");
@@ -171,7 +182,7 @@ pub fn body_digest(body: &str) -> TextDigest {
 #[cfg(test)]
 mod tests {
     use super::super::ids::UserId;
-    use super::super::specification::{Priority, Risk, Size, Workflow};
+    use super::super::specification::{Preparation, Priority, Risk, Size};
     use super::*;
 
     fn text() -> SourceText {
@@ -241,11 +252,18 @@ mod tests {
             change(|t| t.size = Size::Large),
             change(|t| t.priority = Priority::High),
             change(|t| t.depends_on.push(0)),
+            change(|t| t.prepared.template = Some(template(&[]))),
+            change(|t| t.prepared.template = Some(template(&["tone"]))),
         ];
         let source = text().digest();
-        for other in changed {
-            assert_ne!(plan_digest(source, &other), plan_digest(source, &task), "{other:?}");
-        }
+        let all = changed.iter().chain([&task]).map(|task| plan_digest(source, task).to_string());
+        let all: std::collections::BTreeSet<_> = all.collect();
+        assert_eq!(all.len(), changed.len() + 1, "{changed:?}");
+    }
+
+    fn template(reviewers: &[&str]) -> UsedTemplate {
+        let reviewers = reviewers.iter().map(|name| (*name).to_owned()).collect();
+        UsedTemplate { name: "docs".into(), workflow: None, reviewers }
     }
 
     #[test]
@@ -268,6 +286,10 @@ mod tests {
             prepared: super::super::specification::Preparation::default(),
         };
         assert_eq!(plan_digest(text().digest(), &task).to_string(), before);
+        let before_templates = "b2caf09825c25a322ef5879de3ebe6ae51067e36d9a2a51e1d4d6adb121593f1";
+        let designed = Preparation { design: "d".into(), ..Preparation::default() };
+        let task = TaskSpecification { prepared: designed, ..task };
+        assert_eq!(plan_digest(text().digest(), &task).to_string(), before_templates);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::route::Route;
+use super::template::UsedTemplate;
 
 /// How much could break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -107,6 +108,9 @@ pub struct Preparation {
     pub design: String,
     /// `None`: no router was asked.
     pub route: Option<Route>,
+    /// The repository's template that the task has entries of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<UsedTemplate>,
 }
 
 impl Preparation {
@@ -117,8 +121,16 @@ impl Preparation {
 
 /// What a specification lacks, in words for whoever wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.join("; "))]
-pub struct SpecificationFaults(pub Vec<String>);
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct SpecificationFaults(pub Vec<SpecificationFault>);
+
+/// One thing that is wrong with a field, or with an entry of one, such as `requirements[2]`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` {problem}")]
+pub struct SpecificationFault {
+    pub key: String,
+    pub problem: String,
+}
 
 /// Longest title, in characters: a commit's subject has to carry it.
 pub const TITLE_MAX_CHARS: usize = 100;
@@ -172,7 +184,7 @@ impl TaskSpecification {
         let mut faults = Vec::new();
         text(&mut faults, "title", &self.title, TITLE_MAX_CHARS);
         if self.title.contains('\n') {
-            faults.push("`title` has to be one line".to_owned());
+            fault(&mut faults, "title", "has to be one line");
         }
         text(&mut faults, "objective", &self.objective, TEXT_MAX_CHARS);
         list(&mut faults, "requirements", &self.requirements, 1);
@@ -183,29 +195,34 @@ impl TaskSpecification {
         paths(&mut faults, "altered_tests", &self.altered_tests);
         for &dependency in &self.depends_on {
             if dependency == index {
-                faults.push("`depends_on` names the task itself".to_owned());
+                fault(&mut faults, "depends_on", "names the task itself");
             } else if dependency >= tasks_in_plan {
-                faults.push(format!("`depends_on` names task {dependency}, the plan has {tasks_in_plan}"));
+                let problem = format!("names task {dependency}, the plan has {tasks_in_plan}");
+                fault(&mut faults, "depends_on", problem);
             }
         }
         if faults.is_empty() { Ok(()) } else { Err(SpecificationFaults(faults)) }
     }
 }
 
-fn text(faults: &mut Vec<String>, name: &str, value: &str, max_chars: usize) {
+fn fault(faults: &mut Vec<SpecificationFault>, key: &str, problem: impl Into<String>) {
+    faults.push(SpecificationFault { key: key.to_owned(), problem: problem.into() });
+}
+
+fn text(faults: &mut Vec<SpecificationFault>, name: &str, value: &str, max_chars: usize) {
     if value.trim().is_empty() {
-        faults.push(format!("`{name}` is empty"));
+        fault(faults, name, "is empty");
     } else if value.chars().count() > max_chars {
-        faults.push(format!("`{name}` is longer than {max_chars} characters"));
+        fault(faults, name, format!("is longer than {max_chars} characters"));
     }
 }
 
-fn list(faults: &mut Vec<String>, name: &str, entries: &[String], at_least: usize) {
+fn list(faults: &mut Vec<SpecificationFault>, name: &str, entries: &[String], at_least: usize) {
     if entries.len() < at_least {
-        faults.push(format!("`{name}` needs at least {at_least} entry"));
+        fault(faults, name, format!("needs at least {at_least} entry"));
     }
     if entries.len() > LIST_MAX_ENTRIES {
-        faults.push(format!("`{name}` has more than {LIST_MAX_ENTRIES} entries"));
+        fault(faults, name, format!("has more than {LIST_MAX_ENTRIES} entries"));
     }
     for (index, entry) in entries.iter().enumerate() {
         text(faults, &format!("{name}[{index}]"), entry, TEXT_MAX_CHARS);
@@ -213,16 +230,17 @@ fn list(faults: &mut Vec<String>, name: &str, entries: &[String], at_least: usiz
 }
 
 /// What a person approves has to say which files are meant: no pattern, no folder.
-fn paths(faults: &mut Vec<String>, name: &str, entries: &[String]) {
+fn paths(faults: &mut Vec<SpecificationFault>, name: &str, entries: &[String]) {
     list(faults, name, entries, 0);
     for (index, entry) in entries.iter().enumerate() {
         let parts = || entry.split('/');
         let relative = parts().all(|part| !matches!(part, "" | "." | ".."));
         if !relative || entry.contains(|c: char| "*?[]{}\\".contains(c) || c.is_control()) {
-            faults.push(format!(
-                "`{name}[{index}]` is {entry:?}; it has to be the exact path of one file, relative to the \
-                 repository's root, without wildcards"
-            ));
+            let problem = format!(
+                "is {entry:?}; it has to be the exact path of one file, relative to the repository's root, \
+                 without wildcards"
+            );
+            fault(faults, &format!("{name}[{index}]"), problem);
         }
     }
 }
@@ -277,10 +295,7 @@ mod tests {
                 task[name] = serde_json::json!(["tests/a.rs", path]);
                 let task: TaskSpecification = serde_json::from_value(task).expect("a task");
                 let faults = task.validate(0, 1).expect_err(path).0;
-                assert!(
-                    faults.iter().any(|fault| fault.contains(&format!("{name}[1]"))),
-                    "{path:?}: {faults:?}"
-                );
+                assert!(faults.iter().any(|fault| fault.key == format!("{name}[1]")), "{path:?}: {faults:?}");
             }
         }
     }

@@ -11,6 +11,7 @@ use super::question::Asked;
 use super::refs::{BranchName, CommitSha};
 use super::source_text::{SourceText, TextDigest};
 use super::specification::TaskSpecification;
+use super::written_task::WrittenTask;
 
 /// Where an issue lives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -349,6 +350,9 @@ pub struct Task {
     /// The question that the task is, where a person asked one with `/orchestrate ask`.
     #[serde(default)]
     pub asked: Option<Asked>,
+    /// What a person wrote instead of an issue; no model reads the text then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<WrittenTask>,
     /// Exactly what the model read, once it was read.
     pub source: Option<SourceText>,
     pub plan: Option<Plan>,
@@ -401,6 +405,7 @@ impl Task {
             state: State::Discussing,
             requested_by,
             asked: None,
+            given: None,
             source: None,
             plan: None,
             approval: None,

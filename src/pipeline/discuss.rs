@@ -1,12 +1,16 @@
-//! Reading the issue: tasks, or questions.
+//! Reading the issue: tasks, or questions. Where a person wrote the task itself, there is nothing to read.
 
-use crate::agents::{DiscussionInput, DiscussionOutcome, discuss};
+use crate::agents::{AgentContext, DiscussionInput, DiscussionOutcome, discuss};
 use crate::context::overview;
 use crate::domain::{Event, Reading, SourceText, Task, TaskId, TaskSpecification};
 use crate::telemetry::clock;
 
 use super::change::{policy, snapshot};
+use super::templates::specification_given;
 use super::{OVERVIEW_TOKENS, Pipeline, StageEnd, StageError, agent_failure};
+
+/// What a plan says of how a task was understood that nobody had to understand.
+const GIVEN: &str = "The task was given as a file, so no issue was read.";
 
 impl Pipeline {
     pub(super) async fn discuss(&self, task: &Task) -> Result<StageEnd, StageError> {
@@ -20,20 +24,19 @@ impl Pipeline {
         let policy = policy(&checkout, &checkout.tip)?;
         let limits = self.settings.limits.lowered_by(&policy.limits);
         let paths = self.path_policy(&policy)?;
-        let protected: Vec<&str> = paths.protected_globs().collect();
         let files = snapshot(&checkout, &checkout.tip).await?;
         let overview = overview(&files, OVERVIEW_TOKENS);
         let snippets = self.snippets(&checkout, &checkout.tip, query(&source)).await;
         let agent = self.agent(task, &limits, self.prompts(&files, &checkout.tip)?);
+        let templates = self.templates(task, &files, &agent.prompts).await?;
         let input = DiscussionInput {
             source: &source,
             overview: &overview,
             snippets: &snippets,
-            protected: &protected.join(" "),
+            protected: &paths.protected_globs().collect::<Vec<_>>().join(" "),
+            templates: &templates,
         };
-        let outcome = discuss(&agent, input)
-            .await
-            .map_err(|error| StageError::stop(agent_failure("discussion", &error)))?;
+        let outcome = outcome(task, &agent, input).await?;
         let mut artifacts = Vec::new();
         let reading = match outcome {
             DiscussionOutcome::Questions { understood, questions } => {
@@ -51,6 +54,19 @@ impl Pipeline {
         };
         Ok(StageEnd { events: vec![Event::Discussed { source, reading }], artifacts })
     }
+}
+
+/// What a person wrote, or what a model reads out of the issue.
+async fn outcome(
+    task: &Task,
+    agent: &AgentContext,
+    input: DiscussionInput<'_>,
+) -> Result<DiscussionOutcome, StageError> {
+    if let Some(given) = &task.given {
+        let tasks = vec![specification_given(given, input.templates)?];
+        return Ok(DiscussionOutcome::Tasks { understood: GIVEN.to_owned(), tasks });
+    }
+    discuss(agent, input).await.map_err(|error| StageError::stop(agent_failure("discussion", &error)))
 }
 
 /// What to look for in the repository. Comments are left out: most talk about the talk.

@@ -28,6 +28,7 @@ mod publish;
 mod purse;
 mod review;
 mod reviewers;
+mod templates;
 mod time;
 mod toolbox;
 mod weakened;

@@ -35,10 +35,16 @@ impl Pipeline {
     ) -> Result<(Vec<TaskSpecification>, Vec<Artifact>), StageError> {
         let (mut all, mut kept) = (Vec::new(), Vec::new());
         for (mut specification, ordinal) in specifications.into_iter().zip(1..) {
-            // Ours to say, whatever the model that read the issue says.
-            specification.prepared = Preparation::default();
-            if self.settings.router.is_asked {
-                let (route, artifact) = self.route(task, agent, (&specification, ordinal), |_| true).await?;
+            // Ours to say, whatever the model that read the issue says. The template was added by us.
+            let template = specification.prepared.template.take();
+            let by_template = template.as_ref().and_then(|template| template.workflow);
+            specification.prepared = Preparation { template, ..Preparation::default() };
+            if self.settings.router.is_asked && !names_workflow(task) {
+                if let Some(workflow) = by_template {
+                    self.allowed(workflow)?;
+                }
+                let fits = |workflow| by_template.is_none_or(|only| only == workflow);
+                let (route, artifact) = self.route(task, agent, (&specification, ordinal), fits).await?;
                 specification.workflow = route.workflow;
                 specification.prepared.route = Some(route);
                 kept.push(artifact);
@@ -119,4 +125,9 @@ impl Pipeline {
         let model = if chosen.is_empty() { None } else { self.model.choosing(&chosen) };
         model.unwrap_or_else(|| Arc::clone(&self.model))
     }
+}
+
+/// Whether the person who wrote the task says how it is worked on, so that there is nothing to choose.
+fn names_workflow(task: &Task) -> bool {
+    task.given.as_ref().is_some_and(|given| given.workflow.is_some())
 }

@@ -20,7 +20,8 @@ impl Pipeline {
         let policy = policy(&checkout, base)?;
         let limits = self.settings.limits.lowered_by(&policy.limits);
         let base_files = snapshot(&checkout, base).await?;
-        let who = reviewers(&checkout, base, (&policy, &base_files), &self.settings.reviewers)?;
+        let asked = (specification.prepared.template.as_ref(), self.settings.reviewers.as_slice());
+        let who = reviewers(&checkout, base, (&policy, &base_files), asked)?;
         let from = fork_point(&checkout, base, head)?;
         let change = change_of(&checkout, head, &checkout.mirror.diff(&from, head)?)?;
         let places = self.places_of_change(&checkout, head, (specification, &change)).await;

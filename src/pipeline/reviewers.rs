@@ -5,7 +5,7 @@
 use crate::agents::{LooksFor, Reviewer, WORDS_MAX_CHARS};
 use crate::checkout::Checkout;
 use crate::config::{REVIEWERS_FOLDER, RepositoryPolicy, reviewer_of_file};
-use crate::domain::{CommitSha, FailedReviewer};
+use crate::domain::{CommitSha, FailedReviewer, UsedTemplate};
 use crate::workspace::{RepoPath, Snapshot, WorkspaceError};
 
 use super::StageError;
@@ -27,16 +27,15 @@ impl Reviewers {
     }
 }
 
-/// By the repository's list; without one, the deployment's and all that the repository has files of.
+/// By the template of the task or the repository's list; without either, the deployment's and all that the repository has files of.
 pub(super) fn reviewers(
     checkout: &Checkout,
     base: &CommitSha,
     (policy, files): (&RepositoryPolicy, &Snapshot),
-    deployment: &[String],
+    (template, deployment): (Option<&UsedTemplate>, &[String]),
 ) -> Result<Reviewers, StageError> {
-    let described: Vec<&str> =
-        files.files.keys().filter_map(|path| reviewer_of_file(path.as_str())).collect();
-    let names = names(policy.reviewers.as_deref(), deployment, &described);
+    let described = described(files);
+    let names = names(listed(template, policy), deployment, &described);
     let mut reviewers = Reviewers::default();
     for (index, name) in names.iter().enumerate() {
         let unusable = |why: String| FailedReviewer { reviewer: name.clone(), why };
@@ -56,6 +55,17 @@ pub(super) fn reviewers(
         }
     }
     Ok(reviewers)
+}
+
+/// The reviewers that the repository has files of.
+pub(super) fn described(files: &Snapshot) -> Vec<&str> {
+    files.files.keys().filter_map(|path| reviewer_of_file(path.as_str())).collect()
+}
+
+/// What was approved with the plan goes before what holds for every task.
+fn listed<'a>(template: Option<&'a UsedTemplate>, policy: &'a RepositoryPolicy) -> Option<&'a [String]> {
+    let of_template = template.map(|template| template.reviewers.as_slice());
+    of_template.filter(|names| !names.is_empty()).or(policy.reviewers.as_deref())
 }
 
 fn names(listed: Option<&[String]>, deployment: &[String], described: &[&str]) -> Vec<String> {
@@ -107,6 +117,16 @@ mod tests {
         assert_eq!(names(None, &deployment, &described), ["safety", "quality", "sql"]);
         assert_eq!(names(Some(&owned(&["sql"])), &deployment, &described), ["sql"]);
         assert_eq!(names(None, &deployment, &[]), ["safety", "quality"]);
+    }
+
+    #[test]
+    fn the_reviewers_of_a_template_come_before_the_repositorys_list() {
+        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let policy = RepositoryPolicy { reviewers: Some(own(&["sql"])), ..RepositoryPolicy::default() };
+        let of = |reviewers: &[&str]| UsedTemplate { reviewers: own(reviewers), ..UsedTemplate::default() };
+        assert_eq!(listed(Some(&of(&["tone"])), &policy), Some(&own(&["tone"])[..]));
+        assert_eq!(listed(Some(&of(&[])), &policy), Some(&own(&["sql"])[..]));
+        assert_eq!(listed(None, &RepositoryPolicy::default()), None);
     }
 
     #[test]

@@ -6,7 +6,10 @@ use super::page::{Block, Page, Room, Summary};
 use super::route;
 use super::text::{Line, code, figure, line_of, quote, quote_up_to, strong};
 use super::words::{self, Mode};
-use crate::domain::{Plan, SourceText, TaskSpecification, visible_text};
+use crate::domain::{Plan, SourceText, TaskSpecification, UsedTemplate, Workflow, visible_text};
+
+/// Where a repository's templates are.
+const TEMPLATES: &str = ".orchestrator/templates/";
 
 /// What the work will probably cost, in millionths of a US dollar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +110,9 @@ pub(super) fn task(specification: &TaskSpecification, titles: &[String], room: R
         page.paragraph(line_of![strong("Design")]);
         page.push(Block::Prose(specification.prepared.design.clone(), room.text));
     }
+    if let Some(template) = &specification.prepared.template {
+        page.paragraph(used_template(template, specification.workflow));
+    }
     page.append(opened(specification));
     let mut facts = line_of![
         strong("Risk"),
@@ -134,6 +140,27 @@ pub(super) fn task(specification: &TaskSpecification, titles: &[String], room: R
         page.append(route::routed(route));
     }
     page
+}
+
+/// Whose entries the task has besides its own, and who reviews it therefore.
+fn used_template(template: &UsedTemplate, workflow: Workflow) -> Line {
+    let mut line = line_of![
+        strong("Template"),
+        ": ",
+        code(&template.name),
+        " of this repository (",
+        code(format!("{TEMPLATES}{}.yaml", template.name)),
+        "). What it asks for is among the entries above.",
+    ];
+    if workflow.ends_in_answer() || template.reviewers.is_empty() {
+        return line;
+    }
+    for (index, reviewer) in template.reviewers.iter().enumerate() {
+        line.push(if index == 0 { " The change is reviewed by " } else { ", " });
+        line.push(code(reviewer));
+    }
+    line.push(".");
+    line
 }
 
 /// What an approval opens besides the ordinary: nobody may overlook it.
@@ -294,6 +321,16 @@ mod tests {
         let (mut task, titles) = (samples::task(), samples::titles());
         let specification = &mut task.plan.as_mut().expect("a plan").specification;
         specification.prepared = samples::prepared();
+        insta::assert_snapshot!(plan_comment(&gateway(), &samples::plan_view(&task, &titles)).as_str());
+    }
+
+    #[test]
+    fn a_plan_of_a_template() {
+        let (mut task, titles) = (samples::task(), samples::titles());
+        let specification = &mut task.plan.as_mut().expect("a plan").specification;
+        let reviewers = vec!["tone".into(), "safety".into()];
+        specification.prepared.template =
+            Some(UsedTemplate { name: "docs".into(), workflow: None, reviewers });
         insta::assert_snapshot!(plan_comment(&gateway(), &samples::plan_view(&task, &titles)).as_str());
     }
 

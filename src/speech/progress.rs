@@ -10,7 +10,10 @@ use crate::domain::{FixCause, GateKind, GateReport, Reason, Requirement, State, 
 /// `    12.3 s  running the gates: after fix round 1`, without a line's end. `elapsed`: since the task began.
 pub fn progress(gateway: &Gateway, task: &Task, elapsed: Duration) -> String {
     let mut line = line_of![figure(format!("{:>10}  ", words::duration(elapsed.as_millis() as u64)))];
-    line.push(words::state(&task.state));
+    line.push(match task.state {
+        State::Discussing if task.given.is_some() => "reading the task",
+        _ => words::state(&task.state),
+    });
     if let Some(more) = more(task) {
         line.push(": ");
         line.extend(more);

@@ -7,7 +7,7 @@ use orchestrator::agents::{
     command_fix_prompt, command_prompt, compare, criticise, design, fix_at_once, implement_at_once, route,
     verify, verify_answer,
 };
-use orchestrator::domain::{Computation, RouteLimits};
+use orchestrator::domain::{Computation, RouteLimits, Template};
 use orchestrator::llm::{Answer, CallContext, CallLabel, LlmError, Message, Model, PromptUsed, Request};
 
 use super::*;
@@ -120,8 +120,22 @@ async fn every_job_reads_its_prompt_with_untrusted_text_fenced_and_nothing_hidde
     };
 
     let source = SourceText { title: HOSTILE.into(), body: HOSTILE.into(), comments: vec![] };
-    let reading =
-        DiscussionInput { source: &source, overview: &places, snippets: &places, protected: ".github/**" };
+    let template = Template {
+        name: "docs".into(),
+        when: HOSTILE.into(),
+        label: Some("documentation".into()),
+        acceptance_criteria: vec!["Links work.".into()],
+        questions: vec![HOSTILE.into()],
+        ..Template::default()
+    };
+    let templates = Templates::new(vec![template]).for_labels(&["documentation".into()]);
+    let reading = DiscussionInput {
+        source: &source,
+        overview: &places,
+        snippets: &places,
+        protected: ".github/**",
+        templates: &templates,
+    };
     discuss(&context, reading).await.expect_err("nobody answers");
     take(asked.first());
     implement(&context, &folder, ToolLimits::default(), implementing).await.expect_err("nobody answers");

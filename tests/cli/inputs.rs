@@ -32,6 +32,11 @@ async fn what_is_wrong_is_said_with_what_to_do() {
     let missing = machine.path("missing").display().to_string();
     let (nothing, detached, taken) = (nothing.path(), detached.path(), taken.path());
     let report = machine.path("missing/report.md").display().to_string();
+    let whole = "title: T\nobjective: O\nrequirements: [r]\nacceptance_criteria: [a]\n";
+    let unknown = write("unknown.yaml", whole.replace("requirements", "requirement").as_bytes());
+    let aimless =
+        write("aimless.json", br#"{"title": "T", "requirements": ["r"], "acceptance_criteria": ["a"]}"#);
+    let many = write("many.yaml", format!("{whole}constraints:{}", "\n  - c".repeat(31)).as_bytes());
 
     let dry = vec![("DRY_RUN", "true".to_owned())];
     let none: Environment = Vec::new();
@@ -51,6 +56,15 @@ async fn what_is_wrong_is_said_with_what_to_do() {
         ("an empty issue", vec!["run", "--repo", &repository, "--issue", &empty], &dry),
         ("an issue that is no text", vec!["run", "--repo", &repository, "--issue", &binary], &dry),
         ("a long issue", vec!["run", "--repo", &repository, "--issue", &long], &dry),
+        ("no task file", vec!["run", "--repo", &repository, "--task", &missing], &dry),
+        ("a task with an unknown key", vec!["run", "--repo", &repository, "--task", &unknown], &dry),
+        ("a task without an objective", vec!["run", "--repo", &repository, "--task", &aimless], &dry),
+        ("a task with a long list", vec!["run", "--repo", &repository, "--task", &many], &dry),
+        (
+            "a task and an issue",
+            vec!["run", "--repo", &repository, "--task", &unknown, "--issue", &issue],
+            &dry,
+        ),
         (
             "no place for the report",
             vec!["run", "--repo", &repository, "--issue", &issue, "--report", &report],

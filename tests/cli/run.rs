@@ -69,6 +69,73 @@ async fn a_run_ends_in_a_branch_and_touches_nothing_else() {
     }
 }
 
+/// The story of the note with a router.
+async fn routed_model() -> ModelServer {
+    let router = r#"
+  - name: the router chooses
+    when: { system: ["You decide how a task is worked on"] }
+    answer: { json: { workflow: rag_qa, workers: [], controls: { use_debate: false, max_rounds: 1 } } }
+"#;
+    let script = format!("{}{router}", include_str!("note.yaml"));
+    model(Scenario::parse(&script).expect("a script")).await
+}
+
+/// The names of the rules that answered.
+fn answered(model: &ModelServer) -> Vec<String> {
+    model.journal().into_iter().filter_map(|exchange| exchange.rule).collect()
+}
+
+const TASK: &str = "title: Write the note\nobjective: The note is there.\nrequirements: [NOTE.md says something]\n\
+                    acceptance_criteria: [NOTE.md is there]\ntemplate: notes\nsize: small\n";
+
+fn note_repository(machine: &Machine) -> Repository {
+    let notes = "when: Notes.\nworkflow: coding\nacceptance_criteria: [The note is in plain words.]\nreviewers: [safety]\n";
+    let in_repository = [
+        (".orchestrator/config.yaml", "gates:\n  - { name: note, run: test -e NOTE.md }\n"),
+        (".orchestrator/templates/notes.yaml", notes),
+    ];
+    machine.repository("written", &files(&in_repository))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_is_written_as_a_file_is_not_read_out_of_an_issue() {
+    let (machine, model) = (Machine::new().await, routed_model().await);
+    let repository = note_repository(&machine);
+    let router = machine.write("router.yaml", "router: { enabled: true }\n").display().to_string();
+    let mut command =
+        machine.command(&["--config", &router, "run", "--repo", &repository.path(), "--task", "-", "--json"]);
+    let file = std::fs::File::open(machine.write("task.yaml", format!("{TASK}workflow: coding\n")));
+
+    let said = ended(command.envs(anthropic(&model)).stdin(file.expect("a file")).output().await);
+
+    assert_eq!(said.code, Some(0), "{said:#?}\n{:#?}", refusals(&model));
+    assert_eq!(refusals(&model), [""; 0]);
+    assert_eq!(answered(&model), ["write it", "it is written", "nothing is found"], "nothing else is asked");
+    let answer = said.json();
+    let branch = answer["tasks"][0]["branch"].as_str().expect("a branch");
+    assert_eq!(repository.git(&["show", &format!("{branch}:NOTE.md")]), "Here it is.");
+    let report = std::fs::read_to_string(answer["report"].as_str().expect("a path")).expect("a report");
+    for line in ["- The note is in plain words.", "**Template**: `notes`", "Reviewed by `safety`."] {
+        assert!(report.contains(line), "no {line:?} in\n{report}");
+    }
+    assert!(said.stderr.contains("reading the task: Write the note"), "{}", said.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_written_task_that_leaves_the_workflow_open_is_routed_within_its_template() {
+    let (machine, model) = (Machine::new().await, routed_model().await);
+    let repository = note_repository(&machine).path();
+    let router = machine.write("router.yaml", "router: { enabled: true }\n").display().to_string();
+    let task = machine.write("task.yaml", TASK).display().to_string();
+
+    let line = ["--config", &router, "run", "--repo", &repository, "--task", &task];
+    let said = machine.say(&line, &anthropic(&model)).await;
+
+    assert_eq!(said.code, Some(0), "{said:#?}\n{:#?}", refusals(&model));
+    assert_eq!(answered(&model).first().map(String::as_str), Some("the router chooses"));
+    assert!(said.stdout.contains("branch"), "the template is for changes: {}", said.stdout);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_get_one_object_with_everything() {
     let (machine, model) = (Machine::new().await, demo_model().await);

@@ -4,8 +4,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::agents::PromptError;
-use crate::config::{Config, ModelChoice, variable_of};
-use crate::domain::{BranchName, SourceText};
+use crate::config::{Config, ConfigError, ModelChoice, parse_task, variable_of};
+use crate::domain::{BranchName, SourceText, WrittenTask};
 use crate::workspace::{Head, Survey, WorkspaceError};
 
 /// Longest text and title of an issue, in characters: what GitHub takes, so that an issue means the same
@@ -44,6 +44,10 @@ pub(in crate::cli) enum InputError {
     EmptyIssue(String),
     #[error("the issue in {from} has {chars} characters; {TEXT_MAX_CHARS} is the most, as on GitHub")]
     LongIssue { from: String, chars: usize },
+    #[error("cannot read the task from {from}: {problem}")]
+    Task { from: String, problem: String },
+    #[error(transparent)]
+    TaskFile(#[from] ConfigError),
     #[error("the report cannot be written to {}: {problem}", .path.display())]
     Report { path: PathBuf, problem: String },
     #[error("there is no task {id:?}; {near}")]
@@ -118,21 +122,38 @@ fn known(branches: &[BranchName]) -> String {
 
 /// The issue in a file, or in standard input for `-`.
 pub(in crate::cli) fn issue(file: &Path) -> Result<SourceText, InputError> {
+    let (from, read) = text_of(file);
+    let text = read.map_err(|problem| InputError::Issue { from: from.clone(), problem })?;
+    let text = text.as_str();
+    let chars = text.chars().count();
+    if chars > TEXT_MAX_CHARS {
+        return Err(InputError::LongIssue { from, chars });
+    }
+    source(text).ok_or(InputError::EmptyIssue(from))
+}
+
+/// The task in a file, or in standard input for `-`, and its text.
+pub(super) fn task(file: &Path) -> Result<(WrittenTask, SourceText), InputError> {
+    let (from, read) = text_of(file);
+    let text = read.map_err(|problem| InputError::Task { from: from.clone(), problem })?;
+    let task = parse_task(Path::new(&from), &text)?;
+    let source = SourceText { title: task.title.clone(), body: text, comments: Vec::new() };
+    Ok((task, source))
+}
+
+/// Where a text comes from, for people, and the text or why there is none.
+fn text_of(file: &Path) -> (String, Result<String, String>) {
     let (from, read) = if file == Path::new("-") {
         let mut bytes = Vec::new();
         ("standard input".to_owned(), std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes))
     } else {
         (file.display().to_string(), std::fs::read(file))
     };
-    let wrong = |problem: String| InputError::Issue { from: from.clone(), problem };
-    let bytes = read.map_err(|error| wrong(error.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8 text".to_owned()))?;
-    let text = text.trim_start_matches('\u{feff}');
-    let chars = text.chars().count();
-    if chars > TEXT_MAX_CHARS {
-        return Err(InputError::LongIssue { from, chars });
-    }
-    source(text).ok_or(InputError::EmptyIssue(from))
+    let text = read.map_err(|error| error.to_string()).and_then(|bytes| {
+        let text = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
+        Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    });
+    (from, text)
 }
 
 /// The first line with words in it is the title, as a heading or not. One that is too long for a title is

@@ -34,13 +34,17 @@ pub(super) struct RunArguments {
     #[arg(long, value_name = "PATH", default_value = ".")]
     repo: PathBuf,
     /// The issue as a text file: its first line is the title. `-` reads standard input.
-    #[arg(long, value_name = "FILE", required_unless_present = "resume")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["resume", "task"])]
     issue: Option<PathBuf>,
+    /// The task itself as a YAML or JSON file, so that no issue has to be read; see docs/task.example.yaml.
+    /// `-` reads standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "issue")]
+    task: Option<PathBuf>,
     /// The branch to start from. Default: the one that is checked out.
     #[arg(long, value_name = "BASE")]
     branch: Option<String>,
     /// Go on with a run that stopped: the number of one of its tasks.
-    #[arg(long, value_name = "TASK", conflicts_with_all = ["repo", "issue", "branch"])]
+    #[arg(long, value_name = "TASK", conflicts_with_all = ["repo", "issue", "task", "branch"])]
     resume: Option<Uuid>,
     /// Where to write the report. Default: the folder `reports` of the data folder.
     #[arg(long, value_name = "FILE")]
@@ -104,9 +108,9 @@ async fn work(
     if let Some(report) = &arguments.report {
         inputs::report(report)?;
     }
-    let fresh = match (arguments.resume, &arguments.issue) {
-        (None, Some(issue)) => Some(fresh(&arguments, issue, environment)?),
-        _ => None,
+    let fresh = match arguments.resume {
+        None => fresh(&arguments, environment)?,
+        Some(_) => None,
     };
     let mut run = TaskId(clock::new_id());
     let application = LocalApplication::build(&config, async |store| {
@@ -121,15 +125,23 @@ async fn work(
     follow(application, Followed { run, told }, &config, arguments.report.as_deref()).await
 }
 
-/// The task of a new run.
-fn fresh(arguments: &RunArguments, issue: &Path, environment: &Environment) -> Result<Task, InputError> {
+/// The task of a new run, if there is something to make it from.
+fn fresh(arguments: &RunArguments, environment: &Environment) -> Result<Option<Task>, InputError> {
+    let (given, issue) = (arguments.task.as_deref(), arguments.issue.as_deref());
+    if given.is_none() && issue.is_none() {
+        return Ok(None);
+    }
     let place = inputs::place(&arguments.repo, arguments.branch.as_deref())?;
-    let source = inputs::issue(issue)?;
+    let given = given.map(inputs::task).transpose()?;
+    let (given, source) = match (given, issue) {
+        (Some((given, source)), _) => (Some(given), Some(source)),
+        (None, issue) => (None, issue.map(inputs::issue).transpose()?),
+    };
     let repository = place.repository.display().to_string();
     let origin = Origin::Local { repository, base: place.base };
     let mut task = Task::new(TaskId(clock::new_id()), origin, person(environment), clock::now());
-    task.source = Some(source);
-    Ok(task)
+    (task.given, task.source) = (given, source);
+    Ok(Some(task))
 }
 
 /// Who runs this, as the machine calls them. No account of GitHub has the number 0.

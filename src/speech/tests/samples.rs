@@ -137,7 +137,7 @@ pub(in crate::speech) fn prepared() -> Preparation {
         corrected: vec!["\"evil:@octocat\" is no model of the role `reviewer`; it is dropped".into()],
     };
     let design = "1. `Mode` in `src/mode.rs`.\n2. `round` takes it.\n\nRejected: a global.".into();
-    Preparation { design, route: Some(route) }
+    Preparation { design, route: Some(route), template: None }
 }
 
 /// A question that a person asked.

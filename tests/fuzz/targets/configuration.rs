@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use orchestrator::config::{Config, Environment, GATE_KINDS, RepositoryPolicy};
+use orchestrator::config::{
+    Config, Environment, GATE_KINDS, RepositoryPolicy, TEMPLATE_MAX_BYTES, parse_task, parse_template,
+};
 
 use super::{Target, input};
 
@@ -193,6 +195,8 @@ pub const POLICY: Target = Target {
         "coverage:\n  lines_percent: 80\npaths:\n  allowed: ['src/**']\n  protected: ['*.lock', '{a,b}/**']\nmail_to: [a@b.example]\nlimits:\n  gate_rounds: 9\n  task_usd: 0.5\n",
         "gates: []\nsetup:\n  - [npm, ci]\n  - make deps\nreviewers: [safety]\n",
         "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n",
+        "when: Documentation.\nlabel: docs\nrequirements: [Examples run.]\nworkflow: coding\nreviewers: [tone]\nquestions: [Who reads it?]\n",
+        "title: T\nobjective: O\nrequirements: [r]\nacceptance_criteria:\n  - a\nrisk: high\ntemplate: docs\n",
     ],
     longest: 512,
     cap: 64 * 1024,
@@ -200,6 +204,7 @@ pub const POLICY: Target = Target {
 
 fn policy(data: &[u8]) {
     let text = input::text(data, POLICY.words);
+    specified(&text);
     let policy = match RepositoryPolicy::parse(&text) {
         Ok(policy) => policy,
         Err(error) => {
@@ -229,4 +234,22 @@ fn policy(data: &[u8]) {
     assert!(limits.agent_steps != Some(0) && limits.task_tokens != Some(0));
     assert!(limits.stage_wall.is_none_or(|time| !time.is_zero()));
     assert!(limits.task_usd.is_none_or(|usd| usd.is_finite() && usd > 0.0));
+}
+
+/// A template and a task that a person wrote are held within the bounds of a specification.
+fn specified(text: &str) {
+    match parse_template("docs", "docs.yaml", text) {
+        Ok(template) => {
+            assert!(text.len() <= TEMPLATE_MAX_BYTES && !template.when.is_empty());
+            let lists = [&template.requirements, &template.constraints, &template.acceptance_criteria];
+            assert!(lists.iter().all(|list| list.len() <= 10));
+            let mut entries = lists.into_iter().flatten().chain(&template.questions);
+            assert!(entries.all(|entry| !entry.trim().is_empty() && entry.chars().count() <= 2_000));
+        }
+        Err(error) => assert!(!error.to_string().trim().is_empty()),
+    }
+    match parse_task(Path::new("task.yaml"), text) {
+        Ok(task) => assert_eq!(task.specification().validate(0, 1), Ok(())),
+        Err(error) => assert!(!error.to_string().trim().is_empty()),
+    }
 }
