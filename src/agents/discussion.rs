@@ -29,6 +29,48 @@ pub struct DiscussionInput<'a> {
     pub snippets: &'a PromptText,
     /// What is protected here, as globs; see [`crate::guard::PathPolicy::protected_globs`].
     pub protected: &'a str,
+    pub workflows: Workflows<'a>,
+}
+
+/// The workflows that tasks may have.
+#[derive(Debug, Clone, Copy)]
+pub enum Workflows<'a> {
+    OneOf(&'a [Workflow]),
+    /// A person named it, for all tasks.
+    Named(Workflow),
+}
+
+impl Workflows<'_> {
+    fn names(&self) -> Vec<&'static str> {
+        match self {
+            Self::OneOf(workflows) => workflows.iter().map(|workflow| workflow.as_str()).collect(),
+            Self::Named(workflow) => vec![workflow.as_str()],
+        }
+    }
+
+    /// What the model is told below the report; nothing where everything is possible.
+    fn in_words(&self) -> Option<PromptText> {
+        let words = match self {
+            Self::OneOf(workflows) if Workflow::ALL.iter().all(|known| workflows.contains(known)) => return None,
+            Self::OneOf(_) => "Of the workflows only these can be used here:",
+            Self::Named(_) => "A maintainer has named the workflow of every task:",
+        };
+        let names = PromptText::data("workflows", &self.names().join(", "), Written::AsCode, BODY_MAX_CHARS);
+        Some(PromptText::joined([PromptText::own(words), names], "\n"))
+    }
+
+    /// Puts the task's workflow right, or says what is wrong with it.
+    fn hold(&self, task: &mut TaskSpecification) -> Result<(), String> {
+        match self {
+            Self::Named(workflow) => task.workflow = *workflow,
+            Self::OneOf(workflows) if workflows.contains(&task.workflow) => {}
+            Self::OneOf(_) => {
+                let (name, names) = (task.workflow.as_str(), self.names().join(", "));
+                return Err(format!("`workflow` is {name:?}; here it has to be one of {names}"));
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -54,7 +96,8 @@ pub async fn discuss(
     context: &AgentContext,
     input: DiscussionInput<'_>,
 ) -> Result<DiscussionOutcome, AgentError> {
-    let issue = issue_text(input.source);
+    let report = [Some(issue_text(input.source)), input.workflows.in_words()];
+    let issue = PromptText::joined(report.into_iter().flatten(), "\n\n");
     let (max_tasks, max_questions) = (PromptText::number(PLAN_MAX_TASKS), PromptText::number(MAX_QUESTIONS));
     let prompt = context.prompts.render(
         "discussion",
@@ -68,7 +111,9 @@ pub async fn discuss(
         ],
     )?;
     let call = context.call(Role::Discussion, "discuss", &prompt);
-    structured::ask(context, &call, prompt, schema(), check).await
+    let workflows = input.workflows;
+    let schema = schema(&workflows.names());
+    structured::ask(context, &call, prompt, schema, |object| check(object, workflows)).await
 }
 
 /// The whole conversation, as far as there is room: of a longer one, the last comments are cut.
@@ -87,7 +132,7 @@ pub(super) fn issue_text(source: &SourceText) -> PromptText {
     PromptText::joined(parts, "\n")
 }
 
-fn check(object: Value) -> Result<DiscussionOutcome, Vec<String>> {
+fn check(object: Value, workflows: Workflows<'_>) -> Result<DiscussionOutcome, Vec<String>> {
     let raw: RawOutcome = serde_json::from_value(object).map_err(|error| vec![error.to_string()])?;
     let mut faults = Vec::new();
     let understood = raw.understood.trim().to_owned();
@@ -96,7 +141,7 @@ fn check(object: Value) -> Result<DiscussionOutcome, Vec<String>> {
     }
     let outcome = match raw.kind.as_str() {
         "tasks" => {
-            let tasks = tasks(raw.tasks, &mut faults);
+            let tasks = tasks(raw.tasks, workflows, &mut faults);
             DiscussionOutcome::Tasks { understood, tasks }
         }
         "questions" => {
@@ -114,7 +159,7 @@ fn check(object: Value) -> Result<DiscussionOutcome, Vec<String>> {
     if faults.is_empty() { Ok(outcome) } else { Err(faults) }
 }
 
-fn tasks(raw: Vec<Value>, faults: &mut Vec<String>) -> Vec<TaskSpecification> {
+fn tasks(raw: Vec<Value>, workflows: Workflows<'_>, faults: &mut Vec<String>) -> Vec<TaskSpecification> {
     let count = raw.len();
     if !(1..=PLAN_MAX_TASKS).contains(&count) {
         faults.push(format!("`tasks` has {count} entries; 1 to {PLAN_MAX_TASKS} are possible"));
@@ -122,7 +167,10 @@ fn tasks(raw: Vec<Value>, faults: &mut Vec<String>) -> Vec<TaskSpecification> {
     let mut tasks = Vec::new();
     for (index, value) in raw.into_iter().enumerate() {
         match serde_json::from_value::<TaskSpecification>(value) {
-            Ok(task) => {
+            Ok(mut task) => {
+                if let Err(fault) = workflows.hold(&mut task) {
+                    faults.push(format!("tasks[{index}]: {fault}"));
+                }
                 if let Err(error) = task.validate(index, count) {
                     faults.extend(error.0.iter().map(|fault| format!("tasks[{index}]: {fault}")));
                 }
@@ -162,7 +210,7 @@ fn check_questions(questions: &[String], faults: &mut Vec<String>) {
     }
 }
 
-fn schema() -> Value {
+fn schema(workflows: &[&str]) -> Value {
     let strings = json!({"type": "array", "items": {"type": "string"}});
     let task = json!({
         "type": "object",
@@ -175,7 +223,7 @@ fn schema() -> Value {
             "likely_files": strings,
             "protected_files": strings,
             "altered_tests": strings,
-            "workflow": {"type": "string", "enum": Workflow::ALL.map(Workflow::as_str)},
+            "workflow": {"type": "string", "enum": workflows},
             "risk": {"type": "string", "enum": ["low", "medium", "high"]},
             "size": {"type": "string", "enum": ["small", "medium", "large"]},
             "priority": {"type": "string", "enum": ["low", "normal", "high"]},
@@ -209,14 +257,16 @@ mod tests {
         })
     }
 
+    const EVERY: Workflows<'static> = Workflows::OneOf(&Workflow::ALL);
+
     fn faults(object: Value) -> Vec<String> {
-        check(object).expect_err("faulty")
+        check(object, EVERY).expect_err("faulty")
     }
 
     #[test]
     fn tasks_without_a_circle_are_taken() {
         let plan = json!({"kind": "tasks", "understood": "u", "tasks": [task(&[1]), task(&[]), task(&[0, 1])], "questions": []});
-        assert!(matches!(check(plan), Ok(DiscussionOutcome::Tasks { tasks, .. }) if tasks.len() == 3));
+        assert!(matches!(check(plan, EVERY), Ok(DiscussionOutcome::Tasks { tasks, .. }) if tasks.len() == 3));
     }
 
     #[test]
@@ -236,5 +286,21 @@ mod tests {
         wrong["risk"] = "huge".into();
         let wrong = json!({"kind": "tasks", "understood": "u", "tasks": [wrong], "questions": []});
         assert!(faults(wrong)[0].contains("tasks[0]: unknown variant `huge`"));
+    }
+
+    #[test]
+    fn a_workflow_that_is_not_allowed_is_named_and_one_that_a_person_named_holds() {
+        let plan = || json!({"kind": "tasks", "understood": "u", "tasks": [task(&[])], "questions": []});
+        let answers = Workflows::OneOf(&[Workflow::RagQa, Workflow::Reasoning]);
+        let faults = check(plan(), answers).expect_err("faulty");
+        assert_eq!(faults, ["tasks[0]: `workflow` is \"coding\"; here it has to be one of rag_qa, reasoning"]);
+        let Ok(DiscussionOutcome::Tasks { tasks, .. }) = check(plan(), Workflows::Named(Workflow::Science)) else {
+            panic!("a person's word stands")
+        };
+        assert_eq!(tasks[0].workflow, Workflow::Science);
+        let told = |workflows: Workflows<'_>| workflows.in_words().map(PromptText::into_string).unwrap_or_default();
+        assert!(told(answers).contains("rag_qa, reasoning"), "{}", told(answers));
+        assert!(told(Workflows::Named(Workflow::Science)).contains("science"));
+        assert_eq!(told(EVERY), "");
     }
 }

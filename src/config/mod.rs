@@ -20,6 +20,7 @@ mod keys;
 mod paths;
 mod policy;
 mod policy_file;
+mod policy_models;
 mod redacted;
 mod resolve;
 mod resolve_models;
@@ -27,6 +28,7 @@ mod resolve_sandbox;
 mod retention;
 mod router;
 mod sections;
+mod stages;
 mod urls;
 
 use std::path::{Path, PathBuf};
@@ -41,12 +43,15 @@ pub use policy::{
     GATE_KINDS, GateCommand, GateEntry, PolicyLimits, REVIEWERS_FOLDER, RepositoryPolicy, reviewer_of_file,
 };
 pub(crate) use resolve::percent_decoded;
-pub use router::{Profile, RouterConfig};
+pub use policy_models::{ModelsPolicy, WantedModel};
+pub use router::{Profile, RouterConfig, RouterPolicy};
 pub use sections::{
     AppCredentials, ContainerConfig, DatabaseConfig, DigestSchedule, EffortName, GitIdentity, GithubConfig,
     Limits, LogConfig, MailConfig, ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig,
     RoleModels, SandboxBackend, SandboxConfig, SeverityName, UidRange, WebConfig,
 };
+
+pub use stages::{StageRule, StagesConfig, StagesPolicy};
 
 /// The name of the configuration file that is looked for in the working directory.
 pub const FILE_NAME: &str = "orchestrator.yaml";
@@ -72,6 +77,8 @@ pub struct Config {
     pub candidates: CandidatesConfig,
     /// Which workflows there may be, and whether a router chooses among them.
     pub router: RouterConfig,
+    /// Which of the stages that work can do without take place.
+    pub stages: StagesConfig,
     pub limits: Limits,
     pub polling: Polling,
     pub git: GitIdentity,

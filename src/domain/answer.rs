@@ -91,6 +91,9 @@ pub struct Answer {
     /// `None`: no router was asked.
     #[serde(default)]
     pub route: Option<Route>,
+    /// What of the repository's rules was not taken, for a question that had no plan to say it.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 impl Answer {

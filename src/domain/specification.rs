@@ -107,6 +107,8 @@ pub struct Preparation {
     pub design: String,
     /// `None`: no router was asked.
     pub route: Option<Route>,
+    /// What labels and the repository's rules came to, where people have to know: one sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Preparation {

@@ -16,9 +16,11 @@ mod fence;
 mod fix;
 mod gate;
 mod implement;
+mod in_force;
 mod instructions;
 mod ledger;
 mod metered;
+mod models;
 mod places;
 mod prepare;
 mod prompts;
@@ -36,7 +38,9 @@ use std::time::Duration;
 
 use crate::agents::{AgentError, Interruption, Prompts};
 use crate::checkout::{CheckoutError, Repositories};
-use crate::config::{ImplementerConfig, Limits, PathSettings, RepositoryPolicy};
+use crate::config::{
+    ImplementerConfig, Limits, ModelsConfig, PathSettings, RepositoryPolicy, RouterConfig, StagesConfig,
+};
 use crate::context::Contexts;
 use crate::domain::{Event, Reason, Rules, Severity, Stage, State, Task, TaskId};
 use crate::engines::Metering;
@@ -54,7 +58,7 @@ pub use gate::gate_policy;
 pub use ledger::StoreLedger;
 use metered::Meter;
 pub use metered::MeteredSandbox;
-pub use prepare::RouterSettings;
+pub use models::model_lists;
 pub use prompts::PromptsOf;
 use time::StageTime;
 
@@ -95,7 +99,13 @@ pub struct Settings {
     /// Findings of these severities are worth a fix that the change can do without.
     pub worth_a_fix: Vec<Severity>,
     pub candidates: CandidateSettings,
-    pub router: RouterSettings,
+    /// The workflows, and whether a router is asked; a repository's policy chooses among what it allows.
+    pub router: RouterConfig,
+    /// Which of the stages that work can do without take place.
+    pub stages: StagesConfig,
+    pub models: ModelsConfig,
+    /// The label that starts work where the repository names none.
+    pub label: String,
     /// Days that a task waits for the ones that it builds on.
     pub wait_days: u32,
     pub command_limits: crate::sandbox::Limits,
