@@ -51,7 +51,9 @@ impl Workflows<'_> {
     /// What the model is told below the report; nothing where everything is possible.
     fn in_words(&self) -> Option<PromptText> {
         let words = match self {
-            Self::OneOf(workflows) if Workflow::ALL.iter().all(|known| workflows.contains(known)) => return None,
+            Self::OneOf(workflows) if Workflow::ALL.iter().all(|known| workflows.contains(known)) => {
+                return None;
+            }
             Self::OneOf(_) => "Of the workflows only these can be used here:",
             Self::Named(_) => "A maintainer has named the workflow of every task:",
         };
@@ -293,12 +295,17 @@ mod tests {
         let plan = || json!({"kind": "tasks", "understood": "u", "tasks": [task(&[])], "questions": []});
         let answers = Workflows::OneOf(&[Workflow::RagQa, Workflow::Reasoning]);
         let faults = check(plan(), answers).expect_err("faulty");
-        assert_eq!(faults, ["tasks[0]: `workflow` is \"coding\"; here it has to be one of rag_qa, reasoning"]);
-        let Ok(DiscussionOutcome::Tasks { tasks, .. }) = check(plan(), Workflows::Named(Workflow::Science)) else {
+        assert_eq!(
+            faults,
+            ["tasks[0]: `workflow` is \"coding\"; here it has to be one of rag_qa, reasoning"]
+        );
+        let Ok(DiscussionOutcome::Tasks { tasks, .. }) = check(plan(), Workflows::Named(Workflow::Science))
+        else {
             panic!("a person's word stands")
         };
         assert_eq!(tasks[0].workflow, Workflow::Science);
-        let told = |workflows: Workflows<'_>| workflows.in_words().map(PromptText::into_string).unwrap_or_default();
+        let told =
+            |workflows: Workflows<'_>| workflows.in_words().map(PromptText::into_string).unwrap_or_default();
         assert!(told(answers).contains("rag_qa, reasoning"), "{}", told(answers));
         assert!(told(Workflows::Named(Workflow::Science)).contains("science"));
         assert_eq!(told(EVERY), "");

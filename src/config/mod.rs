@@ -42,8 +42,8 @@ pub use paths::{PathPolicy, PathSettings};
 pub use policy::{
     GATE_KINDS, GateCommand, GateEntry, PolicyLimits, REVIEWERS_FOLDER, RepositoryPolicy, reviewer_of_file,
 };
-pub(crate) use resolve::percent_decoded;
 pub use policy_models::{ModelsPolicy, WantedModel};
+pub(crate) use resolve::percent_decoded;
 pub use router::{Profile, RouterConfig, RouterPolicy};
 pub use sections::{
     AppCredentials, ContainerConfig, DatabaseConfig, DigestSchedule, EffortName, GitIdentity, GithubConfig,

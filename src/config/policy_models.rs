@@ -117,7 +117,8 @@ impl ModelsPolicyFile {
         let (mut roles, mut keys) = (BTreeMap::new(), BTreeSet::new());
         for (name, models) in self.roles {
             let key = format!("models.roles.{name}");
-            let role = Role::named(&name).ok_or_else(|| no_such_role(&name, |problem| document.error(&key, problem)))?;
+            let role = Role::named(&name)
+                .ok_or_else(|| no_such_role(&name, |problem| document.error(&key, problem)))?;
             if !keys.insert(role) {
                 let other = role.alias().unwrap_or_default();
                 let problem = format!("`{role}` and `{other}` are the same role: keep one of them");
@@ -161,4 +162,124 @@ fn wanted(document: &Document, key: &str, model: WantedModelFile) -> Result<Want
         return Err(document.error(&format!("{key}.temperature"), "must lie between 0 and 2"));
     }
     Ok(WantedModel { name: name.to_owned(), temperature: model.temperature })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::{Config, Environment, RepositoryPolicy, RoleModels};
+    use crate::domain::Role;
+
+    const DEPLOYMENT: &str = "
+models:
+  default: [{ model: 'openai:d', usd_per_million_input_tokens: 5, usd_per_million_output_tokens: 5 }]
+  roles:
+    implementer:
+      - { model: 'openai:dear', usd_per_million_input_tokens: 9, usd_per_million_output_tokens: 9 }
+      - { model: 'openai:cheap', usd_per_million_input_tokens: 1, usd_per_million_output_tokens: 1, temperature: 0.1 }
+    reviewer: [{ model: 'anthropic:critic' }]
+";
+
+    /// The models of the repository's tasks by name, and what it is told.
+    fn asked(deployment: &str, repository: &str) -> (Option<RoleModels>, Vec<String>) {
+        let env = Environment::from_iter([("HOME".to_owned(), "/h".to_owned())]);
+        let text = format!("{DEPLOYMENT}{deployment}");
+        let config = Config::from_text(Path::new("o.yaml"), &text, &env).expect("a configuration");
+        let policy = RepositoryPolicy::parse(repository).expect("a policy");
+        config.models.for_repository(&policy.models)
+    }
+
+    fn names(lists: &Option<RoleModels>, role: Role) -> Vec<String> {
+        lists.as_ref().expect("lists of its own").of(role).iter().map(|model| model.model.clone()).collect()
+    }
+
+    #[test]
+    fn a_repository_chooses_and_orders_what_the_deployment_lists() {
+        let (lists, faults) = asked("", "gates: []");
+        assert!(lists.is_none() && faults.is_empty(), "nothing is said, so nothing changes");
+        let wanted = "models: { roles: { solver: [{ model: 'openai:cheap', temperature: 0.7 }, { model: 'anthropic:critic' }] } }";
+        let (lists, faults) = asked("", wanted);
+        assert_eq!(faults, Vec::<String>::new());
+        assert_eq!(names(&lists, Role::Implementer), ["cheap", "critic"], "and no others");
+        assert_eq!(names(&lists, Role::Fixer), ["d"], "a role that is not named keeps its own");
+        let first = lists.as_ref().expect("lists").of(Role::Implementer)[0].clone();
+        assert_eq!((first.temperature, first.prices.map(|prices| prices.input)), (Some(0.7), Some(1.0)));
+        let (lists, _) = asked("", "models: { roles: { implementer: [{ model: 'openai:cheap' }] } }");
+        assert_eq!(lists.expect("lists").of(Role::Implementer)[0].temperature, Some(0.1));
+    }
+
+    #[test]
+    fn what_the_deployment_does_not_allow_is_dropped_and_told() {
+        let wanted =
+            |model: &str| format!("models: {{ roles: {{ implementer: [{{ model: '{model}' }}] }} }}");
+        let (lists, faults) = asked("", &wanted("openai:secret"));
+        assert_eq!(names(&lists, Role::Implementer), ["dear", "cheap"], "the deployment's own");
+        assert_eq!(faults.len(), 2);
+        assert!(faults[0].contains("`openai:secret` for the role `implementer`"), "{faults:?}");
+        let closed = "  repositories_may_use: []\n";
+        let (lists, faults) = asked(closed, &wanted("anthropic:critic"));
+        assert_eq!(
+            (names(&lists, Role::Implementer).len(), faults.len()),
+            (2, 2),
+            "the list of another role is closed"
+        );
+        let (lists, faults) = asked(closed, &wanted("openai:cheap"));
+        assert_eq!((names(&lists, Role::Implementer), faults), (vec!["cheap".to_owned()], vec![]));
+        let open = "  repositories_may_use: [{ model: 'groq:fast', max_tokens: 100 }]\n";
+        let (lists, faults) = asked(open, &wanted("groq:fast"));
+        assert_eq!((names(&lists, Role::Implementer), faults), (vec!["fast".to_owned()], vec![]));
+        let (lists, faults) = asked("", "models: { roles: { implementer: [] } }");
+        assert_eq!(
+            (names(&lists, Role::Implementer), faults),
+            (vec!["dear".to_owned(), "cheap".to_owned()], vec![])
+        );
+    }
+
+    #[test]
+    fn a_repositorys_profile_orders_what_the_operator_wrote() {
+        let by_cost = "  profile: cost\n";
+        let of = |deployment: &str, profile: &str| {
+            let (lists, faults) = asked(deployment, &format!("models: {{ profile: {profile} }}"));
+            assert_eq!(faults, Vec::<String>::new());
+            names(&lists, Role::Implementer)
+        };
+        assert_eq!(of("", "cost"), ["cheap", "dear"]);
+        assert_eq!(of(by_cost, "quality"), ["dear", "cheap"]);
+        assert_eq!(of(by_cost, "as_written"), ["dear", "cheap"]);
+        let (lists, _) = asked(by_cost, "models: { roles: { fixer: [{ model: 'openai:dear' }] } }");
+        assert_eq!(names(&lists, Role::Implementer), ["cheap", "dear"], "the deployment's profile holds");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_its_place() {
+        let cases = [
+            ("models:\n  roles:\n    revewer: []", "`models.roles.revewer`: there is no such role"),
+            ("models:\n  roles:\n    revewer: []", "did you mean `models.roles.reviewer`?"),
+            ("models:\n  roles:\n    critic: []\n    reviewer: []", "are the same role"),
+            (
+                "models:\n  roles:\n    fixer:\n      - model: gpt",
+                ":4:9: `models.roles.fixer[0]`: expected `model:",
+            ),
+            (
+                "models:\n  roles:\n    fixer:\n      - model: openai:x\n        temperature: 3",
+                ":5:22: `models.roles.fixer[0].temperature`: must lie between 0 and 2",
+            ),
+            (
+                "models:\n  profile: cheap",
+                ":2:12: `models.profile`: expected one of as_written, cost, quality",
+            ),
+            ("profile: cost", ":1:1: `profile`: unknown key here; did you mean `models.profile`?"),
+            ("models: { catalog: x }", "`models.catalog`: unknown key"),
+            ("workflows: [coding, sience]", ":1:21: `workflows[1]`: expected one of coding"),
+            ("workflows: [coding, sience]", "did you mean `science`?"),
+            ("workflows: []", ":1:12: `workflows`: name at least one workflow"),
+            ("router: { top_models: 0 }", "`router.top_models`: must lie between 1 and 10"),
+            ("router: { repositories_may_enable: true }", "`router.repositories_may_enable`: unknown key"),
+        ];
+        for (text, part) in cases {
+            let error = RepositoryPolicy::parse(text).expect_err(text).to_string();
+            assert!(error.contains(part), "{text:?}: {error}");
+        }
+    }
 }

@@ -90,7 +90,10 @@ pub(super) fn resolve(r: &mut Resolver<'_>, mut file: file::Models) -> Result<Mo
         None => built_in(&known),
     };
     let as_written = roles(r, std::mem::take(&mut file.roles), default, &known)?;
-    let open = file.repositories_may_use.take().map(|models| choices(r, "models.repositories_may_use", models, &known));
+    let open = file
+        .repositories_may_use
+        .take()
+        .map(|models| choices(r, "models.repositories_may_use", models, &known));
     let repositories_may_use = open.transpose()?;
     let seconds = |key: &str, written, default, most| {
         r.number(&format!("models.{key}"), written, default, 1..=most).map(Duration::from_secs)

@@ -210,4 +210,37 @@ mod tests {
         assert_eq!(order(Profile::Cost), ["cheap", "middle", "dear", "unknown"]);
         assert_eq!(order(Profile::Quality), ["dear", "middle", "cheap", "unknown"]);
     }
+
+    fn for_repository(deployment: &str, repository: &str) -> (RouterConfig, Vec<String>) {
+        use crate::config::{Config, Environment, RepositoryPolicy};
+        let env = Environment::from_iter([("HOME".to_owned(), "/h".to_owned())]);
+        let config =
+            Config::from_text(std::path::Path::new("o.yaml"), deployment, &env).expect("a configuration");
+        let policy = RepositoryPolicy::parse(repository).expect("a policy");
+        config.router.for_repository(&policy.router)
+    }
+
+    #[test]
+    fn a_repository_has_some_of_the_deployments_workflows_and_never_others() {
+        let (router, faults) = for_repository("workflows: [coding, rag_qa]", "workflows: [RAG_QA, science]");
+        assert_eq!(router.workflows, [Workflow::RagQa]);
+        assert_eq!(faults.len(), 1);
+        assert!(faults[0].contains("`science`"), "{faults:?}");
+        let (router, faults) = for_repository("workflows: [coding]", "{}");
+        assert_eq!((router.workflows, faults), (vec![Workflow::Coding], vec![]));
+    }
+
+    #[test]
+    fn a_router_is_switched_on_where_the_deployment_lets_it_and_off_anywhere() {
+        let on = "router: { enabled: true, top_models: 5 }";
+        let (router, faults) = for_repository("", on);
+        assert_eq!((router.is_asked, router.top_models, faults.len()), (true, 2, 0), "only lowered");
+        let (router, faults) = for_repository("router: { repositories_may_enable: false }", on);
+        assert_eq!((router.is_asked, faults.len()), (false, 1));
+        let ours = "router: { enabled: true, top_models: 4, repositories_may_enable: false }";
+        let (router, faults) = for_repository(ours, on);
+        assert_eq!((router.is_asked, router.top_models, faults.len()), (true, 4, 0), "it is on already");
+        let (router, _) = for_repository(ours, "router: { enabled: false, top_models: 1 }");
+        assert_eq!((router.is_asked, router.top_models), (false, 1));
+    }
 }

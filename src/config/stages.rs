@@ -69,15 +69,24 @@ impl StagesConfig {
         for stage in OptionalStage::ALL {
             let (rule, wanted) = (self.rule(stage), policy.0.get(&stage));
             let by = match (rule, wanted) {
-                (StageRule::Always | StageRule::On, None | Some(Switch::On)) | (StageRule::Off, Some(Switch::On)) => None,
+                (StageRule::Always | StageRule::On, None | Some(Switch::On))
+                | (StageRule::Off, Some(Switch::On)) => None,
                 (StageRule::On, Some(Switch::Off)) => Some(SwitchedBy::Repository),
                 (StageRule::Off | StageRule::Never, None | Some(Switch::Off)) => Some(SwitchedBy::Deployment),
                 (StageRule::Always, Some(Switch::Off)) => {
-                    faults.push(in_vain(stage, "off", "which this deployment does not allow: it takes place"));
+                    faults.push(in_vain(
+                        stage,
+                        "off",
+                        "which this deployment does not allow: it takes place",
+                    ));
                     None
                 }
                 (StageRule::Never, Some(Switch::On)) => {
-                    faults.push(in_vain(stage, "on", "which this deployment does not allow: it does not take place"));
+                    faults.push(in_vain(
+                        stage,
+                        "on",
+                        "which this deployment does not allow: it does not take place",
+                    ));
                     Some(SwitchedBy::Deployment)
                 }
             };
@@ -157,8 +166,18 @@ mod tests {
             ("{ review: on }", "{ review: on }", None, ""),
             ("{ review: off }", "{}", deployment, ""),
             ("{ review: off }", "{ review: on }", None, ""),
-            ("{ review: always }", "{ review: off }", None, "switch `stages.review` off, which this deployment"),
-            ("{ review: never }", "{ review: on }", deployment, "switch `stages.review` on, which this deployment"),
+            (
+                "{ review: always }",
+                "{ review: off }",
+                None,
+                "switch `stages.review` off, which this deployment",
+            ),
+            (
+                "{ review: never }",
+                "{ review: on }",
+                deployment,
+                "switch `stages.review` on, which this deployment",
+            ),
             ("{ review: never }", "{ review: off }", deployment, ""),
         ];
         for (ours, theirs, expected, part) in cases {

@@ -233,6 +233,7 @@ mod tests {
             objections: vec![],
             verification: None,
             route: None,
+            notes: vec![],
         };
         assert_eq!(answer.text_as_it_holds(), "It is [1], and also [dropped].");
         assert!(!answer.is_unsupported());

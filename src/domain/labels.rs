@@ -27,15 +27,19 @@ impl LabelledWorkflow {
                 None => {
                     let known = listed(&Workflow::ALL);
                     let label = quoted(label);
-                    read.notes
-                        .push(format!("The label {label} names no workflow and does not count; there are {known}."));
+                    read.notes.push(format!(
+                        "The label {label} names no workflow and does not count; there are {known}."
+                    ));
                 }
             }
         }
         let Some(&(label, workflow)) = named.first() else { return read };
         if named.iter().any(|(_, other)| *other != workflow) {
             let all: Vec<String> = named.iter().map(|(label, _)| quoted(label)).collect();
-            read.notes.push(format!("The labels {} contradict each other, so none of them counts.", all.join(" and ")));
+            read.notes.push(format!(
+                "The labels {} contradict each other, so none of them counts.",
+                all.join(" and ")
+            ));
         } else if !allowed.contains(&workflow) {
             let (label, allowed) = (quoted(label), listed(allowed));
             read.notes.push(format!(
@@ -102,6 +106,10 @@ mod tests {
             assert!(notes.contains(part), "{part}: {notes}");
         }
         let (workflow, _) = read(&["auto:poetry", "auto:coding"], &Workflow::ALL);
-        assert_eq!(workflow, Some(Workflow::Coding), "a label that says nothing does not contradict one that does");
+        assert_eq!(
+            workflow,
+            Some(Workflow::Coding),
+            "a label that says nothing does not contradict one that does"
+        );
     }
 }

@@ -34,7 +34,8 @@ impl InForce {
             return Ok(());
         }
         let name = workflow.as_str();
-        let limit = format!("the workflow `{name}` is not among those that are allowed here: {}", self.workflows());
+        let limit =
+            format!("the workflow `{name}` is not among those that are allowed here: {}", self.workflows());
         Err(StageError::stop(Reason::LimitReached { limit }))
     }
 
@@ -44,7 +45,8 @@ impl InForce {
     /// Where the repository wants none of those that the deployment allows.
     pub fn some_workflow(&self) -> Result<&[Workflow], StageError> {
         if self.router.workflows.is_empty() {
-            let limit = "this deployment allows none of the workflows that the repository's rules name".to_owned();
+            let limit =
+                "this deployment allows none of the workflows that the repository's rules name".to_owned();
             return Err(StageError::stop(Reason::LimitReached { limit }));
         }
         Ok(&self.router.workflows)
@@ -83,7 +85,12 @@ impl Pipeline {
     }
 
     /// What an agent works with. What the task spent before counts against its budget.
-    pub(super) fn agent(&self, task: &Task, policy: &RepositoryPolicy, prompts: Arc<Prompts>) -> AgentContext {
+    pub(super) fn agent(
+        &self,
+        task: &Task,
+        policy: &RepositoryPolicy,
+        prompts: Arc<Prompts>,
+    ) -> AgentContext {
         let route = task.plan.as_ref().and_then(|plan| plan.specification.prepared.route.as_ref());
         let limits = self.settings.limits.lowered_by(&policy.limits);
         AgentContext {

@@ -9,7 +9,9 @@ use crate::llm::{Effort, ModelName, ModelSettings, Price};
 /// The lists of all roles that have one.
 pub fn model_lists(config: &ModelsConfig, roles: &RoleModels) -> BTreeMap<Role, Vec<ModelSettings>> {
     let lists = roles.all().filter(|(_, choices)| !choices.is_empty());
-    lists.map(|(role, choices)| (role, choices.iter().map(|choice| model(config, choice)).collect())).collect()
+    lists
+        .map(|(role, choices)| (role, choices.iter().map(|choice| model(config, choice)).collect()))
+        .collect()
 }
 
 fn model(config: &ModelsConfig, choice: &ModelChoice) -> ModelSettings {

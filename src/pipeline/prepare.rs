@@ -26,7 +26,8 @@ pub(super) struct Frame<'a> {
 impl Frame<'_> {
     /// What people have to know who decide on the task.
     fn notes(&self, specification: &TaskSpecification) -> Vec<String> {
-        let mut notes: Vec<String> = self.in_force.notes.iter().chain(&self.labelled.notes).cloned().collect();
+        let mut notes: Vec<String> =
+            self.in_force.notes.iter().chain(&self.labelled.notes).cloned().collect();
         if specification.workflow.ends_in_answer() {
             return notes;
         }

@@ -120,8 +120,13 @@ async fn every_job_reads_its_prompt_with_untrusted_text_fenced_and_nothing_hidde
     };
 
     let source = SourceText { title: HOSTILE.into(), body: HOSTILE.into(), comments: vec![] };
-    let reading =
-        DiscussionInput { source: &source, overview: &places, snippets: &places, protected: ".github/**" };
+    let reading = DiscussionInput {
+        source: &source,
+        overview: &places,
+        snippets: &places,
+        protected: ".github/**",
+        workflows: Workflows::OneOf(&Workflow::ALL),
+    };
     discuss(&context, reading).await.expect_err("nobody answers");
     take(asked.first());
     implement(&context, &folder, ToolLimits::default(), implementing).await.expect_err("nobody answers");
