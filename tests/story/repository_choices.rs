@@ -165,6 +165,19 @@ async fn labels_that_contradict_each_other_or_are_not_allowed_do_not_count() {
     assert_eq!(scene.said(issue, "contradict each other, so none of them counts").await.len(), 1);
     let planned = |task: orchestrator::domain::Task| task.plan.expect("a plan").specification.workflow;
     assert_eq!(planned(scene.task(issue).await), Workflow::RagQa, "as the reading says");
+
+    let path = format!("/issues/{issue}/labels/auto:coding");
+    scene.person(MAINTAINER, "DELETE", &path, Value::Null).await;
+    scene.comment(MAINTAINER, issue, "/orchestrate reject").await;
+    scene.until(issue, "cancelled").await;
+    scene.comment(MAINTAINER, issue, "/orchestrate retry").await;
+    scene.plan_comment(issue, 2).await;
+    assert_eq!(
+        planned(scene.task(issue).await),
+        Workflow::Reasoning,
+        "labels count as the next reading finds them"
+    );
+
     let issue = labelled(&scene, &["auto:science"]).await;
     scene.plan_comment(issue, 1).await;
     assert_eq!(scene.said(issue, "names a workflow that is not allowed here").await.len(), 1);
