@@ -250,6 +250,13 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_looked_at_again_is_not_taken_for_mended() {
+        let first = round(&[finding("safety", "A b"), finding("comparison", "B c")], &[]);
+        let second = round(&[], &[]).after_unheard(&first, |reviewer| reviewer != "comparison");
+        assert_eq!((titles(second.open()), titles(second.fixed())), (vec!["A b"], vec!["B c"]));
+    }
+
+    #[test]
     fn what_was_dropped_later_is_neither_open_nor_fixed_and_is_told_until_it_is_found_again() {
         let first = round(&[finding("safety", "A")], &[]);
         let second = ReviewRound { dropped: vec![dropped(finding("safety", "A"))], ..round(&[], &[]) };

@@ -30,6 +30,7 @@ mod review;
 mod reviewers;
 mod time;
 mod toolbox;
+mod waits;
 mod weakened;
 
 use std::path::PathBuf;
@@ -42,7 +43,7 @@ use crate::config::{
     ImplementerConfig, Limits, ModelsConfig, PathSettings, RepositoryPolicy, RouterConfig, StagesConfig,
 };
 use crate::context::Contexts;
-use crate::domain::{Event, Reason, Rules, Severity, Stage, State, Task, TaskId};
+use crate::domain::{Event, Reason, Rules, Severity, Stage, Task, TaskId};
 use crate::engines::Metering;
 use crate::gates::EgressPolicy;
 use crate::github::GitHubError;
@@ -61,6 +62,7 @@ pub use metered::MeteredSandbox;
 pub use models::model_lists;
 pub use prompts::PromptsOf;
 use time::StageTime;
+use waits::Waits;
 
 /// Tokens of a repository's overview and of the places that fit a task.
 const OVERVIEW_TOKENS: usize = 4_000;
@@ -121,14 +123,6 @@ pub struct Settings {
 
 /// How often a task that waits for others looks whether they are merged.
 const DEPENDENCY_LOOK: Duration = Duration::from_secs(60);
-
-/// Whether a task may begin.
-enum Waits {
-    No,
-    ForOthers,
-    /// For what will not come.
-    InVain(Reason),
-}
 
 /// What a stage came to.
 #[derive(Debug)]
@@ -321,38 +315,6 @@ impl Pipeline {
             tracing::info!(state = moved.state.name(), "stage begun");
         }
         transition.commit().await
-    }
-
-    /// Whether tasks of the same plan have to be merged before this one.
-    async fn waits_for(&self, task: &Task) -> Result<Waits, StoreError> {
-        let (Some(plan), Some(place)) = (&task.plan, task.origin.github()) else { return Ok(Waits::No) };
-        let before = &plan.specification.depends_on;
-        if before.is_empty() {
-            return Ok(Waits::No);
-        }
-        let all = self.store.tasks_of_issue(place.repository, place.issue).await?;
-        let of_this_plan = all.iter().filter(|other| other.revision == task.revision);
-        let mut merged = 0;
-        for other in of_this_plan.filter(|other| before.contains(&(other.ordinal as usize - 1))) {
-            match other.state {
-                State::Done | State::Answered => merged += 1,
-                State::Cancelled { .. } | State::PullRequestClosed => {
-                    let title = other.title().to_owned();
-                    return Ok(Waits::InVain(Reason::DependencyEnded { title }));
-                }
-                _ => {}
-            }
-        }
-        if merged == before.len() {
-            return Ok(Waits::No);
-        }
-        let days = self.settings.wait_days;
-        let since = task.approval.as_ref().map_or(task.created_at, |approval| approval.at);
-        if clock::now() - since > chrono::Duration::days(i64::from(days)) {
-            let what = "the tasks that it builds on".to_owned();
-            return Ok(Waits::InVain(Reason::WaitExpired { what, days }));
-        }
-        Ok(Waits::ForOthers)
     }
 
     async fn stage(&self, task: &Task, stage: Stage, time: StageTime) -> Result<StageEnd, StageError> {

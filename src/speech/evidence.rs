@@ -59,6 +59,14 @@ impl<'a> Evidence<'a> {
         SwitchedOff::of(self.switched_off, stage)
     }
 
+    /// Who looks at a change before it is pushed, at the beginning of a sentence.
+    pub(super) fn judges(&self) -> &'static str {
+        match self.off(OptionalStage::Review) {
+            Some(_) => "The gates",
+            None => "The gates and the reviewers",
+        }
+    }
+
     pub(super) fn fixed(&self) -> usize {
         self.findings.iter().filter(|(_, status)| *status == FindingStatus::Fixed).count()
     }

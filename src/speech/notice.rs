@@ -10,9 +10,7 @@ use super::reason::{self, advice};
 use super::text::{Line, code, commit, figure, line_of, quote_up_to, strong};
 use super::words::{self, Mode};
 use super::{help, status};
-use crate::domain::{
-    Amount, ApprovalMeans, BudgetChange, CommandFault, Notice, OptionalStage, Reason, Resume, State, Task,
-};
+use crate::domain::{Amount, ApprovalMeans, BudgetChange, CommandFault, Notice, Reason, Resume, State, Task};
 
 /// What a notice may have to tell beside itself.
 #[derive(Debug, Clone, Copy)]
@@ -372,14 +370,10 @@ fn budget_too_large(most: Amount) -> Page {
 
 fn fix_started(task: &Task, view: &NoticeView, room: Room) -> Page {
     let mut page = Page::default();
-    let who = match view.evidence.off(OptionalStage::Review) {
-        Some(_) => "The gates look",
-        None => "The gates and the reviewers look",
-    };
     page.paragraph(line_of![
         "Working on this by your instruction. ",
-        who,
-        " at the result before it is pushed on top of what is there:",
+        view.evidence.judges(),
+        " look at the result before it is pushed on top of what is there:",
     ]);
     page.push(Block::Exact(task.instruction.clone().unwrap_or_default(), room.text));
     page
