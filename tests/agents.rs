@@ -23,8 +23,8 @@ use orchestrator::agents::tools::{
 use orchestrator::agents::{
     AgentContext, AgentError, Change, ChangedFile, DEFAULT_MAX_ANSWERS, DiscussionInput, DiscussionOutcome,
     FixInput, Hunk, HunkLine, ImplementInput, Implemented, Interruption, Prompts, ReviewInput, Reviewer,
-    ToolLimits, Wrong, command_fix_prompt, command_prompt, discuss, file_text, fix, fix_at_once, implement,
-    implement_at_once, review, review_all,
+    ToolLimits, Workflows, Wrong, command_fix_prompt, command_prompt, discuss, file_text, fix, fix_at_once,
+    implement, implement_at_once, review, review_all,
 };
 use orchestrator::context::{ContextRequest, Contexts, overview, snippets_text};
 use orchestrator::domain::{
@@ -317,6 +317,7 @@ async fn the_demos_story_is_true_edit_by_edit() {
             snippets: &snippets,
             protected: ".github/**",
             templates: &Templates::default(),
+            workflows: Workflows::OneOf(&Workflow::ALL),
         },
     )
     .await
@@ -423,6 +424,7 @@ async fn the_demos_model_does_not_answer_without_the_evidence() {
             snippets: &PromptText::default(),
             protected: ".github/**",
             templates: &Templates::default(),
+            workflows: Workflows::OneOf(&Workflow::ALL),
         },
     )
     .await
@@ -805,6 +807,7 @@ async fn junk_is_told_back_and_mended() {
         snippets: &PromptText::default(),
         protected: ".github/**",
         templates: &Templates::default(),
+        workflows: Workflows::OneOf(&Workflow::ALL),
     };
     let outcome = discuss(&bench.context, input).await.expect("mended");
     let expected = DiscussionOutcome::Questions { understood: "u".into(), questions: vec!["Which?".into()] };
@@ -823,6 +826,7 @@ async fn junk_without_end_goes_to_a_person_with_the_last_fault() {
             snippets: &PromptText::default(),
             protected: ".github/**",
             templates: &Templates::default(),
+            workflows: Workflows::OneOf(&Workflow::ALL),
         },
     )
     .await
@@ -873,6 +877,7 @@ async fn a_dry_run_answers_from_the_input_marks_it_and_changes_nothing() {
         snippets: &PromptText::default(),
         protected: ".github/**",
         templates: &Templates::default(),
+        workflows: Workflows::OneOf(&Workflow::ALL),
     };
     let outcome = discuss(&context, input).await.expect("valid by the real checks");
     let DiscussionOutcome::Tasks { understood, tasks } = outcome else { panic!("{outcome:?}") };
@@ -959,6 +964,7 @@ async fn every_rendered_prompt_is_as_it_was_reviewed() {
             snippets: &snippets,
             protected: ".github/**",
             templates: &Templates::default(),
+            workflows: Workflows::OneOf(&Workflow::ALL),
         },
     )
     .await

@@ -39,6 +39,8 @@ mod postgres;
 mod process;
 #[path = "support/published.rs"]
 mod published;
+#[path = "story/repository_choices.rs"]
+mod repository_choices;
 #[path = "story/repository_rules.rs"]
 mod repository_rules;
 #[path = "story/reviews.rs"]

@@ -35,6 +35,50 @@ pub struct DiscussionInput<'a> {
     pub protected: &'a str,
     /// What the repository's maintainers ask of tasks of a kind.
     pub templates: &'a Templates,
+    pub workflows: Workflows<'a>,
+}
+
+/// The workflows that tasks may have.
+#[derive(Debug, Clone, Copy)]
+pub enum Workflows<'a> {
+    OneOf(&'a [Workflow]),
+    /// A person named it, for all tasks.
+    Named(Workflow),
+}
+
+impl Workflows<'_> {
+    fn names(&self) -> Vec<&'static str> {
+        match self {
+            Self::OneOf(workflows) => workflows.iter().map(|workflow| workflow.as_str()).collect(),
+            Self::Named(workflow) => vec![workflow.as_str()],
+        }
+    }
+
+    /// What the model is told below the report; nothing where everything is possible.
+    fn in_words(&self) -> Option<PromptText> {
+        let words = match self {
+            Self::OneOf(workflows) if Workflow::ALL.iter().all(|known| workflows.contains(known)) => {
+                return None;
+            }
+            Self::OneOf(_) => "Of the workflows only these can be used here:",
+            Self::Named(_) => "A maintainer has named the workflow of every task:",
+        };
+        let names = PromptText::data("workflows", &self.names().join(", "), Written::AsCode, BODY_MAX_CHARS);
+        Some(PromptText::joined([PromptText::own(words), names], "\n"))
+    }
+
+    /// Puts the task's workflow right, or says what is wrong with it.
+    fn hold(&self, task: &mut TaskSpecification) -> Result<(), String> {
+        match self {
+            Self::Named(workflow) => task.workflow = *workflow,
+            Self::OneOf(workflows) if workflows.contains(&task.workflow) => {}
+            Self::OneOf(_) => {
+                let (name, names) = (task.workflow.as_str(), self.names().join(", "));
+                return Err(format!("`workflow` is {name:?}; here it has to be one of {names}"));
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +104,8 @@ pub async fn discuss(
     context: &AgentContext,
     input: DiscussionInput<'_>,
 ) -> Result<DiscussionOutcome, AgentError> {
-    let issue = issue_text(input.source);
+    let report = [Some(issue_text(input.source)), input.workflows.in_words()];
+    let issue = PromptText::joined(report.into_iter().flatten(), "\n\n");
     let (max_tasks, max_questions) = (PromptText::number(PLAN_MAX_TASKS), PromptText::number(MAX_QUESTIONS));
     let prompt = context.prompts.render(
         "discussion",
@@ -75,8 +120,9 @@ pub async fn discuss(
         ],
     )?;
     let call = context.call(Role::Discussion, "discuss", &prompt);
-    let templates = input.templates;
-    structured::ask(context, &call, prompt, schema(templates), |object| check(object, templates)).await
+    let (templates, workflows) = (input.templates, input.workflows);
+    let schema = schema(templates, &workflows.names());
+    structured::ask(context, &call, prompt, schema, |object| check(object, templates, workflows)).await
 }
 
 /// The whole conversation, as far as there is room: of a longer one, the last comments are cut.
@@ -129,7 +175,11 @@ fn template_text(template: &Template) -> String {
     text
 }
 
-fn check(object: Value, templates: &Templates) -> Result<DiscussionOutcome, Vec<String>> {
+fn check(
+    object: Value,
+    templates: &Templates,
+    workflows: Workflows<'_>,
+) -> Result<DiscussionOutcome, Vec<String>> {
     let raw: RawOutcome = serde_json::from_value(object).map_err(|error| vec![error.to_string()])?;
     let mut faults = Vec::new();
     let understood = raw.understood.trim().to_owned();
@@ -138,7 +188,7 @@ fn check(object: Value, templates: &Templates) -> Result<DiscussionOutcome, Vec<
     }
     let outcome = match raw.kind.as_str() {
         "tasks" => {
-            let tasks = tasks(raw.tasks, templates, &mut faults);
+            let tasks = tasks(raw.tasks, (templates, workflows), &mut faults);
             DiscussionOutcome::Tasks { understood, tasks }
         }
         "questions" => {
@@ -156,14 +206,18 @@ fn check(object: Value, templates: &Templates) -> Result<DiscussionOutcome, Vec<
     if faults.is_empty() { Ok(outcome) } else { Err(faults) }
 }
 
-fn tasks(raw: Vec<Value>, templates: &Templates, faults: &mut Vec<String>) -> Vec<TaskSpecification> {
+fn tasks(
+    raw: Vec<Value>,
+    asked: (&Templates, Workflows<'_>),
+    faults: &mut Vec<String>,
+) -> Vec<TaskSpecification> {
     let count = raw.len();
     if !(1..=PLAN_MAX_TASKS).contains(&count) {
         faults.push(format!("`tasks` has {count} entries; 1 to {PLAN_MAX_TASKS} are possible"));
     }
     let mut tasks = Vec::new();
     for (index, value) in raw.into_iter().enumerate() {
-        match task(value, templates, (index, count)) {
+        match task(value, asked, (index, count)) {
             Ok(task) => tasks.push(task),
             Err(found) => faults.extend(found.iter().map(|fault| format!("tasks[{index}]: {fault}"))),
         }
@@ -177,7 +231,7 @@ fn tasks(raw: Vec<Value>, templates: &Templates, faults: &mut Vec<String>) -> Ve
 /// One task with what its template adds.
 fn task(
     mut value: Value,
-    templates: &Templates,
+    (templates, workflows): (&Templates, Workflows<'_>),
     (index, count): (usize, usize),
 ) -> Result<TaskSpecification, Vec<String>> {
     let named = value.as_object_mut().and_then(|fields| fields.remove("template"));
@@ -190,8 +244,9 @@ fn task(
     let mut task = task.map_err(|error| vec![error.to_string()])?;
     // Ours to say, whatever the answer says.
     task.prepared = Preparation::default();
+    let mut faults: Vec<String> = workflows.hold(&mut task).err().into_iter().collect();
     let valid = task.validate(index, count);
-    let mut faults: Vec<String> = valid.err().iter().flat_map(|e| &e.0).map(ToString::to_string).collect();
+    faults.extend(valid.err().iter().flat_map(|e| &e.0).map(ToString::to_string));
     match template {
         Err(fault) => faults.push(fault),
         Ok(Some(template)) => faults.extend(template.add_to(&mut task).err().into_iter().flatten()),
@@ -225,7 +280,7 @@ fn check_questions(questions: &[String], faults: &mut Vec<String>) {
     }
 }
 
-fn schema(templates: &Templates) -> Value {
+fn schema(templates: &Templates, workflows: &[&str]) -> Value {
     let strings = json!({"type": "array", "items": {"type": "string"}});
     let mut task = json!({
         "type": "object",
@@ -238,7 +293,7 @@ fn schema(templates: &Templates) -> Value {
             "likely_files": strings,
             "protected_files": strings,
             "altered_tests": strings,
-            "workflow": {"type": "string", "enum": Workflow::ALL.map(Workflow::as_str)},
+            "workflow": {"type": "string", "enum": workflows},
             "risk": {"type": "string", "enum": ["low", "medium", "high"]},
             "size": {"type": "string", "enum": ["small", "medium", "large"]},
             "priority": {"type": "string", "enum": ["low", "normal", "high"]},
@@ -280,16 +335,17 @@ mod tests {
         })
     }
 
+    const EVERY: Workflows<'static> = Workflows::OneOf(&Workflow::ALL);
+
     fn faults(object: Value) -> Vec<String> {
-        check(object, &Templates::default()).expect_err("faulty")
+        check(object, &Templates::default(), EVERY).expect_err("faulty")
     }
 
     #[test]
     fn tasks_without_a_circle_are_taken() {
         let plan = json!({"kind": "tasks", "understood": "u", "tasks": [task(&[1]), task(&[]), task(&[0, 1])], "questions": []});
-        assert!(
-            matches!(check(plan, &Templates::default()), Ok(DiscussionOutcome::Tasks { tasks, .. }) if tasks.len() == 3)
-        );
+        let outcome = check(plan, &Templates::default(), EVERY);
+        assert!(matches!(outcome, Ok(DiscussionOutcome::Tasks { tasks, .. }) if tasks.len() == 3));
     }
 
     #[test]
@@ -324,7 +380,7 @@ mod tests {
 
     fn answered(task: Value, templates: &Templates) -> Result<TaskSpecification, Vec<String>> {
         let object = json!({"kind": "tasks", "understood": "u", "tasks": [task], "questions": []});
-        match check(object, templates)? {
+        match check(object, templates, EVERY)? {
             DiscussionOutcome::Tasks { mut tasks, .. } => Ok(tasks.remove(0)),
             questions => panic!("{questions:?}"),
         }
@@ -357,9 +413,32 @@ mod tests {
 
     #[test]
     fn the_schema_offers_the_templates_that_there_are() {
-        let of = |templates: &Templates| schema(templates)["properties"]["tasks"]["items"].clone();
+        let of =
+            |templates: &Templates| schema(templates, &["coding"])["properties"]["tasks"]["items"].clone();
         assert_eq!(of(&docs())["properties"]["template"]["anyOf"][0]["enum"], json!(["docs"]));
         assert!(of(&docs())["required"].as_array().expect("a list").contains(&json!("template")));
         assert_eq!(of(&Templates::default())["properties"].get("template"), None);
+    }
+
+    #[test]
+    fn a_workflow_that_is_not_allowed_is_named_and_one_that_a_person_named_holds() {
+        let plan = || json!({"kind": "tasks", "understood": "u", "tasks": [task(&[])], "questions": []});
+        let answers = Workflows::OneOf(&[Workflow::RagQa, Workflow::Reasoning]);
+        let faults = check(plan(), &Templates::default(), answers).expect_err("faulty");
+        assert_eq!(
+            faults,
+            ["tasks[0]: `workflow` is \"coding\"; here it has to be one of rag_qa, reasoning"]
+        );
+        let Ok(DiscussionOutcome::Tasks { tasks, .. }) =
+            check(plan(), &Templates::default(), Workflows::Named(Workflow::Science))
+        else {
+            panic!("a person's word stands")
+        };
+        assert_eq!(tasks[0].workflow, Workflow::Science);
+        let told =
+            |workflows: Workflows<'_>| workflows.in_words().map(PromptText::into_string).unwrap_or_default();
+        assert!(told(answers).contains("rag_qa, reasoning"), "{}", told(answers));
+        assert!(told(Workflows::Named(Workflow::Science)).contains("science"));
+        assert_eq!(told(EVERY), "");
     }
 }

@@ -37,7 +37,7 @@ pub use change::{Change, ChangedFile, Hunk, HunkLine};
 pub use command::{command_fix_prompt, command_prompt};
 pub use critic::{JudgedAnswer, criticise, verify_answer};
 pub use design::design;
-pub use discussion::{DiscussionInput, DiscussionOutcome, MAX_QUESTIONS, discuss};
+pub use discussion::{DiscussionInput, DiscussionOutcome, MAX_QUESTIONS, Workflows, discuss};
 pub use error::{AgentError, Interrupted, Interruption};
 pub use fixer::{FixInput, Wrong, fix};
 pub use implementer::{ImplementInput, Implemented, implement};

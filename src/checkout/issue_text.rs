@@ -8,9 +8,18 @@ const MOST_COMMENTS: usize = 200;
 
 /// The issue as it stands, with every comment that belongs to the discussion.
 pub async fn read_source(client: &RepositoryClient, place: &GitHubPlace) -> Result<SourceText, GitHubError> {
+    Ok(read_issue(client, place).await?.0)
+}
+
+/// The same, with the names of the issue's labels.
+pub(super) async fn read_issue(
+    client: &RepositoryClient,
+    place: &GitHubPlace,
+) -> Result<(SourceText, Vec<String>), GitHubError> {
     let issue = client.issue(place.issue).await?;
     let comments = client.comments(place.issue).await?;
-    Ok(source_of(&issue, &comments))
+    let source = source_of(&issue, &comments);
+    Ok((source, issue.labels.into_iter().map(|label| label.name).collect()))
 }
 
 /// How the text that a task was made from stands now. `None`: the task was made from no issue, or has not

@@ -12,6 +12,7 @@ use crate::github::{GitHub, GitHubError, Purpose};
 use crate::store::{ArtifactKind, Store, StoreError};
 use crate::workspace::{LocalRepository, Mirror, Mirrors, Remote, RemoteUrl, RepoPath, WorkspaceError};
 
+use issue_text::read_issue;
 pub use issue_text::{observe, observed, read_source, unread};
 pub use label::label_of;
 
@@ -102,23 +103,15 @@ impl Repositories {
         policy(&checkout.mirror, task.base.as_ref().unwrap_or(&checkout.tip))
     }
 
-    /// The text that a task is to be made from: the issue as it stands, or what the person of a local run
-    /// gave. `None`: the issue is gone.
-    pub async fn source(&self, task: &Task) -> Result<Option<SourceText>, CheckoutError> {
-        let Some(place) = task.origin.github() else { return Ok(task.source.clone()) };
-        match read_source(&self.github()?.repository(place, Purpose::Read), place).await {
-            Ok(source) => Ok(Some(source)),
+    /// The text that a task is to be made from, with the issue's labels: the issue as it stands, or what the
+    /// person of a local run gave. `None`: the issue is gone.
+    pub async fn source(&self, task: &Task) -> Result<Option<(SourceText, Vec<String>)>, CheckoutError> {
+        let Some(place) = task.origin.github() else {
+            return Ok(task.source.clone().map(|source| (source, Vec::new())));
+        };
+        match read_issue(&self.github()?.repository(place, Purpose::Read), place).await {
+            Ok(read) => Ok(Some(read)),
             Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The labels of the task's issue as it stands; a local run has none. An issue that is gone has none either.
-    pub async fn labels(&self, task: &Task) -> Result<Vec<String>, CheckoutError> {
-        let Some(place) = task.origin.github() else { return Ok(Vec::new()) };
-        match self.github()?.repository(place, Purpose::Read).issue(place.issue).await {
-            Ok(issue) => Ok(issue.labels.into_iter().map(|label| label.name).collect()),
-            Err(error) if error.is_not_found() => Ok(Vec::new()),
             Err(error) => Err(error.into()),
         }
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use super::implementer::ImplementerFile;
 use super::paths::Paths;
 use super::router::RouterFile;
+use super::stages::StagesFile;
 
 /// A value that must not be printed.
 #[derive(Clone, Debug)]
@@ -33,6 +34,7 @@ pub(super) struct File {
     pub implementer: ImplementerFile,
     pub workflows: Option<Vec<String>>,
     pub router: RouterFile,
+    pub stages: StagesFile,
     pub limits: LimitsSection,
     pub polling: PollingSection,
     pub git: Git,
@@ -80,6 +82,7 @@ pub(super) struct Models {
     pub default: Option<Vec<Model>>,
     /// By the role's name or its other name.
     pub roles: BTreeMap<String, Vec<Model>>,
+    pub repositories_may_use: Option<Vec<Model>>,
     pub catalog: Option<String>,
     pub profile: Option<String>,
     pub request_timeout_seconds: Option<u64>,

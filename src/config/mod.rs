@@ -21,6 +21,7 @@ mod keys;
 mod paths;
 mod policy;
 mod policy_file;
+mod policy_models;
 mod redacted;
 mod resolve;
 mod resolve_models;
@@ -28,6 +29,7 @@ mod resolve_sandbox;
 mod retention;
 mod router;
 mod sections;
+mod stages;
 mod task_file;
 mod templates;
 mod urls;
@@ -43,8 +45,9 @@ pub use paths::{PathPolicy, PathSettings};
 pub use policy::{
     GATE_KINDS, GateCommand, GateEntry, PolicyLimits, REVIEWERS_FOLDER, RepositoryPolicy, reviewer_of_file,
 };
+pub use policy_models::{ModelsPolicy, WantedModel};
 pub(crate) use resolve::percent_decoded;
-pub use router::{Profile, RouterConfig};
+pub use router::{Profile, RouterConfig, RouterPolicy};
 pub use sections::{
     AppCredentials, ContainerConfig, DatabaseConfig, DigestSchedule, EffortName, GitIdentity, GithubConfig,
     Limits, LogConfig, MailConfig, ModelChoice, ModelsConfig, Polling, Prices, Protocol, ProviderConfig,
@@ -52,6 +55,8 @@ pub use sections::{
 };
 pub use task_file::parse_task;
 pub use templates::{MOST_TEMPLATES, TEMPLATE_MAX_BYTES, TEMPLATES_FOLDER, parse_template, template_of_file};
+
+pub use stages::{StageRule, StagesConfig, StagesPolicy};
 
 /// The name of the configuration file that is looked for in the working directory.
 pub const FILE_NAME: &str = "orchestrator.yaml";
@@ -77,6 +82,8 @@ pub struct Config {
     pub candidates: CandidatesConfig,
     /// Which workflows there may be, and whether a router chooses among them.
     pub router: RouterConfig,
+    /// Which of the stages that work can do without take place.
+    pub stages: StagesConfig,
     pub limits: Limits,
     pub polling: Polling,
     pub git: GitIdentity,

@@ -13,8 +13,11 @@ use super::implementer::ImplementerPolicy;
 use super::keys::policy_keys;
 use super::paths::PathPolicy;
 use super::policy_file::{Gate, PolicyFile, PolicyLimitsFile};
+use super::policy_models::ModelsPolicy;
 use super::resolve::{ROUNDS, SEVERITIES, check_address, check_reviewers, is_reviewer_name, micro_usd};
+use super::router::RouterPolicy;
 use super::sections::{Limits, SeverityName};
+use super::stages::StagesPolicy;
 use crate::domain::BudgetLimits;
 
 /// The largest policy file that is read, in bytes.
@@ -40,6 +43,12 @@ pub struct RepositoryPolicy {
     pub implementer: ImplementerPolicy,
     /// Candidates to write for a task; the deployment may allow fewer.
     pub candidates: Option<u32>,
+    /// Workflows and the router, within what the deployment allows.
+    pub router: RouterPolicy,
+    /// Models by role, out of those that the deployment allows.
+    pub models: ModelsPolicy,
+    /// Stages that are switched on or off.
+    pub stages: StagesPolicy,
     pub limits: PolicyLimits,
 }
 
@@ -137,6 +146,9 @@ impl RepositoryPolicy {
             mail_to: file.mail_to,
             candidates: candidates::of_policy(&document, &file.implementer)?,
             implementer: file.implementer.resolve(&document)?,
+            router: file.router.resolve(&document, file.workflows)?,
+            models: file.models.resolve(&document)?,
+            stages: file.stages.of_policy(&document)?,
             limits: resolve_limits(&document, &file.limits)?,
         })
     }

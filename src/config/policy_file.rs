@@ -6,6 +6,9 @@ use serde::{Deserialize, Deserializer};
 use super::implementer::ImplementerPolicyFile;
 use super::paths::Paths;
 use super::policy::GateCommand;
+use super::policy_models::ModelsPolicyFile;
+use super::router::RouterPolicyFile;
+use super::stages::StagesFile;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -19,6 +22,10 @@ pub(super) struct PolicyFile {
     pub paths: Paths,
     pub mail_to: Option<Vec<String>>,
     pub implementer: ImplementerPolicyFile,
+    pub workflows: Option<Vec<String>>,
+    pub router: RouterPolicyFile,
+    pub models: ModelsPolicyFile,
+    pub stages: StagesFile,
     pub limits: PolicyLimitsFile,
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::implementer::AgentLine;
 use super::sections::{ModelChoice, ProviderConfig};
 use super::{Config, percent_decoded};
-use crate::domain::BudgetLimits;
+use crate::domain::{BudgetLimits, OptionalStage};
 
 const REDACTED: &str = "[redacted]";
 
@@ -36,7 +36,15 @@ impl Config {
             "models": self.redacted_models(),
             "implementer": self.redacted_implementer(),
             "workflows": self.router.workflows.iter().map(|workflow| workflow.as_str()).collect::<Vec<_>>(),
-            "router": { "enabled": self.router.is_asked, "top_models": self.router.top_models },
+            "router": {
+                "enabled": self.router.is_asked,
+                "top_models": self.router.top_models,
+                "repositories_may_enable": self.router.repositories_may_enable,
+            },
+            "stages": OptionalStage::ALL
+                .into_iter()
+                .map(|stage| (stage.as_str(), self.stages.rule(stage).as_str()))
+                .collect::<BTreeMap<_, _>>(),
             "limits": {
                 "gate_rounds": self.limits.gate_rounds,
                 "review_rounds": self.limits.review_rounds,
@@ -173,6 +181,8 @@ impl Config {
         json!({
             "providers": providers,
             "roles": roles,
+            "repositories_may_use":
+                self.models.repositories_may_use.as_ref().map(|models| models.iter().map(model).collect::<Vec<_>>()),
             "request_timeout_seconds": self.models.request_timeout.as_secs(),
             "idle_timeout_seconds": self.models.idle_timeout.as_secs(),
             "retries": self.models.retries,

@@ -61,6 +61,7 @@ pub(super) fn resolve(document: Document, file: File, env: &Environment) -> Resu
         web: r.web(file.web)?,
         models,
         router,
+        stages: file.stages.resolve(&r)?,
         candidates: candidates::resolve(&r, &file.implementer)?,
         implementer: r.implementer(file.implementer)?,
         limits: r.limits(file.limits)?,

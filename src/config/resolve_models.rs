@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::catalog::{Catalog, Entry};
 use super::error::{ConfigError, nearest};
 use super::file;
+use super::policy_models::no_such_role;
 use super::resolve::Resolver;
 use super::sections::{EffortName, ModelChoice, ModelsConfig, Prices, Protocol, ProviderConfig, RoleModels};
 use crate::domain::Role;
@@ -88,12 +89,19 @@ pub(super) fn resolve(r: &mut Resolver<'_>, mut file: file::Models) -> Result<Mo
         Some(models) => role(r, "models.default", models, &known)?,
         None => built_in(&known),
     };
-    let roles = roles(r, std::mem::take(&mut file.roles), default, &known)?;
+    let as_written = roles(r, std::mem::take(&mut file.roles), default, &known)?;
+    let open = file
+        .repositories_may_use
+        .take()
+        .map(|models| choices(r, "models.repositories_may_use", models, &known));
+    let repositories_may_use = open.transpose()?;
     let seconds = |key: &str, written, default, most| {
         r.number(&format!("models.{key}"), written, default, 1..=most).map(Duration::from_secs)
     };
     Ok(ModelsConfig {
-        roles,
+        roles: as_written.clone(),
+        as_written,
+        repositories_may_use,
         request_timeout: seconds("request_timeout_seconds", file.request_timeout_seconds, 600, 3600)?,
         idle_timeout: seconds("idle_timeout_seconds", file.idle_timeout_seconds, 120, 3600)?,
         circuit_failures: r.number("models.circuit_failures", file.circuit_failures, 8, 1..=1000)?,
@@ -120,11 +128,7 @@ fn roles(
     for (name, models) in written {
         let key = format!("models.roles.{name}");
         let Some(of) = Role::named(&name) else {
-            let names: Vec<&str> = Role::ALL.into_iter().map(Role::as_str).collect();
-            let all = Role::ALL.into_iter().flat_map(|role| [Some(role.as_str()), role.alias()]);
-            let near = nearest(&name, all.flatten()).map(|near| format!("models.roles.{near}"));
-            let problem = format!("there is no such role; the roles are {}", names.join(", "));
-            return Err(r.error(&key, problem).suggest(near));
+            return Err(no_such_role(&name, |problem| r.error(&key, problem)));
         };
         if named.contains_key(&of) {
             let other = of.alias().unwrap_or_default();
@@ -236,6 +240,15 @@ fn role(
     if models.is_empty() {
         return Err(r.error(key, "name at least one model, or leave the key out"));
     }
+    choices(r, key, models, known)
+}
+
+fn choices(
+    r: &mut Resolver<'_>,
+    key: &str,
+    models: Vec<file::Model>,
+    known: &Known,
+) -> Result<Vec<ModelChoice>, ConfigError> {
     models
         .into_iter()
         .enumerate()

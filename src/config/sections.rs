@@ -196,6 +196,13 @@ pub struct ModelChoice {
     pub prices: Option<Prices>,
 }
 
+impl ModelChoice {
+    /// `provider:model`.
+    pub fn name(&self) -> String {
+        format!("{}:{}", self.provider, self.model)
+    }
+}
+
 /// For each role the models to try, best first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RoleModels(BTreeMap<Role, Vec<ModelChoice>>);
@@ -221,7 +228,12 @@ impl FromIterator<(Role, Vec<ModelChoice>)> for RoleModels {
 #[derive(Clone, Debug)]
 pub struct ModelsConfig {
     pub providers: BTreeMap<String, ProviderConfig>,
+    /// In the order in which they are asked.
     pub roles: RoleModels,
+    /// In the order in which the operator wrote them.
+    pub as_written: RoleModels,
+    /// What repositories may choose from besides the models of the role. `None`: the models of all roles.
+    pub repositories_may_use: Option<Vec<ModelChoice>>,
     /// For one call, from connecting to the last byte.
     pub request_timeout: Duration,
     /// Longest time in which not a byte of an answer comes.

@@ -91,6 +91,9 @@ pub struct Answer {
     /// `None`: no router was asked.
     #[serde(default)]
     pub route: Option<Route>,
+    /// What of the repository's rules was not taken, for a question that had no plan to say it.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 impl Answer {
@@ -230,6 +233,7 @@ mod tests {
             objections: vec![],
             verification: None,
             route: None,
+            notes: vec![],
         };
         assert_eq!(answer.text_as_it_holds(), "It is [1], and also [dropped].");
         assert!(!answer.is_unsupported());

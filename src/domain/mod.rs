@@ -9,6 +9,7 @@ mod event;
 mod finding;
 mod gate;
 mod ids;
+mod labels;
 mod permission;
 mod question;
 mod refs;
@@ -17,6 +18,7 @@ mod role;
 mod route;
 mod source_text;
 mod specification;
+mod stages;
 mod step;
 mod task;
 mod template;
@@ -37,6 +39,7 @@ pub use gate::{
     Age, Baseline, Coverage, Flaky, GateFinding, GateKind, GateReport, GateSeverity, Requirement, Verdict,
 };
 pub use ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId, UserId};
+pub use labels::LabelledWorkflow;
 pub use permission::{APPROVAL_NEEDS, Permission};
 pub use question::Asked;
 pub use refs::{BranchName, CommitSha, InvalidBranchName, InvalidCommitSha};
@@ -50,6 +53,7 @@ pub use specification::{
     DESIGN_MAX_CHARS, LIST_MAX_ENTRIES, PLAN_MAX_TASKS, Preparation, Priority, Risk, Size,
     SpecificationFault, SpecificationFaults, TEXT_MAX_CHARS, TITLE_MAX_CHARS, TaskSpecification, Workflow,
 };
+pub use stages::{OptionalStage, SwitchedBy, SwitchedOff};
 pub use step::{Approvals, Consequence, Illegal, Rules, Step, propose_spawned, step};
 pub use task::{
     Approval, ApprovalMeans, CancelReason, FixCause, GitHubPlace, Origin, Plan, PostedComment, Proposal,

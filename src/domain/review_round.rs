@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::finding::{Finding, Sameness, Severity};
+use super::stages::{OptionalStage, SwitchedBy, SwitchedOff};
 
 /// Whether a finding was still there when its last review looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,9 @@ pub struct ReviewRound {
     /// Severities that hold the change up.
     #[serde(default = "critical")]
     pub blocking: Vec<Severity>,
+    /// What did not take place because it is switched off.
+    #[serde(default)]
+    pub switched_off: Vec<SwitchedOff>,
 }
 
 fn critical() -> Vec<Severity> {
@@ -75,6 +79,11 @@ impl ReviewRound {
         self.findings.iter().filter(|t| t.status == FindingStatus::Fixed).map(|t| &t.finding)
     }
 
+    /// Who switched a stage of the round off, if anybody did.
+    pub fn off(&self, stage: OptionalStage) -> Option<SwitchedBy> {
+        SwitchedOff::of(&self.switched_off, stage)
+    }
+
     /// Adds open findings, each with an id of its own.
     pub fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
         for finding in findings {
@@ -87,7 +96,14 @@ impl ReviewRound {
     /// find was fixed. But what somebody found who failed this time is not known to be, and stays open; and what
     /// the verifier dropped was never there.
     #[must_use]
-    pub fn after(mut self, earlier: &Self) -> Self {
+    pub fn after(self, earlier: &Self) -> Self {
+        let failed: Vec<String> = self.failed.iter().map(|failed| failed.reviewer.clone()).collect();
+        self.after_unheard(earlier, |reviewer| failed.iter().any(|failed| failed == reviewer))
+    }
+
+    /// The same where it is said who was not heard this time.
+    #[must_use]
+    pub fn after_unheard(mut self, earlier: &Self, unheard: impl Fn(&str) -> bool) -> Self {
         let found: Vec<&Finding> = self.findings.iter().map(|t| &t.finding).collect();
         let again = said_again(&found, &earlier.findings);
         let mut gone = Vec::new();
@@ -104,9 +120,7 @@ impl ReviewRound {
                 }
                 None if self.dropped.iter().any(is_dropped) => {}
                 None => {
-                    let silent =
-                        |reviewer: &str| self.failed.iter().any(|failed| failed.reviewer == reviewer);
-                    let status = match tracked.finding.reviewers().any(silent) {
+                    let status = match tracked.finding.reviewers().any(&unheard) {
                         true => tracked.status,
                         false => FindingStatus::Fixed,
                     };
@@ -233,6 +247,13 @@ mod tests {
         let both = Finding { also: vec!["quality".into()], ..finding("safety", "A") };
         let second = round(&[], &["quality"]).after(&round(&[both], &[]));
         assert_eq!(titles(second.open()), ["A"]);
+    }
+
+    #[test]
+    fn what_nobody_looked_at_again_is_not_taken_for_mended() {
+        let first = round(&[finding("safety", "A b"), finding("comparison", "B c")], &[]);
+        let second = round(&[], &[]).after_unheard(&first, |reviewer| reviewer != "comparison");
+        assert_eq!((titles(second.open()), titles(second.fixed())), (vec!["A b"], vec!["B c"]));
     }
 
     #[test]

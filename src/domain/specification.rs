@@ -111,6 +111,8 @@ pub struct Preparation {
     /// The repository's template that the task has entries of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<UsedTemplate>,
+    /// What labels and the repository's rules came to, where people have to know: one sentence each.
+    pub notes: Vec<String>,
 }
 
 impl Preparation {

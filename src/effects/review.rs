@@ -1,6 +1,6 @@
 //! The review of our own pull request: findings as inline comments.
 
-use crate::domain::Task;
+use crate::domain::{OptionalStage, SwitchedOff, Task};
 use crate::github::{GitHubError, NewReview, Purpose, ReviewComment};
 use crate::speech::{self, DiffLines, InlineComment, ReviewView, has_marker};
 
@@ -18,6 +18,11 @@ impl Effects {
         if ours.into_iter().any(|review| has_marker(&review.body, key)) {
             return Ok(Done::Nothing);
         }
+        let gathered = Gathered::of(&self.store, task).await?;
+        let nobody = SwitchedOff::of(&gathered.switched_off, OptionalStage::Review).is_some();
+        if nobody && gathered.findings.is_empty() {
+            return Ok(Done::Void("reviews are switched off, and the pull request says so"));
+        }
         let checkout = self.repositories.checkout(task).await?;
         let mut lines = DiffLines::default();
         for file in diff_of(&checkout, task)?.files {
@@ -26,7 +31,6 @@ impl Effects {
                 lines.add(file.path.as_str(), hunk.new_start..=last);
             }
         }
-        let gathered = Gathered::of(&self.store, task).await?;
         let evidence = gathered.evidence(self.settings.budget_of(task));
         let text = self
             .with_gateway(|gateway| speech::review(gateway, &ReviewView { key, evidence, lines: &lines }));

@@ -1,8 +1,8 @@
 //! What a task has to show, gathered from where it is kept.
 
 use crate::domain::{
-    Answer, Choice, DroppedFinding, Finding, FindingStatus, GateReport, ReviewRound, Severity, TakenBack,
-    Task, Usage,
+    Answer, Choice, DroppedFinding, Finding, FindingStatus, GateReport, ReviewRound, Severity, SwitchedOff,
+    TakenBack, Task, Usage,
 };
 use crate::speech::{Evidence, Spend};
 use crate::store::{ArtifactKind, Store};
@@ -19,6 +19,7 @@ pub struct Gathered {
     pub dropped: Vec<DroppedFinding>,
     pub unverified: Option<String>,
     pub blocking: Vec<Severity>,
+    pub switched_off: Vec<SwitchedOff>,
     /// Of the round of work that is at hand.
     pub taken_back: Vec<TakenBack>,
     pub choice: Option<Choice>,
@@ -55,6 +56,7 @@ impl Gathered {
             dropped: review.dropped,
             unverified: review.unverified,
             blocking: review.blocking,
+            switched_off: review.switched_off,
             taken_back: task.taken_back.iter().filter(|taken| taken.round == task.round).cloned().collect(),
             choice: read(store.latest_artifact(task, ArtifactKind::Choice).await?, "choice")?,
             answer: read(store.latest_artifact(task, ArtifactKind::Answer).await?, "answer")?,
@@ -74,6 +76,7 @@ impl Gathered {
             dropped: &self.dropped,
             unverified: self.unverified.as_deref(),
             blocking: &self.blocking,
+            switched_off: &self.switched_off,
             taken_back: &self.taken_back,
             choice: self.choice.as_ref(),
             spend: Spend { usage: self.usage, budget_micro_usd },

@@ -1,6 +1,6 @@
 //! The metering proxy: an HTTP server on a Unix socket, for one command's calls of models.
 //!
-//! It takes the calls of [`format::Format`] and nothing else, for models that the deployment's configuration names,
+//! It takes the calls of [`format::Format`] and nothing else, for models that the account names,
 //! sets their estimate aside in every budget before they go out, passes answers through as they come, and settles
 //! and records what each really used. The key is put on outside of the sandbox. Nothing of a call is logged.
 
@@ -151,15 +151,14 @@ impl Metering {
         Ok(MeteringProxy { folder, calls, server })
     }
 
-    /// The model of that name at a provider that speaks the format, and the provider.
-    fn find(&self, format: Format, model: &str) -> Option<(&ModelSettings, &Endpoint)> {
-        self.offered(format).find(|(settings, _)| settings.name.model == model)
-    }
-
-    fn offered(&self, format: Format) -> impl Iterator<Item = (&ModelSettings, &Endpoint)> {
-        let models = self.settings.roles.values().flatten();
-        let placed =
-            models.filter_map(|model| Some((model, self.settings.endpoints.get(&model.name.provider)?)));
+    /// Those of an account's models that are at a provider that speaks the format, with the provider.
+    fn offered<'a>(
+        &'a self,
+        account: &'a Account,
+        format: Format,
+    ) -> impl Iterator<Item = (&'a ModelSettings, &'a Endpoint)> {
+        let endpoint = |model: &ModelSettings| self.settings.endpoints.get(&model.name.provider);
+        let placed = account.models.iter().filter_map(move |model| Some((model, endpoint(model)?)));
         placed.filter(move |(_, endpoint)| format.is_of(endpoint.protocol))
     }
 }
@@ -249,9 +248,10 @@ async fn admit(calls: &Arc<Calls>, request: Request) -> Result<forward::Admitted
     if let Some(reason) = reach::outside(format, &asked.body) {
         return Err(Refusal::not_allowed(reason));
     }
-    let (settings, endpoint) = match calls.metering.find(format, &asked.model) {
+    let mut offered = calls.metering.offered(calls.books.account(), format);
+    let (settings, endpoint) = match offered.find(|(settings, _)| settings.name.model == asked.model) {
         Some((settings, endpoint)) => (settings.clone(), endpoint.clone()),
-        None => return Err(unknown_model(&calls.metering, &asked)),
+        None => return Err(unknown_model(calls, &asked)),
     };
     let most_output = asked.limit_output(settings.max_output_tokens.into());
     let reserved = calls.books.reserve(&settings, body.len(), most_output).await?;
@@ -259,16 +259,16 @@ async fn admit(calls: &Arc<Calls>, request: Request) -> Result<forward::Admitted
     Ok(forward::Admitted { asked, settings, endpoint, url, headers: parts.headers, reserved, _room: room })
 }
 
-fn unknown_model(metering: &Metering, asked: &Asked) -> Refusal {
-    let mut names: Vec<&str> =
-        metering.offered(asked.format).map(|(settings, _)| settings.name.model.as_str()).collect();
+fn unknown_model(calls: &Calls, asked: &Asked) -> Refusal {
+    let offered = calls.metering.offered(calls.books.account(), asked.format);
+    let mut names: Vec<&str> = offered.map(|(settings, _)| settings.name.model.as_str()).collect();
     names.sort_unstable();
     names.dedup();
     let model: String = asked.model.chars().filter(|c| !c.is_control()).take(100).collect();
     let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     Refusal::not_allowed(format!(
-        "the model {model:?} is not one that this deployment has prices and limits for; those of this interface \
-         are: {known}"
+        "the model {model:?} is not one that this deployment has prices and limits for, or that the repository's \
+         rules name; those of this interface are: {known}"
     ))
 }
 

@@ -41,8 +41,14 @@ pub trait Model: Send + Sync {
     }
 
     /// The models of a role, in the order in which they are asked, where that is known.
-    fn models_of(&self, _role: Role) -> Vec<ModelName> {
+    fn models_of(&self, _role: Role) -> Vec<ModelSettings> {
         Vec::new()
+    }
+
+    /// The same, with these lists in the place of those of their roles. `None`: there is nothing to choose from.
+    fn asking(&self, lists: BTreeMap<Role, Vec<ModelSettings>>) -> Option<Arc<dyn Model>> {
+        let _ = lists;
+        None
     }
 
     /// The same, with these models of a role asked before its others. `None`: there is nothing to choose from.
@@ -68,8 +74,8 @@ pub struct Client {
     inner: Arc<Inner>,
     /// Which of a role's models is asked first.
     first: usize,
-    /// Models that are asked before the others of their role.
-    chosen: Arc<BTreeMap<Role, Vec<ModelName>>>,
+    /// For each role the models to try, in order; at first those of the settings.
+    lists: Arc<BTreeMap<Role, Vec<ModelSettings>>>,
 }
 
 struct Inner {
@@ -96,19 +102,13 @@ impl Client {
             }
         }
         let circuit = Circuit::new(settings.circuit);
+        let lists = Arc::new(settings.roles.clone());
         let inner = Inner { settings, wires, ledger, circuit };
-        Ok(Self { inner: Arc::new(inner), first: 0, chosen: Arc::default() })
+        Ok(Self { inner: Arc::new(inner), first: 0, lists })
     }
 
-    /// The models of a role: the chosen ones, then the others.
-    fn models(&self, role: Role) -> Vec<ModelSettings> {
-        let all = self.inner.settings.roles.get(&role).map_or(&[] as &[ModelSettings], Vec::as_slice);
-        let chosen = self.chosen.get(&role).map_or(&[] as &[ModelName], Vec::as_slice);
-        let mut models = all.to_vec();
-        // Stable: those that nobody chose keep their order.
-        models
-            .sort_by_key(|model| chosen.iter().position(|name| *name == model.name).unwrap_or(chosen.len()));
-        models
+    fn models(&self, role: Role) -> &[ModelSettings] {
+        self.lists.get(&role).map_or(&[], Vec::as_slice)
     }
 
     /// Asks the models of the role, one after the other, until one answers. Where all of them are left alone
@@ -291,12 +291,24 @@ impl Model for Client {
         Some(Arc::new(Self { first, ..self.clone() }))
     }
 
-    fn models_of(&self, role: Role) -> Vec<ModelName> {
-        self.models(role).into_iter().map(|model| model.name).collect()
+    fn models_of(&self, role: Role) -> Vec<ModelSettings> {
+        self.models(role).to_vec()
+    }
+
+    fn asking(&self, lists: BTreeMap<Role, Vec<ModelSettings>>) -> Option<Arc<dyn Model>> {
+        let mut all = BTreeMap::clone(&self.lists);
+        all.extend(lists);
+        Some(Arc::new(Self { lists: Arc::new(all), ..self.clone() }))
     }
 
     fn choosing(&self, chosen: &BTreeMap<Role, Vec<ModelName>>) -> Option<Arc<dyn Model>> {
-        Some(Arc::new(Self { chosen: Arc::new(chosen.clone()), ..self.clone() }))
+        let mut lists = BTreeMap::clone(&self.lists);
+        for (role, names) in chosen {
+            let place = |model: &ModelSettings| names.iter().position(|name| *name == model.name);
+            // Stable: those that nobody chose keep their order.
+            lists.entry(*role).or_default().sort_by_key(|model| place(model).unwrap_or(names.len()));
+        }
+        Some(Arc::new(Self { lists: Arc::new(lists), ..self.clone() }))
     }
 
     fn first_choice(&self, role: Role) -> Option<ModelSettings> {

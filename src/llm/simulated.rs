@@ -80,7 +80,7 @@ fn discussion(request: &Request) -> Value {
             "likely_files": [],
             "protected_files": [],
             "altered_tests": [],
-            "workflow": "coding",
+            "workflow": workflow(request),
             "risk": "low",
             "size": "small",
             "priority": "normal",
@@ -88,6 +88,13 @@ fn discussion(request: &Request) -> Value {
         }],
         "questions": [],
     })
+}
+
+/// Changing something, where that may be done.
+fn workflow(request: &Request) -> Value {
+    let of_tasks = "/properties/tasks/items/properties/workflow";
+    let allowed = request.response_schema.as_ref().and_then(|schema| schema.pointer(of_tasks));
+    allowed.map_or_else(|| "coding".into(), least)
 }
 
 fn is_of_answers(schema: &Value) -> bool {

@@ -48,21 +48,24 @@ impl Pipeline {
         let checkout = self.repositories.checkout(task).await?;
         let commit = checkout.tip.clone();
         let policy = policy(&checkout, &commit)?;
-        let limits = self.settings.limits.lowered_by(&policy.limits);
+        let in_force = self.in_force(&policy);
         let files = snapshot(&checkout, &commit).await?;
         let overview = overview(&files, OVERVIEW_TOKENS);
         let snippets = self.snippets(&checkout, &commit, query(&specification)).await;
-        let mut agent = self.agent(task, &limits, self.prompts(&files, &commit)?);
+        let mut agent = self.agent(task, &policy, self.prompts(&files, &commit)?);
         let mut kept = Vec::new();
-        if task.asked.is_some_and(|asked| asked.workflow.is_none()) && self.settings.router.is_asked {
+        if task.asked.is_some_and(|asked| asked.workflow.is_none()) && in_force.router.is_asked {
             let subject = (&specification, task.ordinal);
-            let (route, artifact) = self.route(task, &agent, subject, Workflow::ends_in_answer).await?;
-            agent.model = self.model_by(Some(&route));
+            let asked = (&agent, &in_force);
+            let (route, artifact) = self.route(task, asked, subject, Workflow::ends_in_answer).await?;
+            agent.model = in_force.model_by(Some(&route));
             specification.workflow = route.workflow;
             specification.prepared.route = Some(route);
             kept.push(artifact);
         }
-        self.allowed(specification.workflow)?;
+        in_force.allowed(specification.workflow)?;
+        // A task of an issue has a plan that said it.
+        specification.prepared.notes = if task.asked.is_some() { in_force.notes } else { Vec::new() };
         let session = self.sandbox.open(&files).await?;
         let desk = SandboxDesk { session: session.as_ref(), limits: self.settings.command_limits.clone() };
         let input =
@@ -140,6 +143,7 @@ async fn work_out(
         objections,
         verification,
         route: specification.prepared.route.clone(),
+        notes: specification.prepared.notes.clone(),
     })
 }
 

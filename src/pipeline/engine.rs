@@ -111,6 +111,7 @@ impl Pipeline {
             role,
             label: CallLabel { task: Some(desk.task.id), stage: stage.to_owned(), prompt: Some(used) },
             budgets: desk.agent.budgets.clone(),
+            models: Role::ALL.into_iter().flat_map(|role| desk.agent.model.models_of(role)).collect(),
             most_calls: desk.limits.steps,
         };
         let proxy = metering

@@ -45,7 +45,7 @@ impl Pipeline {
         let change = change_of(&checkout, &parent, &checkout.mirror.diff(&from, &parent)?)?;
         let files = snapshot(&checkout, &parent).await?;
         let base_files = snapshot(&checkout, &base).await?;
-        let agent = self.agent(task, &limits, self.prompts(&base_files, &base)?);
+        let agent = self.agent(task, &policy, self.prompts(&base_files, &base)?);
         let mut fence = self.fence(task, &checkout, &base, &policy)?;
         let remote_head = remote_head.filter(|_| *cause == FixCause::Instruction);
         if let Some(remote) = &remote_head {

@@ -76,7 +76,7 @@ impl Pipeline {
             whole,
             candidates: self.settings.candidates.count_for(policy.candidates),
         };
-        let agent = self.agent(task, &limits, prompts);
+        let agent = self.agent(task, &policy, prompts);
         if ground.candidates > 1 {
             return self.best_of(&ground, &agent, time).await;
         }

@@ -18,9 +18,11 @@ mod fence;
 mod fix;
 mod gate;
 mod implement;
+mod in_force;
 mod instructions;
 mod ledger;
 mod metered;
+mod models;
 mod places;
 mod prepare;
 mod prompts;
@@ -31,6 +33,7 @@ mod reviewers;
 mod templates;
 mod time;
 mod toolbox;
+mod waits;
 mod weakened;
 
 use std::path::PathBuf;
@@ -39,9 +42,11 @@ use std::time::Duration;
 
 use crate::agents::Prompts;
 use crate::checkout::{CheckoutError, Repositories};
-use crate::config::{ImplementerConfig, Limits, PathSettings, RepositoryPolicy};
+use crate::config::{
+    ImplementerConfig, Limits, ModelsConfig, PathSettings, RepositoryPolicy, RouterConfig, StagesConfig,
+};
 use crate::context::Contexts;
-use crate::domain::{Event, Reason, Rules, Severity, Stage, State, Task, TaskId};
+use crate::domain::{Event, Reason, Rules, Severity, Stage, Task, TaskId};
 use crate::engines::Metering;
 use crate::gates::EgressPolicy;
 use crate::github::GitHubError;
@@ -58,9 +63,10 @@ pub use gate::gate_policy;
 pub use ledger::StoreLedger;
 use metered::Meter;
 pub use metered::MeteredSandbox;
-pub use prepare::RouterSettings;
+pub use models::model_lists;
 pub use prompts::PromptsOf;
 use time::StageTime;
+use waits::Waits;
 
 /// Tokens of a repository's overview and of the places that fit a task.
 const OVERVIEW_TOKENS: usize = 4_000;
@@ -99,7 +105,13 @@ pub struct Settings {
     /// Findings of these severities are worth a fix that the change can do without.
     pub worth_a_fix: Vec<Severity>,
     pub candidates: CandidateSettings,
-    pub router: RouterSettings,
+    /// The workflows, and whether a router is asked; a repository's policy chooses among what it allows.
+    pub router: RouterConfig,
+    /// Which of the stages that work can do without take place.
+    pub stages: StagesConfig,
+    pub models: ModelsConfig,
+    /// The label that starts work where the repository names none.
+    pub label: String,
     /// Days that a task waits for the ones that it builds on.
     pub wait_days: u32,
     pub command_limits: crate::sandbox::Limits,
@@ -115,14 +127,6 @@ pub struct Settings {
 
 /// How often a task that waits for others looks whether they are merged.
 const DEPENDENCY_LOOK: Duration = Duration::from_secs(60);
-
-/// Whether a task may begin.
-enum Waits {
-    No,
-    ForOthers,
-    /// For what will not come.
-    InVain(Reason),
-}
 
 /// What a stage came to.
 #[derive(Debug)]
@@ -283,38 +287,6 @@ impl Pipeline {
             tracing::info!(state = moved.state.name(), "stage begun");
         }
         transition.commit().await
-    }
-
-    /// Whether tasks of the same plan have to be merged before this one.
-    async fn waits_for(&self, task: &Task) -> Result<Waits, StoreError> {
-        let (Some(plan), Some(place)) = (&task.plan, task.origin.github()) else { return Ok(Waits::No) };
-        let before = &plan.specification.depends_on;
-        if before.is_empty() {
-            return Ok(Waits::No);
-        }
-        let all = self.store.tasks_of_issue(place.repository, place.issue).await?;
-        let of_this_plan = all.iter().filter(|other| other.revision == task.revision);
-        let mut merged = 0;
-        for other in of_this_plan.filter(|other| before.contains(&(other.ordinal as usize - 1))) {
-            match other.state {
-                State::Done | State::Answered => merged += 1,
-                State::Cancelled { .. } | State::PullRequestClosed => {
-                    let title = other.title().to_owned();
-                    return Ok(Waits::InVain(Reason::DependencyEnded { title }));
-                }
-                _ => {}
-            }
-        }
-        if merged == before.len() {
-            return Ok(Waits::No);
-        }
-        let days = self.settings.wait_days;
-        let since = task.approval.as_ref().map_or(task.created_at, |approval| approval.at);
-        if clock::now() - since > chrono::Duration::days(i64::from(days)) {
-            let what = "the tasks that it builds on".to_owned();
-            return Ok(Waits::InVain(Reason::WaitExpired { what, days }));
-        }
-        Ok(Waits::ForOthers)
     }
 
     async fn stage(&self, task: &Task, stage: Stage, time: StageTime) -> Result<StageEnd, StageError> {

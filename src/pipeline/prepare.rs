@@ -2,26 +2,50 @@
 //! of a large one. Both stand in the plan, so they are part of what is approved; the agents of the work follow the route.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use crate::agents::{AgentContext, DEFAULT_MAX_ANSWERS, Prompts, design, route};
-use crate::config::Limits;
-use crate::domain::{Preparation, Reason, Role, Route, RouteLimits, Size, Task, TaskSpecification, Workflow};
+use crate::agents::{AgentContext, design, route};
+use crate::domain::{
+    LabelledWorkflow, OptionalStage, Preparation, Role, Route, RouteLimits, Size, SwitchedBy, Task,
+    TaskSpecification, Workflow,
+};
 use crate::llm::boundary::PromptText;
-use crate::llm::{Model, ModelName};
 use crate::store::{Artifact, ArtifactKind};
 
-use super::purse::purse;
+use super::in_force::InForce;
 use super::{Pipeline, StageError, agent_failure, json_artifact};
 
-/// What an operator decides about routes.
-#[derive(Debug, Clone)]
-pub struct RouterSettings {
-    pub is_asked: bool,
-    /// Models that a route may choose for each role.
-    pub top_models: usize,
-    /// The workflows that may be used at all.
-    pub workflows: Vec<Workflow>,
+/// What the tasks of a reading are prepared under.
+pub(super) struct Frame<'a> {
+    pub in_force: &'a InForce,
+    /// A workflow that people named by a label holds for all tasks, and no router is asked.
+    pub labelled: &'a LabelledWorkflow,
+    /// The repository's overview, and the places that fit.
+    pub shown: (&'a PromptText, &'a PromptText),
+}
+
+impl Frame<'_> {
+    /// What people have to know who decide on the task.
+    fn notes(&self, specification: &TaskSpecification) -> Vec<String> {
+        let mut notes: Vec<String> =
+            self.in_force.notes.iter().chain(&self.labelled.notes).cloned().collect();
+        if specification.workflow.ends_in_answer() {
+            return notes;
+        }
+        for stage in OptionalStage::ALL {
+            // What is always so in a deployment is nothing to tell at each plan.
+            if self.in_force.off(stage) == Some(SwitchedBy::Repository) {
+                let what = match stage {
+                    OptionalStage::Design if specification.size != Size::Large => continue,
+                    OptionalStage::Design => "no design of this large task was made",
+                    OptionalStage::Review => "no reviewer will look at the change",
+                    OptionalStage::Verify => "what reviewers find will not be held against the code",
+                };
+                let name = stage.as_str();
+                notes.push(format!("The repository's rules switch `stages.{name}` off: {what}."));
+            }
+        }
+        notes
+    }
 }
 
 impl Pipeline {
@@ -31,7 +55,7 @@ impl Pipeline {
         task: &Task,
         agent: &AgentContext,
         specifications: Vec<TaskSpecification>,
-        shown: (&PromptText, &PromptText),
+        frame: Frame<'_>,
     ) -> Result<(Vec<TaskSpecification>, Vec<Artifact>), StageError> {
         let (mut all, mut kept) = (Vec::new(), Vec::new());
         for (mut specification, ordinal) in specifications.into_iter().zip(1..) {
@@ -39,25 +63,31 @@ impl Pipeline {
             let template = specification.prepared.template.take();
             let by_template = template.as_ref().and_then(|template| template.workflow);
             specification.prepared = Preparation { template, ..Preparation::default() };
-            if self.settings.router.is_asked && !names_workflow(task) {
+            if let Some(workflow) = frame.labelled.workflow {
+                specification.workflow = workflow;
+            } else if frame.in_force.router.is_asked && !names_workflow(task) {
                 if let Some(workflow) = by_template {
-                    self.allowed(workflow)?;
+                    frame.in_force.allowed(workflow)?;
                 }
                 let fits = |workflow| by_template.is_none_or(|only| only == workflow);
-                let (route, artifact) = self.route(task, agent, (&specification, ordinal), fits).await?;
+                let subject = (&specification, ordinal);
+                let (route, artifact) = self.route(task, (agent, frame.in_force), subject, fits).await?;
                 specification.workflow = route.workflow;
                 specification.prepared.route = Some(route);
                 kept.push(artifact);
             }
-            self.allowed(specification.workflow)?;
-            if specification.size == Size::Large && !specification.workflow.ends_in_answer() {
-                let designed = design(agent, &specification, shown).await;
+            frame.in_force.allowed(specification.workflow)?;
+            let is_designed = frame.in_force.off(OptionalStage::Design).is_none();
+            if is_designed && specification.size == Size::Large && !specification.workflow.ends_in_answer() {
+                let designed = design(agent, &specification, frame.shown).await;
                 let designed = designed.map_err(|error| StageError::Stop {
                     reason: agent_failure("discussion", &error),
                     kept: std::mem::take(&mut kept),
                 })?;
                 specification.prepared.design = self.redactor.clean(&designed);
             }
+            let notes = frame.notes(&specification);
+            specification.prepared.notes = notes.iter().map(|note| self.redactor.clean(note)).collect();
             all.push(specification);
         }
         Ok((all, kept))
@@ -67,14 +97,15 @@ impl Pipeline {
     pub(super) async fn route(
         &self,
         task: &Task,
-        agent: &AgentContext,
+        (agent, in_force): (&AgentContext, &InForce),
         (specification, ordinal): (&TaskSpecification, u32),
         fits: impl Fn(Workflow) -> bool,
     ) -> Result<(Route, Artifact), StageError> {
-        let settings = &self.settings.router;
+        let settings = &in_force.router;
         let workflows: Vec<Workflow> =
             settings.workflows.iter().copied().filter(|workflow| fits(*workflow)).collect();
-        let names = |role: Role| self.model.models_of(role).iter().map(ToString::to_string).collect();
+        let names =
+            |role: Role| in_force.model.models_of(role).iter().map(|model| model.name.to_string()).collect();
         let models: BTreeMap<Role, Vec<String>> =
             Role::ALL.into_iter().map(|role| (role, names(role))).collect();
         let limits = RouteLimits {
@@ -90,40 +121,6 @@ impl Pipeline {
         let name = format!("route-{ordinal}.json");
         let artifact = json_artifact(task, ArtifactKind::Route, &name, &route)?;
         Ok((route, artifact))
-    }
-
-    /// Stops where a deployment does not do such work.
-    pub(super) fn allowed(&self, workflow: Workflow) -> Result<(), StageError> {
-        if self.settings.router.workflows.contains(&workflow) {
-            return Ok(());
-        }
-        let limit =
-            format!("the workflow `{}` is not among those that this deployment allows", workflow.as_str());
-        Err(StageError::stop(Reason::LimitReached { limit }))
-    }
-
-    /// What an agent works with. What the task spent before counts against its budget.
-    pub(super) fn agent(&self, task: &Task, limits: &Limits, prompts: Arc<Prompts>) -> AgentContext {
-        let route = task.plan.as_ref().and_then(|plan| plan.specification.prepared.route.as_ref());
-        AgentContext {
-            model: self.model_by(route),
-            prompts,
-            task: Some(task.id),
-            budgets: vec![Arc::new(purse(&self.store, task, limits))],
-            max_answers: DEFAULT_MAX_ANSWERS,
-        }
-    }
-
-    /// The models as a route orders them.
-    pub(super) fn model_by(&self, route: Option<&Route>) -> Arc<dyn Model> {
-        let parsed = |models: &[String]| models.iter().filter_map(|name| name.parse().ok()).collect();
-        let chosen: BTreeMap<Role, Vec<ModelName>> = route
-            .iter()
-            .flat_map(|route| &route.models)
-            .map(|(role, models)| (*role, parsed(models)))
-            .collect();
-        let model = if chosen.is_empty() { None } else { self.model.choosing(&chosen) };
-        model.unwrap_or_else(|| Arc::clone(&self.model))
     }
 }
 

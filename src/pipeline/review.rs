@@ -2,14 +2,16 @@
 
 use crate::agents::{Change, ReviewAnswers, ReviewInput, VerifyInput, review_all, verify};
 use crate::config::RepositoryPolicy;
-use crate::domain::{Event, FailedReviewer, Finding, ReviewRound, ReviewerSummary, Severity, Task, merged};
+use crate::domain::{
+    Event, FailedReviewer, Finding, OptionalStage, ReviewRound, ReviewerSummary, Severity, Task, merged,
+};
 use crate::guard;
 use crate::store::ArtifactKind;
 
 use super::change::{change_of, commits_of, fork_point, policy, snapshot};
 use super::cleaned::without_secrets;
 use super::implement::specification_of;
-use super::reviewers::reviewers;
+use super::reviewers::{Reviewers, reviewers};
 use super::{Pipeline, StageEnd, StageError, json_artifact};
 
 impl Pipeline {
@@ -18,19 +20,25 @@ impl Pipeline {
         let checkout = self.repositories.checkout(task).await?;
         let (base, head) = commits_of(task)?;
         let policy = policy(&checkout, base)?;
-        let limits = self.settings.limits.lowered_by(&policy.limits);
+        let in_force = self.in_force(&policy);
         let base_files = snapshot(&checkout, base).await?;
         let asked = (specification.prepared.template.as_ref(), self.settings.reviewers.as_slice());
-        let who = reviewers(&checkout, base, (&policy, &base_files), asked)?;
+        let who = match in_force.off(OptionalStage::Review) {
+            Some(_) => Reviewers::default(),
+            None => reviewers(&checkout, base, (&policy, &base_files), asked)?,
+        };
         let from = fork_point(&checkout, base, head)?;
         let change = change_of(&checkout, head, &checkout.mirror.diff(&from, head)?)?;
         let places = self.places_of_change(&checkout, head, (specification, &change)).await;
-        let agent = self.agent(task, &limits, self.prompts(&base_files, base)?);
+        let agent = self.agent(task, &policy, self.prompts(&base_files, base)?);
         let input = ReviewInput { specification, change: &change, places: &places };
         let answers = review_all(&agent, &who.asked, input).await;
         let (mut round, found) = gathered(answers);
         round.failed.splice(0..0, who.unusable.iter().cloned());
-        if !found.is_empty() {
+        round.switched_off = in_force.switched_off.clone();
+        if round.off(OptionalStage::Verify).is_some() {
+            round.add(found);
+        } else if !found.is_empty() {
             let input = VerifyInput { specification, change: &change, places: &places, findings: &found };
             let verification = verify(&agent, input).await;
             round.dropped = verification.dropped;
@@ -41,8 +49,13 @@ impl Pipeline {
         round.add(self.weakened(task, &checkout, &policy).await?);
         round.blocking = self.blocking(&policy);
         // Its like in an earlier round is found by the words, and those were kept clean.
-        let round =
-            without_secrets(round, &self.redactor).after(&self.kept(task, ArtifactKind::Review).await?);
+        let round = without_secrets(round, &self.redactor);
+        let earlier: ReviewRound = self.kept(task, ArtifactKind::Review).await?;
+        let round = match round.off(OptionalStage::Review) {
+            // Nobody looked whether what reviewers found before they were switched off is mended.
+            Some(_) => round.after_unheard(&earlier, |reviewer| reviewer != guard::REVIEWER),
+            None => round.after(&earlier),
+        };
         let event = self.reviewed(&round, &change, who.count());
         let artifacts = vec![json_artifact(task, ArtifactKind::Review, "review.json", &round)?];
         Ok(StageEnd { events: vec![event], artifacts })

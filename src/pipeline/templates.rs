@@ -1,31 +1,11 @@
 //! The templates of a task's repository, read from the base: a change cannot alter what is asked of it.
 
-use crate::agents::Prompts;
 use crate::config::{MOST_TEMPLATES, TEMPLATE_MAX_BYTES, TEMPLATES_FOLDER, parse_template, template_of_file};
-use crate::domain::{Reason, Task, TaskSpecification, Template, Templates, WrittenTask};
+use crate::domain::{Reason, TaskSpecification, Template, Templates, WrittenTask};
 use crate::workspace::{Content, ContentReader, FileMode, Snapshot};
 
+use super::StageError;
 use super::reviewers::described;
-use super::{Pipeline, StageError};
-
-impl Pipeline {
-    /// As the task's issue sees them. One that cannot be used stops the task, as a fault of the policy does: what the
-    /// maintainers ask of every task is not left out.
-    pub(super) async fn templates(
-        &self,
-        task: &Task,
-        files: &Snapshot,
-        prompts: &Prompts,
-    ) -> Result<Templates, StageError> {
-        let templates = of_repository(files, &prompts.reviewers()).map_err(refused)?;
-        // GitHub is asked only where a label could decide.
-        if !templates.want_labels() {
-            return Ok(templates);
-        }
-        let labels = self.repositories.labels(task).await?;
-        Ok(templates.for_labels(&labels))
-    }
-}
 
 /// The specification that a person wrote, with what its template adds.
 pub(super) fn specification_given(
@@ -56,9 +36,15 @@ fn refused(detail: String) -> StageError {
     StageError::stop(Reason::ChangeRefused { detail })
 }
 
+/// The repository's templates. One that cannot be used stops the task, as a fault of the policy does: what the
+/// maintainers ask of every task is not left out. `reviewers`: those that have a prompt.
+pub(super) fn of_repository(files: &Snapshot, reviewers: &[String]) -> Result<Templates, StageError> {
+    read(files, reviewers).map_err(refused)
+}
+
 /// # Errors
-/// The first file that cannot be used, with what is wrong. `reviewers`: those that have a prompt.
-fn of_repository(files: &Snapshot, reviewers: &[String]) -> Result<Templates, String> {
+/// The first file that cannot be used, with what is wrong.
+fn read(files: &Snapshot, reviewers: &[String]) -> Result<Templates, String> {
     let described = described(files);
     let mut all = Vec::new();
     for (path, entry) in &files.files {
@@ -131,10 +117,10 @@ mod tests {
 
     #[test]
     fn the_files_of_the_folder_are_the_templates() {
-        let templates = of_repository(&docs(), &["safety".to_owned()]).expect("right");
+        let templates = read(&docs(), &["safety".to_owned()]).expect("right");
         let names: Vec<_> = templates.all().iter().map(|template| template.name.as_str()).collect();
         assert_eq!(names, ["docs"]);
-        assert_eq!(of_repository(&tree(&[]), &[]), Ok(Templates::default()));
+        assert_eq!(read(&tree(&[]), &[]), Ok(Templates::default()));
     }
 
     #[test]
@@ -155,14 +141,14 @@ mod tests {
             ),
         ];
         for (files, part) in cases {
-            let fault = of_repository(&tree(&files), &["safety".to_owned()]).expect_err(part);
+            let fault = read(&tree(&files), &["safety".to_owned()]).expect_err(part);
             assert!(fault.starts_with(&format!("{TEMPLATES_FOLDER}{part}")), "{part:?}: {fault}");
         }
     }
 
     #[test]
     fn a_written_task_gets_what_its_template_adds() {
-        let templates = of_repository(&docs(), &["safety".to_owned()]).expect("right");
+        let templates = read(&docs(), &["safety".to_owned()]).expect("right");
         let given = WrittenTask {
             title: "T".into(),
             objective: "O".into(),

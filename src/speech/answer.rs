@@ -165,6 +165,7 @@ fn facts(view: &AnswerView) -> Page {
     if let Some(route) = &view.answer.route {
         page.append(route::routed(route));
     }
+    page.append(super::plan::notes(&view.answer.notes));
     page
 }
 

@@ -2,13 +2,12 @@
 
 use super::evidence::{
     Evidence, could_not_run, finding_counts, gate_counts, gate_logs, gate_past, gate_table, is_blocking,
-    reviewers,
+    reviewed,
 };
 use super::gateway::{Body, Gateway};
-use super::page::Page;
 use super::text::line_of;
 use super::{plain, words};
-use crate::domain::{Age, GateFinding, GateReport, Requirement, Severity, Verdict};
+use crate::domain::{Age, GateFinding, GateReport, OptionalStage, Requirement, Severity, Verdict};
 
 /// Most annotations in one request (GitHub's REST reference, "Update a check run").
 const ANNOTATIONS_PER_REQUEST: usize = 50;
@@ -89,7 +88,7 @@ pub fn check_run(gateway: &Gateway, view: &CheckView) -> CheckText {
             let mut page = could_not_run(&view.evidence, room);
             page.append(gate_table(&view.evidence));
             page.append(gate_past(&view.evidence, room));
-            page.append(reviewed(&view.evidence));
+            page.paragraph(reviewed(&view.evidence));
             page.append(gate_logs(&view.evidence, room));
             page
         }),
@@ -98,7 +97,8 @@ pub fn check_run(gateway: &Gateway, view: &CheckView) -> CheckText {
     }
 }
 
-/// A gate that could not run, was not there or failed before makes a change neither good nor bad.
+/// A gate that could not run, was not there or failed before makes a change neither good nor bad, and so does a
+/// review that did not take place.
 fn conclusion(evidence: &Evidence) -> Conclusion {
     let required = || evidence.gates.iter().filter(|gate| gate.requirement == Requirement::Required);
     let unknown = |gate: &GateReport| matches!(gate.verdict, Verdict::CouldNotRun { .. }) || gate.is_old();
@@ -106,7 +106,10 @@ fn conclusion(evidence: &Evidence) -> Conclusion {
         || evidence.open().any(|finding| is_blocking(evidence, finding))
     {
         Conclusion::Failure
-    } else if required().next().is_none() || required().any(unknown) {
+    } else if required().next().is_none()
+        || required().any(unknown)
+        || evidence.off(OptionalStage::Review).is_some()
+    {
         Conclusion::Neutral
     } else {
         Conclusion::Success
@@ -119,17 +122,6 @@ fn title(gateway: &Gateway, evidence: &Evidence) -> String {
     line.push(" · Findings: ");
     line.extend(finding_counts(evidence));
     gateway.plain(&line)
-}
-
-fn reviewed(evidence: &Evidence) -> Page {
-    let mut page = Page::default();
-    let mut line = line_of!["Reviewed by "];
-    line.extend(reviewers(evidence));
-    line.push(". Findings: ");
-    line.extend(finding_counts(evidence));
-    line.push(".");
-    page.paragraph(line);
-    page
 }
 
 fn annotations(gateway: &Gateway, evidence: &Evidence) -> Vec<Annotation> {
@@ -181,7 +173,7 @@ fn annotation_title(gate: &GateReport, finding: &GateFinding) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Baseline, FindingStatus};
+    use crate::domain::{Baseline, FindingStatus, SwitchedBy, SwitchedOff};
     use crate::speech::tests::rules;
     use crate::speech::tests::samples::{self, Proof, gateway};
 
@@ -264,6 +256,39 @@ mod tests {
             let evidence = Evidence { gates: &gates, findings: &findings, blocking, ..Evidence::default() };
             assert_eq!(conclusion(&evidence), expected, "{gates:?}");
         }
+    }
+
+    #[test]
+    fn a_change_that_nobody_reviewed_is_not_shown_as_good() {
+        let (gates, blocking) = ([samples::passed("test")], [Severity::Critical]);
+        let critical = [(samples::finding(Severity::Critical), FindingStatus::Open)];
+        let checked = |stage, findings| {
+            let switched_off = &[SwitchedOff { stage, by: SwitchedBy::Repository }];
+            let evidence = Evidence {
+                gates: &gates,
+                findings,
+                blocking: &blocking,
+                switched_off,
+                ..Evidence::default()
+            };
+            check_run(&gateway(), &CheckView { evidence })
+        };
+        let text = checked(OptionalStage::Review, &[]);
+        assert_eq!(text.conclusion, Conclusion::Neutral);
+        assert_eq!(text.title, "Gates: 1 passed · Findings: not reviewed");
+        let summary = text.summary.as_str();
+        assert!(summary.contains("reviews are switched off in the repository's rules"), "{summary}");
+        assert!(!summary.contains("Reviewed by"), "{summary}");
+        let text = checked(OptionalStage::Review, &critical);
+        assert_eq!(
+            text.conclusion,
+            Conclusion::Failure,
+            "what the comparison found holds it up all the same"
+        );
+        assert!(text.title.contains("1 open (1 CRITICAL)"), "{}", text.title);
+        let text = checked(OptionalStage::Verify, &[]);
+        assert_eq!(text.conclusion, Conclusion::Success);
+        assert!(text.summary.as_str().contains("the verifier is switched off"), "{}", text.summary.as_str());
     }
 
     #[test]

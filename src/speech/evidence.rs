@@ -4,8 +4,8 @@ use super::page::{Block, Page, Room, Summary};
 use super::text::{Line, Piece, code, figure, line_of, quote, quote_up_to, strong};
 use super::words;
 use crate::domain::{
-    Baseline, Choice, DroppedFinding, Finding, FindingStatus, GateReport, Requirement, Severity, TakenBack,
-    Usage, Verdict,
+    Baseline, Choice, DroppedFinding, Finding, FindingStatus, GateReport, OptionalStage, Requirement,
+    Severity, SwitchedBy, SwitchedOff, TakenBack, Usage, Verdict,
 };
 
 /// What was spent on a task, and how much it may spend.
@@ -32,6 +32,8 @@ pub struct Evidence<'a> {
     pub unverified: Option<&'a str>,
     /// Severities that hold a change up.
     pub blocking: &'a [Severity],
+    /// What did not take place because it is switched off.
+    pub switched_off: &'a [SwitchedOff],
     /// Fixes that the work can do without, and that failed.
     pub taken_back: &'a [TakenBack],
     /// Where several candidates were written.
@@ -50,6 +52,19 @@ impl<'a> Evidence<'a> {
             b.severity.cmp(&a.severity).then_with(|| (&a.path, a.start_line).cmp(&(&b.path, b.start_line)))
         });
         open
+    }
+
+    /// Who switched a stage off, if anybody did.
+    pub(super) fn off(&self, stage: OptionalStage) -> Option<SwitchedBy> {
+        SwitchedOff::of(self.switched_off, stage)
+    }
+
+    /// Who looks at a change before it is pushed, at the beginning of a sentence.
+    pub(super) fn judges(&self) -> &'static str {
+        match self.off(OptionalStage::Review) {
+            Some(_) => "The gates",
+            None => "The gates and the reviewers",
+        }
     }
 
     pub(super) fn fixed(&self) -> usize {
@@ -83,8 +98,21 @@ pub(super) fn gate_counts(evidence: &Evidence) -> Line {
     Line::listed(named.map(|(count, word)| figure(format!("{count} {word}"))))
 }
 
-/// `2 open (1 HIGH, 1 LOW), 3 fixed`
+/// `2 open (1 HIGH, 1 LOW), 3 fixed`; `not reviewed` where nobody looked for any.
 pub(super) fn finding_counts(evidence: &Evidence) -> Line {
+    let counts = counts(evidence);
+    match evidence.off(OptionalStage::Review) {
+        Some(_) if evidence.findings.is_empty() => "not reviewed".into(),
+        Some(_) => {
+            let mut line = line_of!["not reviewed; by comparison with the base "];
+            line.extend(counts);
+            line
+        }
+        None => counts,
+    }
+}
+
+fn counts(evidence: &Evidence) -> Line {
     let open = evidence.open();
     let fixed = evidence.fixed();
     match (open.clone().count(), fixed) {
@@ -109,12 +137,23 @@ pub(super) fn spend(spend: &Spend) -> Line {
 /// What nobody may overlook: gates that were wanted and did not run are no passes.
 pub(super) fn could_not_run(evidence: &Evidence, room: Room) -> Page {
     let mut page = Page::default();
+    let unreviewed = evidence.off(OptionalStage::Review);
+    if let Some(by) = unreviewed {
+        let mut line = line_of![strong("Not reviewed."), " No reviewer looked at this change: reviews are "];
+        line.extend(switched_off(by));
+        line.push(".");
+        page.paragraph(line);
+    }
     if evidence.gates.is_empty() {
+        let rest = match unreviewed {
+            Some(_) => ": nothing speaks for this change.",
+            None => ": nothing but the reviews speaks for this change.",
+        };
         page.paragraph(line_of![
             strong("No gate has run."),
             " None was found in the repository and none is named in ",
             code(".orchestrator/config.yaml"),
-            ": nothing but the reviews speaks for this change.",
+            rest,
         ]);
         return page;
     }
@@ -127,6 +166,15 @@ pub(super) fn could_not_run(evidence: &Evidence, room: Room) -> Page {
         page.bullets(missing);
     }
     page
+}
+
+fn switched_off(by: SwitchedBy) -> Line {
+    match by {
+        SwitchedBy::Deployment => "switched off in this deployment".into(),
+        SwitchedBy::Repository => {
+            line_of!["switched off in the repository's rules (", code(".orchestrator/config.yaml"), ")"]
+        }
+    }
 }
 
 pub(super) fn gate_table(evidence: &Evidence) -> Page {
@@ -270,8 +318,32 @@ pub(super) fn open_findings(evidence: &Evidence, room: Room) -> Page {
     page
 }
 
+/// Who reviewed and what was found, in a paragraph.
+pub(super) fn reviewed(evidence: &Evidence) -> Line {
+    let mut line = match evidence.off(OptionalStage::Review) {
+        Some(_) => line_of![strong("Not reviewed"), ": no reviewer looked at this change."],
+        None => {
+            let mut line = line_of!["Reviewed by "];
+            line.extend(reviewers(evidence));
+            line.push(".");
+            line
+        }
+    };
+    if !(evidence.off(OptionalStage::Review).is_some() && evidence.findings.is_empty()) {
+        line.push(" Findings: ");
+        line.extend(counts(evidence));
+        line.push(".");
+    }
+    if let (None, Some(by)) = (evidence.off(OptionalStage::Review), evidence.off(OptionalStage::Verify)) {
+        line.push(" Nobody held them against the code: the verifier is ");
+        line.extend(switched_off(by));
+        line.push(".");
+    }
+    line
+}
+
 /// Who reviewed, and who was asked in vain.
-pub(super) fn reviewers(evidence: &Evidence) -> Line {
+fn reviewers(evidence: &Evidence) -> Line {
     let failed = evidence.failed_reviewers;
     let done = evidence.reviewers.iter().filter(|name| !failed.contains(name));
     let mut line = Line::listed(done.map(code));

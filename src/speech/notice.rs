@@ -69,7 +69,7 @@ fn notice_page(notice: &Notice, view: &NoticeView, room: Room) -> Page {
         (Notice::Retrying, Some(task)) => retrying(task),
         (Notice::BudgetChanged { change }, Some(task)) => budget_changed(*change, task),
         (Notice::BudgetTooLarge { most }, Some(_)) => budget_too_large(*most),
-        (Notice::FixStarted, Some(task)) => fix_started(task, room),
+        (Notice::FixStarted, Some(task)) => fix_started(task, view, room),
         (Notice::FixChangedNothing { said }, Some(_)) => fix_changed_nothing(said, room),
         (Notice::SameTextAgain, Some(task)) => same_text(task, view.label),
         (Notice::Pushed, Some(task)) => pushed(task, view, room),
@@ -368,11 +368,12 @@ fn budget_too_large(most: Amount) -> Page {
     page
 }
 
-fn fix_started(task: &Task, room: Room) -> Page {
+fn fix_started(task: &Task, view: &NoticeView, room: Room) -> Page {
     let mut page = Page::default();
     page.paragraph(line_of![
-        "Working on this by your instruction. The gates and the reviewers look at the result before it is pushed ",
-        "on top of what is there:",
+        "Working on this by your instruction. ",
+        view.evidence.judges(),
+        " look at the result before it is pushed on top of what is there:",
     ]);
     page.push(Block::Exact(task.instruction.clone().unwrap_or_default(), room.text));
     page

@@ -139,6 +139,17 @@ pub(super) fn task(specification: &TaskSpecification, titles: &[String], room: R
     if let Some(route) = &specification.prepared.route {
         page.append(route::routed(route));
     }
+    page.append(notes(&specification.prepared.notes));
+    page
+}
+
+/// What labels and the repository's rules came to.
+pub(super) fn notes(notes: &[String]) -> Page {
+    let mut page = Page::default();
+    if !notes.is_empty() {
+        page.paragraph(line_of![strong("Labels and rules")]);
+        page.bullets(notes.iter().map(|note| quote(note).into()).collect());
+    }
     page
 }
 

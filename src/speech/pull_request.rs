@@ -1,8 +1,7 @@
 //! The pull request's title and text.
 
 use super::evidence::{
-    Evidence, could_not_run, finding_counts, gate_logs, gate_past, gate_table, open_findings, reviewers,
-    spend,
+    Evidence, could_not_run, gate_logs, gate_past, gate_table, open_findings, reviewed, spend,
 };
 use super::gateway::{Body, Gateway};
 use super::notice::dry_run;
@@ -109,12 +108,7 @@ pub(super) fn checks(evidence: &Evidence, room: Room) -> Page {
         page.paragraph("Each verdict comes from the exit code of the command, run in a sandbox.");
     }
     page.heading("Reviews");
-    let mut reviewed_by = line_of!["Reviewed by "];
-    reviewed_by.extend(reviewers(evidence));
-    reviewed_by.push(". Findings: ");
-    reviewed_by.extend(finding_counts(evidence));
-    reviewed_by.push(".");
-    page.paragraph(reviewed_by);
+    page.paragraph(reviewed(evidence));
     page.append(open_findings(evidence, room));
     page.append(verification(evidence, room));
     page
@@ -238,6 +232,16 @@ mod tests {
     fn a_pull_request_of_a_chosen_candidate_with_findings_that_do_not_hold() {
         let (task, proof) = (samples::published(), samples::Proof::of_a_choice());
         insta::assert_snapshot!(whole(&pull_request(&gateway(), &samples::pull_request_view(&task, &proof))));
+    }
+
+    #[test]
+    fn a_pull_request_that_nobody_reviewed() {
+        use crate::domain::{OptionalStage, SwitchedBy, SwitchedOff};
+        let (task, proof) = (samples::published(), samples::Proof::none());
+        let off = [SwitchedOff { stage: OptionalStage::Review, by: SwitchedBy::Repository }];
+        let evidence = Evidence { switched_off: &off, ..proof.evidence() };
+        let view = PullRequestView { evidence, ..samples::pull_request_view(&task, &proof) };
+        insta::assert_snapshot!(whole(&pull_request(&gateway(), &view)));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::evidence::{Evidence, finding_counts, finding_lines, found_by, place, reviewers};
+use super::evidence::{Evidence, finding_lines, found_by, place, reviewed};
 use super::gateway::{Body, Gateway};
 use super::page::{Block, Page, Room};
 use super::text::{Line, code, line_of, quote, strong};
@@ -75,12 +75,7 @@ pub fn review(gateway: &Gateway, view: &ReviewView) -> ReviewText {
 
 fn body(view: &ReviewView, inline: usize, outside: &[(Finding, FindingStatus)], room: Room) -> Page {
     let mut page = Page::default();
-    let mut summary = line_of!["Reviewed by "];
-    summary.extend(reviewers(&view.evidence));
-    summary.push(". Findings: ");
-    summary.extend(finding_counts(&view.evidence));
-    summary.push(".");
-    page.paragraph(summary);
+    page.paragraph(reviewed(&view.evidence));
     if inline > 0 {
         page.paragraph(line_of![
             "Each open finding is a comment at its lines. ",
@@ -164,7 +159,7 @@ mod tests {
         }
     }
 
-    fn reviewed(findings: Vec<Finding>) -> ReviewText {
+    fn review_of(findings: Vec<Finding>) -> ReviewText {
         let findings: Vec<_> = findings.into_iter().map(|finding| (finding, FindingStatus::Open)).collect();
         let reviewers = ["safety", "quality"].map(str::to_owned);
         let evidence = Evidence { findings: &findings, reviewers: &reviewers, ..Evidence::default() };
@@ -190,7 +185,7 @@ mod tests {
         let elsewhere = Finding { path: "src/other.rs".into(), ..finding(3, 3, None) };
         let mut critical = finding(12, 12, None);
         critical.severity = Severity::Critical;
-        let text = reviewed(vec![
+        let text = review_of(vec![
             finding(3, 4, Some("    let ratio = 1;\n    ratio\n")),
             critical,
             finding(19, 25, Some("cut")),
@@ -202,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_review_without_findings() {
-        insta::assert_snapshot!(whole(&reviewed(vec![])));
+        insta::assert_snapshot!(whole(&review_of(vec![])));
     }
 
     #[test]
@@ -216,7 +211,7 @@ mod tests {
             ((500, 501), None),
         ];
         for ((start, end), expected) in cases {
-            let text = reviewed(vec![finding(start, end, None)]);
+            let text = review_of(vec![finding(start, end, None)]);
             let found = text.comments.first().map(|comment| (comment.start_line, comment.line));
             assert_eq!(found, expected, "{start}-{end}");
         }
@@ -225,7 +220,7 @@ mod tests {
     #[test]
     fn a_suggestion_is_exactly_the_text_or_none() {
         let body = |suggestion: &str| {
-            let text = reviewed(vec![finding(3, 3, Some(suggestion))]);
+            let text = review_of(vec![finding(3, 3, Some(suggestion))]);
             text.comments[0].body.as_str().to_owned()
         };
         for (suggestion, fenced) in [
@@ -250,7 +245,7 @@ mod tests {
     #[test]
     fn a_hostile_review_acts_nowhere() {
         let hostile = samples::hostile_findings();
-        let text = reviewed(hostile.into_iter().map(|(finding, _)| finding).collect());
+        let text = review_of(hostile.into_iter().map(|(finding, _)| finding).collect());
         rules::assert_harmless(text.body.as_str());
         for comment in &text.comments {
             rules::assert_harmless(comment.body.as_str());

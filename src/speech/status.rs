@@ -114,10 +114,10 @@ fn next(task: &Task, view: &NoticeView) -> Line {
         State::AwaitingApproval if ends_in_answer(task) => {
             "after the approval, the answer is worked out.".into()
         }
-        State::AwaitingApproval => "after the approval, the change is written, checked and reviewed.".into(),
+        State::AwaitingApproval => "after the approval, the change is written and checked.".into(),
         State::Queued => begins(task),
         State::Implementing => "the gates run on the change.".into(),
-        State::Gating => "if the gates pass, reviewers read the change; if not, it is fixed.".into(),
+        State::Gating => "if the gates pass, the review is next; if not, it is fixed.".into(),
         State::Reviewing => "if no blocking finding is open, the change is published.".into(),
         State::Fixing { .. } => "the gates run again.".into(),
         State::Publishing if task.pull_request.is_some() => {

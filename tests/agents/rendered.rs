@@ -135,6 +135,7 @@ async fn every_job_reads_its_prompt_with_untrusted_text_fenced_and_nothing_hidde
         snippets: &places,
         protected: ".github/**",
         templates: &templates,
+        workflows: Workflows::OneOf(&Workflow::ALL),
     };
     discuss(&context, reading).await.expect_err("nobody answers");
     take(asked.first());

@@ -240,6 +240,19 @@ async fn no_answer_brings_the_key_in() {
 }
 
 #[tokio::test]
+async fn a_command_calls_the_models_of_its_account_and_no_others() {
+    let provider = Provider::new(200, "application/json").await;
+    let mut scene = scene(&provider);
+    scene.models.retain(|model| model.name.model != CLAUDE);
+    let proxy = scene.open().await;
+    let answer = post(&proxy, "/v1/messages", &messages(CLAUDE)).await;
+    assert_eq!(answer.status(), 403);
+    let metered = proxy.finish().await;
+    assert!(metered.refused[0].reason.contains("those of this interface are: none"), "{:?}", metered.refused);
+    assert_eq!(metered.calls, 0);
+}
+
+#[tokio::test]
 async fn what_is_not_allowed_never_leaves() {
     let provider = Provider::new(200, "application/json").await;
     let scene = scene(&provider);

@@ -70,6 +70,8 @@ pub struct Scene {
     pub metering: Arc<Metering>,
     pub book: Arc<Book>,
     pub budget: Arc<Budget>,
+    /// What commands may call.
+    pub models: Vec<ModelSettings>,
     /// Where the sockets are.
     pub folder: tempfile::TempDir,
 }
@@ -101,7 +103,7 @@ impl Scene {
         let models = vec![model("anthropic", CLAUDE), model("openai", GPT), model("gemini", GEMINI)];
         let settings = Settings {
             endpoints,
-            roles: BTreeMap::from([(Role::Implementer, models)]),
+            roles: BTreeMap::from([(Role::Implementer, models.clone())]),
             call_timeout,
             idle_timeout: call_timeout,
             circuit: CircuitPolicy::default(),
@@ -115,6 +117,7 @@ impl Scene {
             metering: Arc::new(metering.expect("a way to providers")),
             book,
             budget: Budget::new(BudgetScope::Task, limits, Usage::default()),
+            models,
             folder,
         }
     }
@@ -128,6 +131,7 @@ impl Scene {
             role: Role::Implementer,
             label: CallLabel { task: None, stage: "implement".into(), prompt: None },
             budgets: vec![self.budget.clone()],
+            models: self.models.clone(),
             most_calls,
         };
         self.metering.open(account).await.expect("a proxy")

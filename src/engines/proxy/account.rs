@@ -22,6 +22,8 @@ pub struct Account {
     pub label: CallLabel,
     /// All of them have to cover each call.
     pub budgets: Vec<Arc<dyn Purse>>,
+    /// The models that it may call.
+    pub models: Vec<ModelSettings>,
     /// Calls that it may make.
     pub most_calls: u32,
 }
@@ -66,6 +68,10 @@ pub(super) struct Ended {
 impl Books {
     pub fn new(account: Account) -> Self {
         Self { account, state: Mutex::default() }
+    }
+
+    pub fn account(&self) -> &Account {
+        &self.account
     }
 
     pub fn summary(&self) -> Metered {

@@ -41,6 +41,10 @@ impl Model for Varied {
         })
     }
 
+    fn models_of(&self, role: Role) -> Vec<ModelSettings> {
+        self.model.models_of(role)
+    }
+
     fn first_choice(&self, role: Role) -> Option<ModelSettings> {
         self.model.first_choice(role)
     }

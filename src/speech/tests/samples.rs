@@ -137,7 +137,11 @@ pub(in crate::speech) fn prepared() -> Preparation {
         corrected: vec!["\"evil:@octocat\" is no model of the role `reviewer`; it is dropped".into()],
     };
     let design = "1. `Mode` in `src/mode.rs`.\n2. `round` takes it.\n\nRejected: a global.".into();
-    Preparation { design, route: Some(route), template: None }
+    let notes = vec![
+        "The label `auto:<b>poetry@octocat` names no workflow and does not count.".into(),
+        "The repository's rules switch `stages.review` off: no reviewer will look at the change.".into(),
+    ];
+    Preparation { design, route: Some(route), template: None, notes }
 }
 
 /// A question that a person asked.
@@ -168,6 +172,7 @@ pub(in crate::speech) fn answer() -> Answer {
         objections: vec![],
         verification: None,
         route: None,
+        notes: vec![],
     }
 }
 
@@ -199,7 +204,8 @@ pub(in crate::speech) fn hostile_answer() -> Answer {
         dropped: vec![DroppedSource { citation, fault: CitationFault::NoFile }],
         computations: vec![Computation { code: text.clone(), output: text.clone() }],
         objections: vec![text.clone()],
-        verification: Some(Verification { holds: false, why: text }),
+        verification: Some(Verification { holds: false, why: text.clone() }),
+        notes: vec![text],
         ..answer()
     }
 }
@@ -561,6 +567,7 @@ impl Proof {
             dropped: &self.dropped,
             unverified: self.unverified.as_deref(),
             blocking: &[Severity::Critical],
+            switched_off: &[],
             taken_back: &self.taken_back,
             choice: self.choice.as_ref(),
             spend: self.spend,
