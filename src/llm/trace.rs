@@ -9,7 +9,6 @@ use sha2::{Digest, Sha256};
 
 use super::ledger::Exchange;
 use super::message::{Message, Request, ToolCall, ToolDefinition, ToolResult};
-use crate::telemetry::Redactor;
 
 /// A part of an exchange, not copied yet.
 #[derive(Debug, Clone, Copy)]
@@ -111,31 +110,29 @@ impl Part<'_> {
 }
 
 impl Said {
-    /// The same without secrets: what is said, what tools are described with, called with and answer.
+    /// The same with other texts, and with other values where tools are described and called.
     #[must_use]
-    pub fn cleaned(self, redactor: &Redactor) -> Self {
-        let clean = |text: String| redactor.clean(&text);
+    pub fn mapped(self, text_of: impl Fn(&str) -> String, value_of: impl Fn(Value) -> Value) -> Self {
         match self {
-            Self::System { text } => Self::System { text: clean(text) },
-            Self::User { text } => Self::User { text: clean(text) },
+            Self::System { text } => Self::System { text: text_of(&text) },
+            Self::User { text } => Self::User { text: text_of(&text) },
             Self::Means { tools, response_schema } => {
                 let tools = tools.into_iter().map(|tool| ToolDefinition {
                     name: tool.name,
-                    description: clean(tool.description),
-                    schema: redactor.clean_json(tool.schema),
+                    description: text_of(&tool.description),
+                    schema: value_of(tool.schema),
                 });
-                let response_schema = response_schema.map(|schema| redactor.clean_json(schema));
-                Self::Means { tools: tools.collect(), response_schema }
+                Self::Means { tools: tools.collect(), response_schema: response_schema.map(&value_of) }
             }
             Self::Assistant { text, tool_calls } => {
                 let calls = tool_calls.into_iter();
-                let calls =
-                    calls.map(|call| ToolCall { arguments: redactor.clean_json(call.arguments), ..call });
-                Self::Assistant { text: clean(text), tool_calls: calls.collect() }
+                let calls = calls.map(|call| ToolCall { arguments: value_of(call.arguments), ..call });
+                Self::Assistant { text: text_of(&text), tool_calls: calls.collect() }
             }
             Self::ToolResults { results } => {
                 let results = results.into_iter();
-                let results = results.map(|result| ToolResult { content: clean(result.content), ..result });
+                let results =
+                    results.map(|result| ToolResult { content: text_of(&result.content), ..result });
                 Self::ToolResults { results: results.collect() }
             }
         }

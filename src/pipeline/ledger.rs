@@ -195,7 +195,7 @@ impl<'a> Parts<'a> {
             }
             let whole = match room {
                 0 => None,
-                _ => Some(packed(&part.said().cleaned(redactor))?),
+                _ => Some(packed(&without_secrets(part.said(), redactor))?),
             };
             let body = match whole.filter(|body| body.len() as u64 <= room) {
                 Some(body) => body,
@@ -206,6 +206,10 @@ impl<'a> Parts<'a> {
         }
         Ok(bodies)
     }
+}
+
+fn without_secrets(said: Said, redactor: &Redactor) -> Said {
+    said.mapped(|text| redactor.clean(text), |value| redactor.clean_json(value))
 }
 
 fn packed(said: &Said) -> Result<Vec<u8>, String> {
