@@ -884,6 +884,12 @@ async fn a_dry_run_answers_from_the_input_marks_it_and_changes_nothing() {
     assert!(understood.starts_with(MARK));
     assert_eq!(tasks[0].title, format!("{MARK} round() is wrong"));
     assert!(tasks[0].objective.contains("It rounds 25 to 30.") && !tasks[0].objective.contains("Ignore"));
+    assert_eq!(tasks[0].workflow, Workflow::Coding);
+    let answers = DiscussionInput { workflows: Workflows::OneOf(&[Workflow::Reasoning]), ..input };
+    let outcome = discuss(&context, answers).await.expect("what may be done here");
+    assert!(
+        matches!(&outcome, DiscussionOutcome::Tasks { tasks, .. } if tasks[0].workflow == Workflow::Reasoning)
+    );
 
     let dir = tempfile::tempdir().expect("dir");
     let folder = Folder::bare(dir.path());
