@@ -112,6 +112,7 @@ pub struct Preparation {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<UsedTemplate>,
     /// What labels and the repository's rules came to, where people have to know: one sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
