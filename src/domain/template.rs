@@ -69,11 +69,6 @@ impl Templates {
         self.labelled.iter().map(|&index| &self.all[index])
     }
 
-    /// Whether any of them waits for a label.
-    pub fn want_labels(&self) -> bool {
-        self.all.iter().any(|template| template.label.is_some())
-    }
-
     /// The template of a task for which `named` was said. A label goes before what was said: of several templates
     /// that labels ask for, the named one counts, else the first.
     ///

@@ -70,7 +70,8 @@ fn exists(test: &str) -> Result<(), String> {
     let files: Vec<PathBuf> = if *binary == "lib" {
         let modules: Vec<&str> = between.iter().copied().filter(|part| *part != "tests").collect();
         let stem = root.join("src").join(modules.join("/"));
-        vec![stem.with_extension("rs"), stem.join("mod.rs"), stem.join("tests.rs")]
+        let own = root.join("src").join(between.join("/")).with_extension("rs");
+        vec![stem.with_extension("rs"), stem.join("mod.rs"), stem.join("tests.rs"), own]
     } else if between.is_empty() {
         vec![root.join(format!("tests/{binary}.rs"))]
     } else {
