@@ -17,7 +17,8 @@ test:
 	@scripts/contract
 	cargo fmt --all -- --check
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo test --locked --no-fail-fast
+	@# Most of a story is waiting: twice as many run at a time as there are processors.
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(( 2 * $$(nproc) ))} cargo test --locked --no-fail-fast
 
 ## make test-security      every threat of docs/security.md: the attack against a weak variant, and against us
 test-security:
