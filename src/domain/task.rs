@@ -204,6 +204,10 @@ pub enum Reason {
     ChangeRefused {
         detail: String,
     },
+    /// What the repository keeps in `.orchestrator/`, or what of it the task asks for, cannot be used.
+    RulesUnusable {
+        detail: String,
+    },
     Refused {
         what: String,
         detail: String,

@@ -22,7 +22,7 @@ pub(super) async fn snapshot(checkout: &Checkout, commit: &CommitSha) -> Result<
 /// The repository's own policy, as its base has it: a change cannot alter the rules that it is judged by.
 pub(super) fn policy(checkout: &Checkout, base: &CommitSha) -> Result<RepositoryPolicy, StageError> {
     crate::checkout::policy(&checkout.mirror, base).map_err(|error| match error {
-        CheckoutError::Unusable(detail) => StageError::stop(Reason::ChangeRefused { detail }),
+        CheckoutError::Unusable(detail) => StageError::stop(Reason::RulesUnusable { detail }),
         error => error.into(),
     })
 }

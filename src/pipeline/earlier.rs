@@ -169,6 +169,7 @@ fn reason_in_short(reason: &Reason) -> Option<String> {
         | Reason::ModelUnavailable { .. }
         | Reason::BudgetReached { .. }
         | Reason::ReviewersFailed { .. }
+        | Reason::RulesUnusable { .. }
         | Reason::BranchMoved { .. }
         | Reason::Refused { .. }
         | Reason::SandboxUnavailable { .. }

@@ -62,7 +62,7 @@ impl Pipeline {
     /// Who writes the changes of a repository.
     pub(super) fn engine(&self, policy: &RepositoryPolicy) -> Result<ChosenEngine<'_>, StageError> {
         let chosen = self.settings.implementer.chosen_by(&policy.implementer);
-        let chosen = chosen.map_err(|detail| StageError::stop(Reason::ChangeRefused { detail }))?;
+        let chosen = chosen.map_err(|detail| StageError::stop(Reason::RulesUnusable { detail }))?;
         // A dry run asks nobody and starts nothing: its model has one answer, and that is for the loop.
         Ok(if self.metering.is_none() { ChosenEngine::ToolLoop } else { chosen })
     }

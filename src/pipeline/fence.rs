@@ -30,7 +30,7 @@ impl Pipeline {
         let protected = theirs.protected.clone().unwrap_or_default();
         let repository = PathRules { allowed: theirs.allowed.clone(), protected };
         PathPolicy::new(&deployment, &repository, limits(ours, theirs))
-            .map_err(|error| StageError::stop(Reason::ChangeRefused { detail: error.to_string() }))
+            .map_err(|error| StageError::stop(Reason::RulesUnusable { detail: error.to_string() }))
     }
 
     /// The fence of a task whose work began from `base`, by the rules that stood there.

@@ -24,7 +24,7 @@ impl Pipeline {
             PromptsOf::DeploymentAndRepository => {
                 let own = self.prompts.of_repository(files, base.as_str());
                 let own = own
-                    .map_err(|error| StageError::stop(Reason::ChangeRefused { detail: error.to_string() }))?;
+                    .map_err(|error| StageError::stop(Reason::RulesUnusable { detail: error.to_string() }))?;
                 Ok(own.map_or_else(|| Arc::clone(&self.prompts), Arc::new))
             }
         }

@@ -33,7 +33,7 @@ pub(super) fn specification_given(
 }
 
 fn refused(detail: String) -> StageError {
-    StageError::stop(Reason::ChangeRefused { detail })
+    StageError::stop(Reason::RulesUnusable { detail })
 }
 
 /// The repository's templates. One that cannot be used stops the task, as a fault of the policy does: what the

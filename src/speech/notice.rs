@@ -540,6 +540,7 @@ mod tests {
             Reason::NotApproved => 16,
             Reason::BudgetReached { .. } => 17,
             Reason::AgentFailed { .. } => 18,
+            Reason::RulesUnusable { .. } => 19,
         };
         let tasks = samples::for_every_reason();
         let mut places: Vec<usize> = tasks
@@ -550,7 +551,7 @@ mod tests {
             .collect();
         places.sort_unstable();
         places.dedup();
-        assert_eq!(places, (0..=18).collect::<Vec<_>>());
+        assert_eq!(places, (0..=19).collect::<Vec<_>>());
     }
 
     #[test]

@@ -127,6 +127,7 @@ fn short(reason: &Reason) -> Line {
         Reason::ReviewersFailed { .. } => "no reviewer gave a usable answer".into(),
         Reason::BranchMoved { .. } => "somebody else moved the branch".into(),
         Reason::ChangeRefused { detail } => line_of!["change refused: ", quote(detail)],
+        Reason::RulesUnusable { detail } => line_of!["unusable rules: ", quote(detail)],
         Reason::Refused { what, detail } if what == "write_local_branch" => {
             line_of!["the branch could not be written: ", quote(detail)]
         }

@@ -121,6 +121,10 @@ fn happened(task: &Task, reason: &Reason) -> (Line, Option<String>) {
             ],
             Some(detail.clone()),
         ),
+        Reason::RulesUnusable { detail } => (
+            line_of!["The repository's own rules cannot be used for this task as they stand.", unpublished],
+            Some(detail.clone()),
+        ),
         Reason::Refused { what, detail } if what == "write_local_branch" => {
             ("The branch could not be written into your repository.".into(), Some(detail.clone()))
         }
@@ -344,6 +348,11 @@ fn before_retrying(task: &Task, reason: &Reason) -> Option<Line> {
         Reason::NothingChanged { .. } if task.origin.github().is_some() => {
             Some("If the issue itself should say more, edit it: that makes a new plan.".into())
         }
+        Reason::RulesUnusable { .. } => Some(line_of![
+            "Mend them first: they are in ",
+            code(".orchestrator/"),
+            " on the branch that the work is for, and are read anew at the next try.",
+        ]),
         Reason::ChangeRefused { .. } => Some(line_of![
             "Where the task needs a protected file, say so in the issue, by the file's path: the new plan then asks \
              for it, and an approval opens it. Which paths are protected and how large a change may be is set in ",

@@ -74,6 +74,7 @@ fn taken_back(taken: &TakenBack, room: Room) -> Line {
         | Reason::ModelJunk { fault: said, .. }
         | Reason::ModelUnavailable { detail: said }
         | Reason::ChangeRefused { detail: said }
+        | Reason::RulesUnusable { detail: said }
         | Reason::SandboxUnavailable { detail: said }
         | Reason::Unreachable { detail: said, .. }
         | Reason::BudgetReached { detail: said, .. } => {

@@ -206,7 +206,7 @@ async fn an_engine_that_the_deployment_does_not_allow_is_not_to_be_had() {
     let scene = Scene::play(play).await;
     let issue = scene.approved_issue().await;
     let task = scene.until(issue, "needs_person").await;
-    let State::NeedsPerson { reason: Reason::ChangeRefused { detail }, .. } = &task.state else {
+    let State::NeedsPerson { reason: Reason::RulesUnusable { detail }, .. } = &task.state else {
         panic!("{:?}", task.state)
     };
     assert!(

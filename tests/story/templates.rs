@@ -65,11 +65,12 @@ async fn a_template_that_cannot_be_used_stops_the_task_and_is_named() {
         (task.state.name() == "needs_person").then_some(task)
     })
     .await;
-    let State::NeedsPerson { reason: Reason::ChangeRefused { detail }, .. } = &task.state else {
+    let State::NeedsPerson { reason: Reason::RulesUnusable { detail }, .. } = &task.state else {
         panic!("{:?}", task.state)
     };
     let told = ".orchestrator/templates/greetings.yaml:2:1: `lable`: unknown key; did you mean `label`?";
     assert_eq!(detail, told);
+    scene.answer(issue, "The repository's own rules cannot be used for this task as they stand").await;
     scene.idle(issue).await;
     scene.finish().await;
 }

@@ -171,7 +171,7 @@ async fn a_repositorys_broken_prompt_stops_the_task_and_is_named() {
         (task.state.name() == "needs_person").then_some(task)
     })
     .await;
-    let State::NeedsPerson { reason: Reason::ChangeRefused { detail }, .. } = &task.state else {
+    let State::NeedsPerson { reason: Reason::RulesUnusable { detail }, .. } = &task.state else {
         panic!("{:?}", task.state)
     };
     assert!(detail.contains(".orchestrator/prompts/fixer.md") && detail.contains("does not use"), "{detail}");

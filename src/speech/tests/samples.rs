@@ -298,6 +298,12 @@ pub(in crate::speech) fn for_every_reason() -> Vec<Task> {
         (Reason::BranchMoved { actual: "c".repeat(40) }, Resume::Publish),
         (Reason::ChangeRefused { detail: text(".github/workflows/ci.yml is protected") }, Resume::Implement),
         (
+            Reason::RulesUnusable {
+                detail: text(".orchestrator/config.yaml:3:1: `gaets`: unknown key; did you mean `gates`?"),
+            },
+            Resume::Discuss,
+        ),
+        (
             Reason::Refused {
                 what: text("open_pull_request"),
                 detail: text("422: no commits between main and it"),
