@@ -13,7 +13,7 @@ use super::error::{AgentError, Interrupted, Interruption};
 use super::tool_loop::{Step, StepCall};
 use super::tools::{ANSWER_MAX_CHARS, ToolAnswer, ToolRequest, ToolboxError, cut_in_the_middle};
 use super::{discussion, sections, structured};
-use crate::domain::{Citation, Computation, SourceText, TaskSpecification, Usage, Workflow};
+use crate::domain::{Citation, Computation, SourceText, TaskSpecification, Usage, Workflow, references};
 use crate::llm::Role;
 use crate::llm::boundary::{PromptText, Written};
 
@@ -240,6 +240,10 @@ fn check(object: Value, turns_left: usize, python: bool) -> Result<Turn, Vec<Str
         if numbers.len() < citations.len() {
             faults.push("two citations have the same `number`".to_owned());
         }
+        let without = references(&text).into_iter().find(|(_, number)| !numbers.contains(number));
+        if let Some((_, number)) = without {
+            faults.push(format!("the text refers to [{number}], and no citation has this `number`"));
+        }
         return if faults.is_empty() { Ok(Turn::Answer(Draft { text, citations })) } else { Err(faults) };
     }
     if turns_left == 0 {
@@ -352,6 +356,17 @@ mod tests {
             json!({"look": [{"tool": "read", "path": "a"}], "answer": {"text": " yes ", "citations": []}});
         let Ok(Turn::Answer(draft)) = check(both, 0, false) else { panic!("an answer") };
         assert_eq!(draft, Draft { text: "yes".into(), citations: vec![] });
+    }
+
+    #[test]
+    fn a_reference_without_a_citation_is_told() {
+        let answer = |text: &str| {
+            json!({"look": [], "answer": {"text": text, "citations": [
+            {"number": 1, "path": "a", "start_line": 1, "end_line": 1, "quote": "long enough"}]}})
+        };
+        let told = faults(answer("It is so [1], and safe [7]."), 1);
+        assert_eq!(told, ["the text refers to [7], and no citation has this `number`"]);
+        assert!(check(answer("It is so [1]: `argv[7]`."), 1, false).is_ok());
     }
 
     #[test]

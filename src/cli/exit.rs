@@ -15,7 +15,8 @@ pub enum Exit {
     NeedsPerson = 3,
     /// Questions have to be answered first.
     NeedsAnswer = 4,
-    /// Done, but a required gate could not run: nothing is known about the change.
+    /// Done, but a required gate could not run, so that nothing is known about the change; or answered, and nothing
+    /// bears the answer out or the verifier doubts it.
     Unverified = 5,
 }
 

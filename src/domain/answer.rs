@@ -3,6 +3,10 @@
 //! A citation is believed when its quotation stands in the file at the commit, and not before. White space
 //! is all that may differ, since models wrap and indent what they quote.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use pulldown_cmark::{Event, Options, Parser, Tag};
 use serde::{Deserialize, Serialize};
 
 use super::refs::CommitSha;
@@ -99,15 +103,49 @@ pub struct Answer {
 impl Answer {
     /// The text, where a reference to what was dropped says so.
     pub fn text_as_it_holds(&self) -> String {
-        self.dropped.iter().fold(self.text.clone(), |text, dropped| {
-            text.replace(&format!("[{}]", dropped.citation.number), "[dropped]")
-        })
+        let dropped: BTreeSet<u32> = self.dropped.iter().map(|dropped| dropped.citation.number).collect();
+        let mut text = self.text.clone();
+        for (place, number) in references(&self.text).into_iter().rev() {
+            if dropped.contains(&number) {
+                text.replace_range(place, "[dropped]");
+            }
+        }
+        text
+    }
+
+    /// Whether nothing speaks against it that we know of.
+    pub fn holds(&self) -> bool {
+        !self.is_unsupported() && self.verification.as_ref().is_none_or(|verification| verification.holds)
     }
 
     /// Whether nothing of the repository bears out an answer that has to rest on it.
     pub fn is_unsupported(&self) -> bool {
         self.sources.is_empty() && (self.workflow == Workflow::RagQa || !self.dropped.is_empty())
     }
+}
+
+/// References to citations, `[1]`, with their places in a text. What stands in code, is the text of a link, or
+/// follows a name as an index does, is none.
+pub fn references(text: &str) -> Vec<(Range<usize>, u32)> {
+    let code: Vec<Range<usize>> = Parser::new_ext(text, Options::ENABLE_TABLES)
+        .into_offset_iter()
+        .filter(|(event, _)| matches!(event, Event::Code(_) | Event::Start(Tag::CodeBlock(_))))
+        .map(|(_, place)| place)
+        .collect();
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices('[') {
+        let digits = text[at + 1..].bytes().take_while(u8::is_ascii_digit).count();
+        let Ok(number) = text[at + 1..at + 1 + digits].parse() else { continue };
+        let (before, after) = (text[..at].chars().next_back(), &text[at + 1 + digits..]);
+        let is_index = before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | ')' | ']' | '\\'));
+        // Two references may stand beside each other.
+        let is_index = is_index && found.last().is_none_or(|(last, _): &(Range<usize>, u32)| last.end != at);
+        let is_link = !after.starts_with(']') || after.starts_with("](") || after.starts_with("]:");
+        if !is_index && !is_link && !code.iter().any(|place| place.contains(&at)) {
+            found.push((at..at + digits + 2, number));
+        }
+    }
+    found
 }
 
 /// Fewest letters and digits of a quotation: what is shorter stands nearly anywhere.
@@ -240,10 +278,27 @@ mod tests {
         answer.sources.clear();
         assert!(answer.is_unsupported());
         (answer.workflow, answer.dropped) = (Workflow::Reasoning, vec![]);
-        assert!(!answer.is_unsupported(), "thoughts need no place");
+        assert!(!answer.is_unsupported() && answer.holds(), "thoughts need no place");
+        answer.verification = Some(Verification { holds: false, why: "It does not follow.".into() });
+        assert!(!answer.holds());
+    }
+
+    #[test]
+    fn what_only_looks_like_a_reference_is_none() {
+        let text = "So it is [1][2], see `argv[1]`, argv[1], [1](x), [x], [], [1\n\n```\na [3]\n```\n\n- é[4] [5]: [99999999999]";
+        let numbers: Vec<u32> = references(text).into_iter().map(|(_, number)| number).collect();
+        assert_eq!(numbers, [1, 2]);
+        assert_eq!(references("[7]"), [(0..3, 7)]);
     }
 
     proptest! {
+        #[test]
+        fn references_stand_where_they_are_said_to(text in "[\\[\\]`()a1-3é \n:]{0,40}") {
+            for (place, number) in references(&text) {
+                prop_assert_eq!(&text[place], format!("[{number}]"));
+            }
+        }
+
         #[test]
         fn whatever_is_cited_of_a_text_is_found_and_lies_in_it(
             lines in proptest::collection::vec("[a-c ]{0,6}", 1..12),

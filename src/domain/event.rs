@@ -7,7 +7,8 @@ use super::ids::{Account, CommentId, IssueNumber, TaskId};
 use super::refs::CommitSha;
 use super::source_text::{SourceText, TextDigest};
 use super::specification::TaskSpecification;
-use super::task::{PostedComment, Proposal, Reason, Stage};
+use super::stage::Stage;
+use super::task::{PostedComment, Proposal, Reason};
 
 /// What came of reading the issue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

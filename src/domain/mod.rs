@@ -18,6 +18,7 @@ mod role;
 mod route;
 mod source_text;
 mod specification;
+mod stage;
 mod stages;
 mod step;
 mod task;
@@ -28,6 +29,7 @@ mod written_task;
 
 pub use answer::{
     Answer, Citation, CitationFault, Computation, DroppedSource, Source, Verification, find_citation,
+    references,
 };
 pub use budget::{Amount, BudgetChange, BudgetLimits, BudgetScope, TaskBudget};
 pub use candidate::{CameTo, Candidate, Choice, DecidedBy, Judged, Measured, Standing, standing};
@@ -53,11 +55,12 @@ pub use specification::{
     DESIGN_MAX_CHARS, LIST_MAX_ENTRIES, PLAN_MAX_TASKS, Preparation, Priority, Risk, Size,
     SpecificationFault, SpecificationFaults, TEXT_MAX_CHARS, TITLE_MAX_CHARS, TaskSpecification, Workflow,
 };
+pub use stage::Stage;
 pub use stages::{OptionalStage, SwitchedBy, SwitchedOff};
 pub use step::{Approvals, Consequence, Illegal, Rules, Step, propose_spawned, step};
 pub use task::{
     Approval, ApprovalMeans, CancelReason, FixCause, GitHubPlace, Origin, Plan, PostedComment, Proposal,
-    Reason, Resume, Stage, State, TakenBack, Task, Trial,
+    Reason, Resume, State, TakenBack, Task, Trial,
 };
 pub use template::{Template, Templates, UsedTemplate};
 pub use usage::Usage;

@@ -90,37 +90,6 @@ pub struct Approval {
     pub at: DateTime<Utc>,
 }
 
-/// The long parts of the work, each a job of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    Discuss,
-    Implement,
-    Gate,
-    Review,
-    Fix,
-    Publish,
-    /// Of the workflows that end in words.
-    Answer,
-}
-
-impl Stage {
-    pub const ALL: [Self; 7] =
-        [Self::Discuss, Self::Implement, Self::Gate, Self::Review, Self::Fix, Self::Publish, Self::Answer];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Discuss => "discuss",
-            Self::Implement => "implement",
-            Self::Gate => "gate",
-            Self::Review => "review",
-            Self::Fix => "fix",
-            Self::Publish => "publish",
-            Self::Answer => "answer",
-        }
-    }
-}
-
 /// What a fix round is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -305,27 +274,6 @@ impl State {
             Self::Answered => "answered",
             Self::NeedsPerson { .. } => "needs_person",
             Self::Cancelled { .. } => "cancelled",
-        }
-    }
-
-    /// The stage whose job is at work in this state.
-    pub fn stage(&self) -> Option<Stage> {
-        match self {
-            Self::Discussing => Some(Stage::Discuss),
-            Self::Queued | Self::Implementing => Some(Stage::Implement),
-            Self::Gating => Some(Stage::Gate),
-            Self::Reviewing => Some(Stage::Review),
-            Self::Fixing { .. } => Some(Stage::Fix),
-            Self::Publishing => Some(Stage::Publish),
-            Self::Answering => Some(Stage::Answer),
-            Self::WaitingForAnswer { .. }
-            | Self::AwaitingApproval
-            | Self::PullRequestOpen
-            | Self::PullRequestClosed
-            | Self::Done
-            | Self::Answered
-            | Self::NeedsPerson { .. }
-            | Self::Cancelled { .. } => None,
         }
     }
 

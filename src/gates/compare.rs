@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::findings;
 use crate::domain::{Age, Baseline, GateFinding, GateKind, GateReport, GateSeverity, Verdict};
@@ -32,13 +33,21 @@ pub(super) struct Problems {
     pub(super) low_coverage: Option<f64>,
 }
 
-/// How a gate did on the base, kept so that no round of a task asks twice.
+/// How a gate did on the base, kept so that no round of a task asks twice. What it complained of is kept by digest:
+/// it is compared and never shown, and what was printed may hold a secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BaseRun {
     /// Digest of the base's commit, the gate and its surroundings.
     pub(super) key: String,
     pub(super) verdict: Verdict,
-    pub(super) problems: Problems,
+    /// [`Problems::by_digest`].
+    problems: Problems,
+}
+
+impl BaseRun {
+    pub(super) fn new(key: String, verdict: Verdict, problems: &Problems) -> Self {
+        Self { key, verdict, problems: problems.by_digest() }
+    }
 }
 
 /// New problems that are named to people.
@@ -85,11 +94,23 @@ impl Problems {
         }
     }
 
+    fn by_digest(&self) -> Self {
+        let keys = |counts: &BTreeMap<String, u32>| counts.iter().map(|(key, n)| (digest(key), *n)).collect();
+        Self {
+            errors: keys(&self.errors),
+            warnings: keys(&self.warnings),
+            tests: self.tests.iter().map(|test| digest(test)).collect(),
+            complaints: keys(&self.complaints),
+            crashes: keys(&self.crashes),
+            ..self.clone()
+        }
+    }
+
     fn names_anything(&self) -> bool {
         !self.errors.is_empty() || !self.tests.is_empty()
     }
 
-    /// What is wrong here and not on the base. Where both name something, that decides, else the exit code
+    /// What is wrong here and not on the base, which is by digest. Where both name something, that decides, else the exit code
     /// and the lines that tell of a failure.
     fn beyond(&self, base: &Self) -> Vec<String> {
         if let Some(low) = self.low_coverage {
@@ -104,7 +125,7 @@ impl Problems {
         }
         let mut new = beyond(&self.crashes, &base.crashes);
         let fewer = if !self.tests.is_empty() {
-            new.extend(self.tests.difference(&base.tests).cloned());
+            new.extend(self.tests.iter().filter(|test| !base.tests.contains(&digest(test))).cloned());
             self.tests.len() < base.tests.len()
         } else if !self.errors.is_empty() {
             new.extend(beyond(&self.errors, &base.errors));
@@ -153,11 +174,12 @@ pub(super) fn compare(verdict: &Verdict, problems: &Problems, base: &BaseRun) ->
 }
 
 /// Marks the findings that the base has too, and puts the new ones first.
-pub(super) fn mark_old(found: &mut [GateFinding], base: &Problems) {
+pub(super) fn mark_old(found: &mut [GateFinding], base: &BaseRun) {
+    let base = &base.problems;
     let mut left: BTreeMap<&str, u32> =
         base.errors.iter().chain(&base.warnings).map(|(key, n)| (key.as_str(), *n)).collect();
     for finding in &mut *found {
-        if let Some(n) = left.get_mut(identity(finding).as_str()).filter(|n| **n > 0) {
+        if let Some(n) = left.get_mut(digest(&identity(finding)).as_str()).filter(|n| **n > 0) {
             *n -= 1;
             finding.age = Age::Old;
         }
@@ -187,8 +209,12 @@ fn count(keys: impl Iterator<Item = String>) -> BTreeMap<String, u32> {
 }
 
 fn beyond(ours: &BTreeMap<String, u32>, base: &BTreeMap<String, u32>) -> Vec<String> {
-    let new = ours.iter().filter(|(key, n)| base.get(*key).is_none_or(|before| before < n));
+    let new = ours.iter().filter(|(key, n)| base.get(&digest(key)).is_none_or(|before| before < n));
     new.map(|(key, _)| key.clone()).collect()
+}
+
+fn digest(text: &str) -> String {
+    hex::encode(&Sha256::digest(text.as_bytes())[..16])
 }
 
 fn end(exit: Option<i32>) -> String {

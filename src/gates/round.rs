@@ -117,7 +117,7 @@ impl Round<'_> {
         if let Some(base) = self.base.as_ref().filter(|_| seen.report.is_failure()) {
             let run = self.on_base(base, gate).await?;
             seen.report.baseline = Some(compare::compare(&seen.report.verdict, &seen.problems, &run));
-            compare::mark_old(&mut seen.report.findings, &run.problems);
+            compare::mark_old(&mut seen.report.findings, &run);
             base_run = Some(run);
         }
         let output = seen.output.take();
@@ -186,7 +186,7 @@ impl Round<'_> {
             return Ok(known.clone());
         }
         let seen = self.observed(base.tree, gate).await?;
-        Ok(BaseRun { key, verdict: seen.report.verdict, problems: seen.problems })
+        Ok(BaseRun::new(key, seen.report.verdict, &seen.problems))
     }
 }
 
@@ -210,5 +210,6 @@ fn key(commit: &str, gate: &Gate, dependencies: &Dependencies, floor: Option<f64
     add(&format!("{gate:?} {floor:?}"));
     add(&dependencies.environment());
     add(env!("CARGO_PKG_VERSION"));
+    add("by digest");
     hex::encode(digest.finalize())
 }

@@ -93,14 +93,68 @@ impl Ingest {
 fn takes(task: &Task, command: &Command, reader: &Task) -> bool {
     let unread = |task: &Task| matches!(task.state, State::NeedsPerson { resume: Resume::Discuss, .. });
     match (command, &task.state) {
-        (Command::Help | Command::Status, _) => task.ordinal == 1 || task.pull_request.is_some(),
+        (Command::Help, _) => task.ordinal == 1 || task.pull_request.is_some(),
+        (Command::Status, _) if task.asked.is_some() => !task.state.has_ended(),
+        (Command::Status, _) => task.ordinal == 1 || task.pull_request.is_some(),
         (Command::Approve, State::AwaitingApproval) => true,
         (Command::Reject, State::AwaitingApproval | State::WaitingForAnswer { .. }) => true,
-        // The reader's new reading makes the others anew.
-        (Command::Retry, State::NeedsPerson { .. }) => task.ordinal == 1 || !unread(reader),
+        // The reader's new reading makes the others of its plan anew.
+        (Command::Retry, State::NeedsPerson { .. }) => {
+            task.ordinal == 1 || task.asked.is_some() || !unread(reader)
+        }
         (Command::Fix(_), State::NeedsPerson { .. } | State::PullRequestOpen) => task.head.is_some(),
         (Command::Cancel, state) => !state.has_ended() && task.pull_request.is_none(),
         (Command::Budget(_), state) => !state.has_ended(),
         (Command::Approve | Command::Reject | Command::Retry | Command::Fix(_) | Command::Ask(_), _) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        Account, GitHubPlace, InstallationId, IssueNumber, Origin, Reason, RepositoryId, Resume, SourceText,
+        UserId,
+    };
+
+    fn place() -> GitHubPlace {
+        GitHubPlace {
+            installation: InstallationId(1),
+            repository: RepositoryId(2),
+            full_name: "o/r".into(),
+            issue: IssueNumber(3),
+        }
+    }
+
+    fn stopped(task: Task, reason: Reason, resume: Resume) -> Task {
+        Task { state: State::NeedsPerson { reason, resume }, ..task }
+    }
+
+    #[test]
+    fn a_question_beside_a_task_is_told_of_and_retried() {
+        let ada = Account { id: UserId(7), login: "ada".into() };
+        let reader = Task::new(
+            TaskId::of_question(RepositoryId(2), CommentId(1)),
+            Origin::GitHub(place()),
+            ada.clone(),
+            clock::now(),
+        );
+        let reader = stopped(reader, Reason::TextChanged, Resume::Discuss);
+        let asked = Asked { comment: CommentId(11), workflow: None };
+        let source = SourceText { title: "t".into(), body: "b".into(), comments: vec![] };
+        let question = Task::question(
+            TaskId::of_question(RepositoryId(2), CommentId(11)),
+            place(),
+            ada,
+            (asked, "Why?", source),
+            clock::now(),
+        );
+        assert!(takes(&question, &Command::Status, &reader));
+        let failed = stopped(question.clone(), Reason::NotApproved, Resume::Answer);
+        assert!(takes(&failed, &Command::Retry, &reader));
+        let answered = Task { state: State::Answered, ..question };
+        assert!(!takes(&answered, &Command::Status, &reader) && !takes(&answered, &Command::Retry, &reader));
+        let other = Task { ordinal: 2, ..reader.clone() };
+        assert!(!takes(&other, &Command::Retry, &reader), "the reader makes it anew");
     }
 }

@@ -22,6 +22,8 @@ const TEXT_MAX_CHARS: usize = 200_000;
 /// Turns and tools of one request that are kept.
 const MOST_TURNS: usize = 4_000;
 const MOST_TOOLS: usize = 400;
+/// Longest id or name of a tool that is kept.
+const NAME_MAX_CHARS: usize = 200;
 /// Most that is said of a part that is no text.
 const PART_MAX_CHARS: usize = 2_000;
 
@@ -78,7 +80,11 @@ impl Answered {
         let (text, tool_calls) = self.0.into_said();
         let tool_calls: Vec<ToolCall> = tool_calls
             .into_iter()
-            .map(|call| ToolCall { arguments: bounded_value(call.arguments), ..call })
+            .map(|call| ToolCall {
+                id: short(&call.id),
+                name: short(&call.name),
+                arguments: bounded_value(call.arguments),
+            })
             .collect();
         let said_something = !text.is_empty() || !tool_calls.is_empty();
         said_something.then(|| Message::Assistant { text: bounded(text), tool_calls, continuation: None })
@@ -114,18 +120,20 @@ impl Heard {
     fn tool(&mut self, tool: &Value, schema: &str) {
         let text = |pointer: &str| tool.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         // A tool of the provider's own has no description, and sometimes no name.
-        let name = text("/name").or_else(|| text("/type")).unwrap_or_default();
+        let name = short(&text("/name").or_else(|| text("/type")).unwrap_or_default());
         let description = bounded(text("/description").unwrap_or_default());
         let schema = bounded_value(tool.get(schema).cloned().unwrap_or_else(|| json!({})));
         self.tools.push(ToolDefinition { name, description, schema });
     }
 
     fn call(&mut self, id: String, name: String, arguments: Value) -> ToolCall {
+        let (id, name) = (short(&id), short(&name));
         self.names.insert(id.clone(), name.clone());
         ToolCall { id, name, arguments: bounded_value(arguments) }
     }
 
     fn result(&self, id: String, content: String) -> ToolResult {
+        let id = short(&id);
         let name = self.names.get(&id).cloned().unwrap_or_default();
         ToolResult { id, name, content: bounded(content) }
     }
@@ -189,6 +197,10 @@ fn arguments(text: &str) -> Value {
         "" => json!({}),
         trimmed => serde_json::from_str(trimmed).unwrap_or_else(|_| json!(text)),
     }
+}
+
+fn short(name: &str) -> String {
+    name.chars().take(NAME_MAX_CHARS).collect()
 }
 
 fn bounded(text: String) -> String {

@@ -15,7 +15,7 @@ use crate::domain::{
 };
 use crate::sandbox::{Command, Limits, Session};
 use crate::store::ArtifactKind;
-use crate::workspace::RepoPath;
+use crate::workspace::{RepoPath, WorkspaceError};
 
 use super::change::{policy, snapshot};
 use super::implement::{query, specification_of};
@@ -183,8 +183,12 @@ impl Ground<'_> {
     /// `None`: there is no such text file at the commit.
     fn text(&self, path: &str) -> Result<Option<String>, StageError> {
         let Ok(path) = RepoPath::parse(path) else { return Ok(None) };
-        let bytes = self.checkout.mirror.read_file(self.commit, &path)?;
-        Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+        match self.checkout.mirror.read_file(self.commit, &path) {
+            Ok(bytes) => Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok())),
+            // Nobody could look it up there.
+            Err(WorkspaceError::FileTooLarge { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -229,7 +229,7 @@ impl Pipeline {
     /// Runs one stage of a task and ends its job.
     pub async fn run(&self, lease: &Lease, id: TaskId, stage: Stage) -> Result<(), JobFailure> {
         let task = self.store.task(id).await?;
-        if task.state.stage() != Some(stage) {
+        if task.stage() != Some(stage) {
             return self.end(lease, &task, stage, None).await;
         }
         let version = task.version;
@@ -238,7 +238,7 @@ impl Pipeline {
             let detail = format!("the `{name}` stage was begun {times} times and never ended");
             return self.end(lease, &task, stage, Some(failed(stage, Reason::Internal { detail }))).await;
         }
-        if stage == Stage::Implement {
+        if matches!(stage, Stage::Implement | Stage::Answer) {
             match self.waits_for(&task).await? {
                 Waits::No => {}
                 Waits::ForOthers => return Ok(self.store.reschedule(lease, DEPENDENCY_LOOK).await?),
@@ -346,7 +346,7 @@ impl Pipeline {
         end: Option<StageEnd>,
         rules: &Rules,
     ) -> Result<(), StoreError> {
-        let (at, id, stage) = (clock::now(), task.id, task.state.stage());
+        let (at, id, stage) = (clock::now(), task.id, task.stage());
         let mut transition = self.store.begin_under(rules).await?;
         transition.finish(lease).await?;
         if let Some(end) = end {
@@ -355,7 +355,7 @@ impl Pipeline {
             }
             for event in &end.events {
                 match transition.apply(id, event, at).await {
-                    Ok(Applied::Moved(task)) if task.state.stage() != stage => break,
+                    Ok(Applied::Moved(task)) if task.stage() != stage => break,
                     Ok(_) => {}
                     Err(StoreError::Illegal(illegal)) => {
                         tracing::warn!(%illegal, "the task left the stage meanwhile");

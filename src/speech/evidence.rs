@@ -98,13 +98,14 @@ pub(super) fn gate_counts(evidence: &Evidence) -> Line {
     Line::listed(named.map(|(count, word)| figure(format!("{count} {word}"))))
 }
 
-/// `2 open (1 HIGH, 1 LOW), 3 fixed`; `not reviewed` where nobody looked for any.
+/// `2 open (1 HIGH, 1 LOW), 3 fixed`; `not reviewed` where nobody looked for any. What is there then was found by
+/// comparing with the base, or by reviewers before they were switched off.
 pub(super) fn finding_counts(evidence: &Evidence) -> Line {
     let counts = counts(evidence);
     match evidence.off(OptionalStage::Review) {
         Some(_) if evidence.findings.is_empty() => "not reviewed".into(),
         Some(_) => {
-            let mut line = line_of!["not reviewed; by comparison with the base "];
+            let mut line = line_of!["not reviewed; findings without reviewers or from before: "];
             line.extend(counts);
             line
         }

@@ -44,7 +44,7 @@ pub(super) fn usage(command: &Command) -> (&'static str, &'static str) {
             "/orchestrate ask <question>",
             "Answers a question in a comment, on any issue or pull request, and changes nothing. \
              `ask rag_qa: …` answers from the repository, `ask reasoning: …` thinks it through, `ask science: …` \
-             computes; without such a word it is `rag_qa`.",
+             computes; without such a word it is `rag_qa`, or what the router says where one is asked.",
         ),
         Command::Budget(_) => (
             "/orchestrate budget 5",

@@ -350,7 +350,7 @@ fn budget_changed(change: BudgetChange, task: &Task) -> Page {
         BudgetChange::Set(_) => line_of!["This task may now spend ", amount, " in all on models."],
         BudgetChange::Add(_) => line_of!["This task may now spend ", amount, " more on models."],
     };
-    if task.state.stage().is_some() {
+    if task.stage().is_some() {
         line.extend(line_of![" It is ", words::state(&task.state), "."]);
     }
     let mut page = Page::default();

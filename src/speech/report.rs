@@ -62,7 +62,12 @@ pub fn local_outcome(gateway: &Gateway, view: &LocalReportView) -> Vec<String> {
             lines.push("asked    put the answers into the issue file and run it again:".into());
             lines.extend(questions.iter().map(|question| line_of!["         - ", quote(question)]));
         }
-        (State::Answered, _) => lines.push("answered; the answer stands in the report".into()),
+        (State::Answered, _) if view.answer.is_some_and(Answer::holds) => {
+            lines.push("answered; the answer stands in the report".into());
+        }
+        (State::Answered, _) => {
+            lines.push("answered, but what speaks against the answer stands with it in the report".into());
+        }
         (state, _) => lines.push(line_of!["ended    ", words::state(state)]),
     }
     lines.extend(view.evidence.gates.iter().map(|gate| {

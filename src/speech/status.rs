@@ -13,7 +13,7 @@ pub(super) fn page(task: &Task, view: &NoticeView) -> Page {
     page.heading(line_of!["Status: ", words::state(&task.state)]);
     let mut facts = vec![fact("Task", line_of![quote(task.title())])];
     facts.push(fact("Plan", plan(task)));
-    if task.plan.is_some() && !ends_in_answer(task) {
+    if task.plan.is_some() && !task.ends_in_answer() {
         facts.push(fact("Rounds", rounds(task, view)));
         facts.push(fact("Gates", gate_counts(&view.evidence)));
         facts.push(fact("Findings", finding_counts(&view.evidence)));
@@ -111,7 +111,7 @@ fn next(task: &Task, view: &NoticeView) -> Line {
         State::WaitingForAnswer { .. } => {
             "a comment of one of these people in the issue is read as the answer.".into()
         }
-        State::AwaitingApproval if ends_in_answer(task) => {
+        State::AwaitingApproval if task.ends_in_answer() => {
             "after the approval, the answer is worked out.".into()
         }
         State::AwaitingApproval => "after the approval, the change is written and checked.".into(),
@@ -149,10 +149,6 @@ fn next(task: &Task, view: &NoticeView) -> Line {
         }
         State::Cancelled { reason } => cancelled(task, reason),
     }
-}
-
-fn ends_in_answer(task: &Task) -> bool {
-    task.plan.as_ref().is_some_and(|plan| plan.specification.workflow.ends_in_answer())
 }
 
 /// When the work on an approved plan begins.

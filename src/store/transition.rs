@@ -111,7 +111,7 @@ impl<'a> Transition<'a> {
             return Ok(None);
         }
         record(&mut self.tx, task, "created", &serde_json::Value::Null, task.created_at).await?;
-        if let Some(stage) = task.state.stage() {
+        if let Some(stage) = task.stage() {
             run_stage(&mut self.tx, task, stage).await?;
         }
         Ok(Some(task.id))
@@ -147,7 +147,7 @@ impl<'a> Transition<'a> {
         };
         update_task(&mut self.tx, &next).await?;
         record(&mut self.tx, &next, event.name(), &detail, at).await?;
-        if task.state.stage() != next.state.stage() || then.iter().any(|c| matches!(c, Consequence::Run(_))) {
+        if task.stage() != next.stage() || then.iter().any(|c| matches!(c, Consequence::Run(_))) {
             cancel_stages(&mut self.tx, id).await?;
         }
         let older = self.carry_out(&next, &then, at).await?;

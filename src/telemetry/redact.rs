@@ -53,8 +53,9 @@ static TOKENS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         r"\bya29\.[A-Za-z0-9_\-]{20,}",
         // JSON Web Tokens: two JSON objects and a signature.
         r"\beyJ[A-Za-z0-9_\-]{8,}\.eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}",
-        // Private keys, also cut off, and with `\n` for their lines' ends.
-        r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)",
+        // Private keys, with `\n` for their lines' ends too. Of one that is cut off, what looks like its lines: the
+        // first line alone stands in many a text that goes on with something else.
+        r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?:.*?-----END [A-Z0-9 ]*PRIVATE KEY-----|(?:[\s\\nr+|>,'0-9\x22-]*[A-Za-z0-9+/]{16,}={0,2})*)",
     ]
     .iter()
     .filter_map(|pattern| Regex::new(pattern).ok())
@@ -341,6 +342,29 @@ mod tests {
         assert_eq!(redactor.clean(&format!("> {line}")), "> [redacted]");
         assert_eq!(redactor.clean("a short word"), "a short word");
         assert_eq!(redactor.clean(key.replace('\n', "\\n").trim_end_matches("\\n")), REDACTED);
+    }
+
+    #[test]
+    fn the_first_line_of_a_key_hides_nothing_that_is_none() {
+        let redactor = redactor(&[]);
+        let begin = "-----BEGIN RSA PRIVATE KEY-----";
+        let told = format!("assertion failed: expected \"{begin}\", got \"\"\nat tests/keys.rs:12\n");
+        assert_eq!(
+            redactor.clean(&told),
+            "assertion failed: expected \"[redacted]\", got \"\"\nat tests/keys.rs:12\n"
+        );
+        let line = "MIIEowIBAAKCAQEAx7b0Zw3mFvQJ0yq2";
+        for cut in [
+            format!("{begin}\n{line}\n{line}"),
+            format!("{begin}\\n{line}\\n{line}"),
+            format!("{begin}\n+ {line}\n+ {line}"),
+        ] {
+            assert_eq!(
+                redactor.clean(&format!("{cut}\n(the rest is cut)")),
+                "[redacted]\n(the rest is cut)",
+                "{cut}"
+            );
+        }
     }
 
     #[test]

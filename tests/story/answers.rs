@@ -107,7 +107,7 @@ async fn kept(scene: &Scene, task: &Task) -> Answer {
 /// The question that was asked there, once it has come to its end.
 async fn answered(scene: &Scene, on: u64) -> Task {
     let task = wait("the answer", || async {
-        scene.questions(on).await.pop().filter(|task| task.state.stage().is_none())
+        scene.questions(on).await.pop().filter(|task| task.stage().is_none())
     })
     .await;
     assert_eq!(task.state, State::Answered);

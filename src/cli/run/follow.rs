@@ -57,7 +57,7 @@ impl<'a> Follower<'a> {
             }
             if left == 0 && self.unchanged(&tasks).await? {
                 self.spinner.finish_and_clear();
-                return match tasks.iter().find(|task| task.state.stage().is_some()) {
+                return match tasks.iter().find(|task| task.stage().is_some()) {
                     None => Ok(()),
                     Some(stuck) => bail!(
                         "the task {} is {} and nobody works on it: run with --verbose and --resume {} to see why",

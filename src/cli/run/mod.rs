@@ -169,7 +169,7 @@ async fn begin(store: &Store, task: &Task) -> anyhow::Result<()> {
 async fn take_up(store: &Store, run: TaskId, by: &Account) -> anyhow::Result<BTreeMap<TaskId, u64>> {
     let mut told = BTreeMap::new();
     for task in store.tasks_of_run(run).await? {
-        let at_work = u64::from(task.state.stage().is_some());
+        let at_work = u64::from(task.stage().is_some());
         told.insert(task.id, task.version.saturating_sub(at_work));
         if matches!(task.state, State::NeedsPerson { .. }) {
             // There is no comment to answer: its number and its place are not looked at.

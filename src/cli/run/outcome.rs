@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::application::LocalApplication;
 use crate::config::Config;
-use crate::domain::{Origin, Reason, Requirement, State, Task, TaskId, Verdict};
+use crate::domain::{Answer, Origin, Reason, Requirement, State, Task, TaskId, Verdict};
 use crate::effects::{Gathered, altered_tests, diff_of, size_of};
 use crate::speech::{ChangeSize, Gateway, LocalReportView, Mode, local_outcome, local_report};
 use crate::store::{Artifact, ArtifactKind};
@@ -128,7 +128,8 @@ fn exit_of(task: &Task, gathered: &Gathered, dry_run: bool) -> Exit {
     match &task.state {
         State::Done if is_verified(gathered) => Exit::Done,
         State::Done => Exit::Unverified,
-        State::Answered => Exit::Done,
+        State::Answered if gathered.answer.as_ref().is_some_and(Answer::holds) => Exit::Done,
+        State::Answered => Exit::Unverified,
         // All that a dry run is to do.
         State::NeedsPerson { reason: Reason::NothingChanged { .. }, .. } if dry_run => Exit::Done,
         State::NeedsPerson { .. } => Exit::NeedsPerson,
@@ -235,6 +236,7 @@ fn task_json(outcome: &Outcome) -> Value {
         "gates": gates.collect::<Vec<_>>(),
         "findings": findings.collect::<Vec<_>>(),
         "failed_reviewers": gathered.failed_reviewers,
+        "switched_off": gathered.switched_off,
         "answer": gathered.answer,
         "usage": gathered.usage,
         "cost_usd": gathered.usage.cost_usd(),

@@ -12,7 +12,8 @@ use chrono::{DateTime, Utc};
 use super::budget::BudgetLimits;
 use super::effect::Effect;
 use super::event::Event;
-use super::task::{ApprovalMeans, Stage, Task};
+use super::stage::Stage;
+use super::task::{ApprovalMeans, Task};
 
 /// What an operator decides about the life of tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,16 +11,14 @@ impl Turn<'_> {
     /// Goes to a state and starts its stage, if it has one.
     pub(super) fn enter(&mut self, state: State) -> Decision {
         self.next.waits_since = None;
-        if let Some(stage) = state.stage() {
+        self.next.state = state;
+        if let Some(stage) = self.next.stage() {
             self.then.push(Consequence::Run(stage));
         }
-        let waits = state == State::AwaitingApproval;
-        if state == State::Queued {
-            self.next.work_since = self.next.version;
-        }
-        self.next.state = state;
-        if waits {
-            self.wait();
+        match self.next.state {
+            State::Queued => self.next.work_since = self.next.version,
+            State::AwaitingApproval => self.wait(),
+            _ => {}
         }
         Decision::Move
     }
@@ -86,9 +84,8 @@ impl Turn<'_> {
 
     pub(super) fn approve(&mut self, by: Option<Account>, means: ApprovalMeans) {
         if let Some(plan) = &self.next.plan {
-            let answer = plan.specification.workflow.ends_in_answer();
             self.next.approval = Some(Approval { by, means, plan: plan.digest, at: self.at });
-            self.enter(if answer { State::Answering } else { State::Queued });
+            self.enter(State::Queued);
         }
     }
 
@@ -182,9 +179,10 @@ impl Turn<'_> {
     }
 
     /// Starts over with the issue as it stands: a new revision of the plan. The text of a local run is
-    /// nowhere else, so it stays.
+    /// nowhere else, so it stays, and so does the task that a person wrote.
     pub(super) fn read_anew(&mut self) -> Decision {
         let source = self.next.source.take().filter(|_| self.next.origin.github().is_none());
+        let given = self.next.given.take();
         let fresh = Task::new(
             self.next.id,
             self.next.origin.clone(),
@@ -197,6 +195,7 @@ impl Turn<'_> {
             version: self.next.version,
             budget: self.next.budget,
             source,
+            given,
             ..fresh
         };
         self.enter(State::Discussing)

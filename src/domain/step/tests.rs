@@ -13,6 +13,7 @@ use super::super::specification::{Priority, Risk, Size, TaskSpecification, Workf
 use super::super::task::{
     CancelReason, FixCause, GitHubPlace, Origin, PostedComment, Proposal, Reason, Resume, State,
 };
+use super::super::written_task::WrittenTask;
 use super::*;
 
 fn ada() -> Account {
@@ -394,6 +395,24 @@ fn local() -> Task {
     Task { source: Some(text("b")), ..Task::new(TaskId(uuid::Uuid::nil()), origin, ada(), at()) }
 }
 
+fn written(title: &str) -> WrittenTask {
+    WrittenTask {
+        title: title.into(),
+        objective: "o".into(),
+        requirements: vec!["r".into()],
+        constraints: vec![],
+        acceptance_criteria: vec!["a".into()],
+        likely_files: vec![],
+        protected_files: vec![],
+        altered_tests: vec![],
+        workflow: None,
+        risk: WrittenTask::RISK,
+        size: WrittenTask::SIZE,
+        priority: WrittenTask::PRIORITY,
+        template: None,
+    }
+}
+
 #[test]
 fn a_local_run_whose_branch_is_taken_is_published_under_another_name() {
     let events = [
@@ -420,8 +439,10 @@ fn a_local_run_waits_for_nobody_and_keeps_its_text() {
     assert_eq!(then, []);
     let failed =
         Event::StageFailed { stage: Stage::Discuss, reason: Reason::ReviewersFailed { reviewers: vec![] } };
-    let (task, then) = after_with(local(), &[failed, command(Command::Retry)], &local_rules());
-    assert_eq!((task.state, task.source), (State::Discussing, Some(text("b"))));
+    let given = Some(written("One"));
+    let local = Task { given: given.clone(), ..local() };
+    let (task, then) = after_with(local, &[failed, command(Command::Retry)], &local_rules());
+    assert_eq!((task.state, task.source, task.given), (State::Discussing, Some(text("b")), given));
     assert_eq!(then, [Consequence::Run(Stage::Discuss)]);
 }
 
@@ -490,7 +511,7 @@ proptest! {
             let Ok(Some(Step { task, then })) = step(&now, event, at(), &rules) else { continue };
             prop_assert_eq!(task.version, now.version + 1);
             prop_assert!(task.gate_rounds <= 2 && task.review_rounds <= 1);
-            let works = matches!(task.state.stage(), Some(stage) if stage != Stage::Discuss);
+            let works = matches!(task.stage(), Some(stage) if stage != Stage::Discuss);
             if works {
                 let approval = task.approval.as_ref().map(|approval| approval.plan);
                 prop_assert_eq!(approval, task.plan.as_ref().map(|plan| plan.digest));
@@ -500,7 +521,7 @@ proptest! {
             if then.iter().any(|c| matches!(c, Consequence::Perform(Effect::PushBranch))) {
                 prop_assert!(task.branch.as_ref().is_some_and(|branch| branch.is_auto()));
             }
-            if task.state.stage().is_some() && task.state.stage() != now.state.stage() {
+            if task.stage().is_some() && task.stage() != now.stage() {
                 prop_assert_eq!(runs, 1, "a stage that nobody runs: {:?}", task.state);
             }
             now = task;

@@ -5,19 +5,23 @@ use super::super::event::{Changed, Event, Reading};
 use super::super::refs::BranchName;
 use super::super::source_text::{SourceText, plan_digest};
 use super::super::specification::TaskSpecification;
-use super::super::task::{FixCause, Origin, Plan, Reason, Resume, Stage, State, Task};
+use super::super::stage::Stage;
+use super::super::task::{FixCause, Origin, Plan, Reason, Resume, State, Task};
 use super::{Consequence, Decision, NoPlace, Turn};
 
 impl Turn<'_> {
     pub(super) fn on_started(&mut self, stage: Stage) -> Result<Decision, NoPlace> {
-        match (stage, &self.next.state) {
-            (Stage::Implement, State::Queued) => {
-                self.next.state = State::Implementing;
-                Ok(Decision::Move)
-            }
-            (stage, state) if state.stage() == Some(stage) => Ok(Decision::Stay),
-            _ => Err(NoPlace),
+        if self.next.stage() != Some(stage) {
+            return Err(NoPlace);
         }
+        if self.next.state != State::Queued {
+            return Ok(Decision::Stay);
+        }
+        self.next.state = match stage {
+            Stage::Answer => State::Answering,
+            _ => State::Implementing,
+        };
+        Ok(Decision::Move)
     }
 
     pub(super) fn on_discussed(
@@ -172,7 +176,7 @@ impl Turn<'_> {
     }
 
     pub(super) fn on_stage_failed(&mut self, stage: Stage, reason: &Reason) -> Result<Decision, NoPlace> {
-        if self.next.state.stage() != Some(stage) {
+        if self.next.stage() != Some(stage) {
             return Err(NoPlace);
         }
         let resume = match (stage, &self.next.state) {

@@ -25,7 +25,7 @@ fn ran(kind: GateKind, exit: i32, log: &str) -> (Verdict, Problems) {
 
 fn compared(kind: GateKind, base: (i32, &str), change: (i32, &str)) -> Baseline {
     let (verdict, problems) = ran(kind, base.0, base.1);
-    let base = BaseRun { key: String::new(), verdict, problems };
+    let base = BaseRun::new(String::new(), verdict, &problems);
     let (verdict, problems) = ran(kind, change.0, change.1);
     compare(&verdict, &problems, &base)
 }
@@ -93,8 +93,18 @@ fn without_findings_the_exit_code_and_the_complaints_decide() {
 }
 
 #[test]
+fn what_the_base_printed_is_compared_and_not_kept() {
+    let log = "token=ghp_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa was denied\ntest keys::of_ada ... FAILED\n";
+    let (verdict, problems) = ran(GateKind::Test, 1, log);
+    let kept = serde_json::to_string(&BaseRun::new(String::new(), verdict, &problems)).expect("JSON");
+    assert!(!kept.contains("ghp_") && !kept.contains("ada"), "{kept}");
+    let read: BaseRun = serde_json::from_str(&kept).expect("read back");
+    assert_eq!(compare(&Verdict::Failed, &problems, &read), OLD);
+}
+
+#[test]
 fn time_limits_are_compared_too() {
-    let base = |verdict| BaseRun { key: String::new(), verdict, problems: Problems::default() };
+    let base = |verdict| BaseRun::new(String::new(), verdict, &Problems::default());
     let nothing = Problems::default();
     let (slow, failed) = (Verdict::TimedOut, Verdict::Failed);
     assert_eq!(compare(&slow, &nothing, &base(Verdict::TimedOut)), OLD);
@@ -106,7 +116,8 @@ fn time_limits_are_compared_too() {
 
 #[test]
 fn old_findings_are_marked_and_stand_last() {
-    let (_, base) = ran(GateKind::Lint, 1, "a.py:3: error: old\n");
+    let (verdict, problems) = ran(GateKind::Lint, 1, "a.py:3: error: old\n");
+    let base = BaseRun::new(String::new(), verdict, &problems);
     let mut found = findings::read("a.py:5: error: old\na.py:9: error: old\nb.py:1: error: fresh\n", None);
     mark_old(&mut found, &base);
     let shown: Vec<_> = found.iter().map(|f| (f.line, f.age)).collect();

@@ -34,6 +34,14 @@ fn told(request: &Request) -> Value {
 }
 
 #[test]
+fn an_id_is_no_place_for_a_text() {
+    let long = "x".repeat(1 << 20);
+    let body = ANTHROPIC.replace("\"c1\"", &format!("{long:?}")).replace("\"run\"", &format!("{long:?}"));
+    let heard = serde_json::to_string(&told(&read(Protocol::Anthropic, &body))).expect("JSON");
+    assert!(heard.len() < 4_000, "{} bytes", heard.len());
+}
+
+#[test]
 fn the_same_conversation_is_read_from_every_wire() {
     let expected = json!({
         "system": "Be brief.",

@@ -16,6 +16,14 @@ fn proposed(workflow: Workflow) -> Task {
     after(task, &[Event::PlanPosted { of, comment: posted() }])
 }
 
+fn begun() -> Event {
+    Event::StageStarted { stage: Stage::Answer }
+}
+
+fn withdrawn() -> Event {
+    Event::ReactionWithdrawn { by: ada() }
+}
+
 fn question() -> Task {
     let place = task().origin.github().cloned().expect("a place");
     let asked = Asked { comment: CommentId(11), workflow: None };
@@ -27,9 +35,15 @@ fn a_question_in_an_issue_waits_for_its_approval_and_ends_in_one_answer() {
     for workflow in [Workflow::Reasoning, Workflow::Science, Workflow::RagQa] {
         let waiting = proposed(workflow);
         assert_eq!(waiting.state, State::AwaitingApproval);
-        let (answering, then) = after_with(waiting, &[reacted(Thumb::Up)], &rules());
-        assert_eq!(answering.state, State::Answering);
+        let (queued, then) = after_with(waiting, &[reacted(Thumb::Up)], &rules());
+        assert_eq!((&queued.state, queued.stage()), (&State::Queued, Some(Stage::Answer)));
         assert!(then.contains(&Consequence::Run(Stage::Answer)));
+        assert!(
+            step(&queued, &Event::StageStarted { stage: Stage::Implement }, at(), &rules()).is_err(),
+            "there is no code"
+        );
+        let answering = after(queued, &[begun()]);
+        assert_eq!(answering.state, State::Answering);
         let (answered, then) = after_with(answering, &[Event::Answered], &rules());
         assert_eq!((answered.state.name(), answered.state.has_ended()), ("answered", true));
         assert_eq!(effects(&then), ["post_answer"]);
@@ -38,8 +52,18 @@ fn a_question_in_an_issue_waits_for_its_approval_and_ends_in_one_answer() {
 }
 
 #[test]
+fn who_takes_the_reaction_back_before_the_answer_is_begun_takes_the_approval_back() {
+    let queued = after(proposed(Workflow::Science), &[reacted(Thumb::Up)]);
+    let waiting = after(queued.clone(), &[withdrawn()]);
+    assert_eq!((waiting.state, waiting.approval), (State::AwaitingApproval, None));
+    let at_work = after(queued, &[begun()]);
+    assert_eq!(after(at_work, &[withdrawn()]).state, State::Answering);
+}
+
+#[test]
 fn an_edit_voids_what_is_being_answered() {
-    let answering = after(proposed(Workflow::RagQa), &[reacted(Thumb::Up)]);
+    let answering = after(proposed(Workflow::RagQa), &[reacted(Thumb::Up), begun()]);
+    assert_eq!(answering.state, State::Answering);
     let stopped = after(answering, &[observed("edited", "plan")]);
     let State::NeedsPerson { reason, resume } = stopped.state else { panic!("{:?}", stopped.state) };
     assert_eq!((reason, resume), (Reason::TextChanged, Resume::Discuss));
@@ -48,7 +72,7 @@ fn an_edit_voids_what_is_being_answered() {
 #[test]
 fn a_question_by_command_is_its_own_approval_and_knows_no_issue() {
     let asked = question();
-    assert_eq!((asked.ordinal, asked.state.stage()), (0, Some(Stage::Answer)));
+    assert_eq!((asked.ordinal, asked.stage()), (0, Some(Stage::Answer)));
     let approval = asked.approval.as_ref().map(|approval| approval.plan);
     assert_eq!(approval, asked.plan.as_ref().map(|plan| plan.digest));
     assert_eq!(

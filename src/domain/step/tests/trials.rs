@@ -126,7 +126,7 @@ proptest! {
                 2 => gated(if blocking > 0 { &["t"] } else { &[] }),
                 3 => found(blocking, remarks),
                 _ => Event::StageFailed {
-                    stage: now.state.stage().unwrap_or(Stage::Fix),
+                    stage: now.stage().unwrap_or(Stage::Fix),
                     reason: Reason::LimitReached { limit: "l".into() },
                 },
             };
