@@ -349,7 +349,7 @@ fn before_retrying(task: &Task, reason: &Reason) -> Option<Line> {
             Some("If the issue itself should say more, edit it: that makes a new plan.".into())
         }
         Reason::RulesUnusable { .. } => Some(line_of![
-            "Mend them first: they are in ",
+            "Mend the rules first: they are in ",
             code(".orchestrator/"),
             " on the branch that the work is for, and are read anew at the next try.",
         ]),
