@@ -1,6 +1,6 @@
 //! Questions: in an issue, where a plan is approved first, and by `/orchestrate ask`.
 
-use orchestrator::domain::{Answer, CitationFault, Route, State, Task, Workflow};
+use orchestrator::domain::{Answer, CitationFault, State, Task, Workflow};
 use orchestrator::simulator::surroundings::{MAINTAINER, REPOSITORY};
 use orchestrator::store::ArtifactKind;
 use serde_json::Value;
@@ -237,11 +237,6 @@ fn routed_play() -> Play {
     Play::greeting().with_rules(&rules).with_settings("router: { enabled: true }\n")
 }
 
-async fn route_of(scene: &Scene, task: &Task) -> Route {
-    let kept = scene.store.latest_artifact(task, ArtifactKind::Route).await.expect("read");
-    serde_json::from_slice(&kept.expect("a route")).expect("a route")
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_router_that_answers_junk_is_corrected_and_the_plan_says_so() {
     let scene = Scene::play(routed_play()).await;
@@ -258,7 +253,8 @@ async fn a_router_that_answers_junk_is_corrected_and_the_plan_says_so() {
     scene.react(MAINTAINER, plan, "+1").await;
     let task = scene.until(issue, "answered").await;
     scene.idle(issue).await;
-    let route = route_of(&scene, &task).await;
+    let plan = task.plan.expect("a plan");
+    let route = plan.specification.prepared.route.expect("a route");
     assert_eq!((route.workflow, route.models.len(), route.corrected.len()), (Workflow::RagQa, 0, 4));
     let to = scene.folder().join("exported");
     let (code, said) = export(&scene, &[&task.id.to_string(), "--to", &to.display().to_string()]);
