@@ -10,6 +10,7 @@ mod finding;
 mod gate;
 mod ids;
 mod labels;
+mod optional_stage;
 mod permission;
 mod question;
 mod refs;
@@ -19,7 +20,6 @@ mod route;
 mod source_text;
 mod specification;
 mod stage;
-mod stages;
 mod step;
 mod task;
 mod template;
@@ -42,6 +42,7 @@ pub use gate::{
 };
 pub use ids::{Account, CommentId, InstallationId, IssueNumber, RepositoryId, TaskId, UserId};
 pub use labels::LabelledWorkflow;
+pub use optional_stage::{OptionalStage, SwitchedBy, SwitchedOff};
 pub use permission::{APPROVAL_NEEDS, Permission};
 pub use question::Asked;
 pub use refs::{BranchName, CommitSha, InvalidBranchName, InvalidCommitSha};
@@ -56,7 +57,6 @@ pub use specification::{
     SpecificationFault, SpecificationFaults, TEXT_MAX_CHARS, TITLE_MAX_CHARS, TaskSpecification, Workflow,
 };
 pub use stage::Stage;
-pub use stages::{OptionalStage, SwitchedBy, SwitchedOff};
 pub use step::{Approvals, Consequence, Illegal, Rules, Step, propose_spawned, step};
 pub use task::{
     Approval, ApprovalMeans, CancelReason, FixCause, GitHubPlace, Origin, Plan, PostedComment, Proposal,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::finding::{Finding, Sameness, Severity};
-use super::stages::{OptionalStage, SwitchedBy, SwitchedOff};
+use super::optional_stage::{OptionalStage, SwitchedBy, SwitchedOff};
 
 /// Whether a finding was still there when its last review looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

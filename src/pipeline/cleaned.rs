@@ -61,7 +61,13 @@ fn made_of(artifact: &Artifact) -> ArtifactKind {
 /// The same with clean texts. What would not be the same kind of thing any more stays as it is.
 pub(super) fn without_secrets<T: Serialize + DeserializeOwned>(value: T, redactor: &Redactor) -> T {
     let clean = serde_json::to_value(&value).map(|value| redactor.clean_json(value));
-    clean.and_then(serde_json::from_value).unwrap_or(value)
+    match clean.and_then(serde_json::from_value) {
+        Ok(clean) => clean,
+        Err(error) => {
+            tracing::warn!(%error, "what is to be kept cannot be cleaned of secrets as a whole");
+            value
+        }
+    }
 }
 
 /// Copies a text piece by piece, without secrets.
